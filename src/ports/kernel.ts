@@ -1,0 +1,51 @@
+/**
+ * What the kernel must be able to do: take ordered steps, be read back, be listened to.
+ * The real one is src/kernel (netlink in one worker thread); src/sim has one in memory that rejects impossible steps.
+ */
+import type { Mac } from '../core/brand.ts';
+import type { Ip } from '../core/ip.ts';
+import type { KernelState, Step } from '../datapath/kernel-state.ts';
+
+/** A step that failed, with the kernel's errno name (`EEXIST`) and its extended ACK text where it gave one. */
+export interface StepFailure {
+  readonly step: Step;
+  readonly errno: string;
+  readonly message: string;
+}
+
+/** A network namespace by identity: `dev:inode` of its file, which a path may outlive. */
+export type NamespaceId = string;
+
+export interface Kernel {
+  /**
+   * Runs the steps in order, the pod's in `netns` (a path). Stops at the first failure of a step whose failure the
+   * later ones depend on (create-veth); otherwise goes on and reports every failure.
+   */
+  apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]>;
+  /** The host's namespace, or the pod's at this path; undefined when the path is no network namespace any more. */
+  read(netns?: string): Promise<KernelState | undefined>;
+  /** Who the namespace at this path is; undefined when there is none. */
+  identify(netns: string): Promise<NamespaceId | undefined>;
+  /**
+   * Deletes conntrack entries whose original source or reply source is one of the addresses, or whose mark is the
+   * ENI's. False when this kernel cannot (the cooldown is then the long one).
+   */
+  flushConntrack(
+    what: { readonly addresses: readonly Ip[] } | { readonly mark: number; readonly mask: number },
+  ): Promise<boolean>;
+  /** Hears of links, and of our objects changed by others, until the returned function is called. */
+  listen(listener: (event: KernelEvent) => void): () => void;
+  close(): Promise<void>;
+}
+
+export type KernelEvent =
+  | {
+      readonly kind: 'link-seen';
+      readonly name: string;
+      readonly index: number;
+      readonly mac: Mac;
+      readonly up: boolean;
+    }
+  | { readonly kind: 'link-gone'; readonly name: string; readonly index: number; readonly mac: Mac }
+  /** Somebody changed routes, rules, addresses, neighbours or nft of ours, or events were lost (ENOBUFS): read again. */
+  | { readonly kind: 'changed'; readonly what: 'route' | 'rule' | 'address' | 'neighbour' | 'nft' | 'sysctl' | 'lost' };
