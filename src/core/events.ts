@@ -1,0 +1,108 @@
+/**
+ * What comes into the core and what goes out. An effect is a deed the driver runs after the batch is committed;
+ * its result comes back as an event. Both are plain data, so a run is a list that can be replayed.
+ */
+import type { Attachment, LeaseId, Mac, OperationId, RequestId } from './brand.ts';
+import type { Answer, CloudCall, CloudResult } from './cloud.ts';
+import type { Ip } from './ip.ts';
+import type { NodePlan, PodPlan } from './plan.ts';
+import type { Reason } from './reasons.ts';
+import type { NetnsRef, PodRef, PoolRow, Settings } from './rows.ts';
+
+/** A pod's link found in the kernel at start, read from its alias and routes. */
+export interface FoundLink {
+  readonly name: string;
+  readonly index: number;
+  /** In the dead group: fenced, its DEL was under way. */
+  readonly fenced: boolean;
+  /** From the alias; absent when an ADD died before it was set. */
+  readonly lease?: { readonly id: LeaseId; readonly attachment: Attachment };
+  readonly addresses: readonly Ip[];
+  readonly netns?: NetnsRef;
+}
+
+/** Why the kernel did not do it. */
+export interface KernelFailure {
+  readonly step: string;
+  readonly errno: string;
+}
+
+export type Event =
+  /** The first event of a process: what the kernel holds, and which leases' namespaces still are who they were. */
+  | {
+      readonly kind: 'started';
+      readonly links: readonly FoundLink[];
+      readonly aliveLeases: readonly LeaseId[];
+      readonly eniLinks: readonly { mac: Mac; name: string }[];
+    }
+  | {
+      readonly kind: 'configured';
+      readonly pools: readonly Omit<PoolRow, 'surplusSinceMs'>[];
+      readonly settings: Settings;
+    }
+  | {
+      readonly kind: 'add';
+      readonly request: RequestId;
+      readonly attachment: Attachment;
+      readonly netns: NetnsRef;
+      readonly pod?: PodRef;
+      readonly deadlineMs: number;
+    }
+  | { readonly kind: 'del'; readonly request: RequestId; readonly attachment: Attachment }
+  | { readonly kind: 'check'; readonly request: RequestId; readonly attachment: Attachment }
+  /** `valid` are the attachments the runtime still has on this network. */
+  | {
+      readonly kind: 'gc';
+      readonly request: RequestId;
+      readonly network: string;
+      readonly valid: readonly Attachment[];
+    }
+  | { readonly kind: 'status'; readonly request: RequestId }
+  | { readonly kind: 'hang-up'; readonly request: RequestId }
+  | { readonly kind: 'link-seen'; readonly mac: Mac; readonly name: string }
+  | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string }
+  /** Somebody else changed kernel state of ours. */
+  | { readonly kind: 'kernel-changed' }
+  | { readonly kind: 'cloud-answered'; readonly operation: OperationId; readonly answer: Answer<CloudResult> }
+  | { readonly kind: 'wired'; readonly lease: LeaseId; readonly failure?: KernelFailure }
+  | { readonly kind: 'unwired'; readonly lease: LeaseId; readonly failure?: KernelFailure }
+  | { readonly kind: 'verified'; readonly lease: LeaseId; readonly problems: readonly string[] }
+  | { readonly kind: 'reaped'; readonly links: readonly string[]; readonly failure?: KernelFailure }
+  | {
+      readonly kind: 'flushed';
+      readonly addresses: readonly Ip[];
+      readonly marks: readonly number[];
+      readonly done: boolean;
+    }
+  | { readonly kind: 'synced'; readonly sync: number; readonly failure?: KernelFailure }
+  | { readonly kind: 'journal'; readonly up: boolean; readonly detail: string }
+  | { readonly kind: 'wake' };
+
+/** What a request is answered with; src/protocol turns it into CNI JSON. */
+export type Reply =
+  | { readonly kind: 'added'; readonly plan: PodPlan; readonly pool: string; readonly eni: string }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'refused'; readonly reason: Reason };
+
+export type Effect =
+  | { readonly kind: 'reply'; readonly request: RequestId; readonly reply: Reply }
+  /** Wire the pod; `fresh` when nothing of this lease can be there. Dead links of the same namespace go first. */
+  | { readonly kind: 'wire'; readonly plan: PodPlan; readonly fresh: boolean; readonly deadLinks: readonly string[] }
+  /** Fence, then unwire; link and lease are named, never the bare address. */
+  | { readonly kind: 'unwire'; readonly lease: LeaseId; readonly link: string; readonly addresses: readonly Ip[] }
+  | { readonly kind: 'verify'; readonly plan: PodPlan }
+  | { readonly kind: 'reap'; readonly links: readonly string[] }
+  | {
+      readonly kind: 'flush';
+      readonly addresses: readonly Ip[];
+      readonly marks: readonly number[];
+      readonly markMask: number;
+    }
+  | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan }
+  | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall };
+
+/** What one step decided. `wakeAtMs` is when the core wants a `wake`, in `nowMs`; undefined when never. */
+export interface Step {
+  readonly effects: readonly Effect[];
+  readonly wakeAtMs: number | undefined;
+}

@@ -1,0 +1,163 @@
+/**
+ * Why something could not be done: one closed union of codes with typed payload, and the one error class that
+ * carries it. docs/errors.md has a section for each code (a test compares the two). The text is for people; programs
+ * read the code.
+ */
+import type { SubnetId } from './brand.ts';
+import type { CloudAction } from './cloud.ts';
+import type { Ip } from './ip.ts';
+
+export type Reason =
+  /** No free address in any subnet of the pool; `idleElsewhere` is what this node itself could give back. */
+  | {
+      readonly code: 'SUBNET_EXHAUSTED';
+      readonly subnets: readonly SubnetId[];
+      readonly waiting: number;
+      readonly idleElsewhere: number;
+    }
+  /** The subnet has addresses, but no whole aligned prefix. */
+  | { readonly code: 'NO_PREFIX'; readonly subnet: SubnetId; readonly prefixLength: number }
+  /** The instance has all the ENIs its type may have, and every slot on them is taken. */
+  | {
+      readonly code: 'ENI_LIMIT';
+      readonly instanceType: string;
+      readonly attached: number;
+      readonly limit: number;
+      readonly foreign: number;
+    }
+  /** Every slot on every attached ENI is taken. */
+  | { readonly code: 'ADDRESS_LIMIT'; readonly addresses: number; readonly limit: number }
+  /** The pool's own ceiling (config). */
+  | { readonly code: 'CEILING'; readonly ceiling: number }
+  /** The account has no ENIs left. */
+  | { readonly code: 'ACCOUNT_QUOTA'; readonly cloudCode: string }
+  | { readonly code: 'THROTTLED'; readonly action: CloudAction; readonly retryAfterMs: number }
+  | { readonly code: 'DENIED'; readonly action: CloudAction; readonly cloudCode: string }
+  /** A new ENI is on its way; it usually serves within `etaMs`. */
+  | { readonly code: 'ATTACHING'; readonly etaMs: number }
+  /** An attached ENI's link did not appear, or its attach never finished. */
+  | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number }
+  /** Free addresses are only cooling ones. */
+  | { readonly code: 'COOLING'; readonly cooling: number; readonly nextMs: number }
+  | { readonly code: 'CLOUD_UNREACHABLE'; readonly action: CloudAction; readonly detail: string }
+  | { readonly code: 'METADATA_UNREACHABLE'; readonly detail: string }
+  | { readonly code: 'DAEMON_STARTING'; readonly detail: string }
+  | { readonly code: 'JOURNAL_UNWRITABLE'; readonly detail: string }
+  /** Too many ADDs wait already. */
+  | { readonly code: 'QUEUE_FULL'; readonly waiting: number; readonly limit: number }
+  /** A DEL of the same attachment came while its ADD waited or was being wired. */
+  | { readonly code: 'DELETED_MEANWHILE' }
+  /** The kernel refused a step. */
+  | { readonly code: 'KERNEL'; readonly step: string; readonly errno: string }
+  | { readonly code: 'NETNS_GONE'; readonly netns: string }
+  /** The cloud took this running pod's address away; it is asked for again. */
+  | { readonly code: 'ADDRESS_LOST'; readonly address: Ip }
+  /** A rule, route, address or nft element of ours was changed by somebody else and put back. */
+  | { readonly code: 'DATAPATH_REPAIRED'; readonly steps: number }
+  /** CHECK found the pod's interface not as ADD left it. */
+  | { readonly code: 'NOT_AS_WIRED'; readonly problems: readonly string[] }
+  | { readonly code: 'CONFIG_INVALID'; readonly detail: string }
+  | { readonly code: 'BAD_REQUEST'; readonly detail: string }
+  | { readonly code: 'INTERNAL'; readonly detail: string };
+
+export type ReasonCode = Reason['code'];
+
+/** Every code once; the type below makes a missing or extra one a compile error. */
+export const REASON_CODES = [
+  'SUBNET_EXHAUSTED',
+  'NO_PREFIX',
+  'ENI_LIMIT',
+  'ADDRESS_LIMIT',
+  'CEILING',
+  'ACCOUNT_QUOTA',
+  'THROTTLED',
+  'DENIED',
+  'ATTACHING',
+  'ATTACH_STUCK',
+  'COOLING',
+  'CLOUD_UNREACHABLE',
+  'METADATA_UNREACHABLE',
+  'DAEMON_STARTING',
+  'JOURNAL_UNWRITABLE',
+  'QUEUE_FULL',
+  'DELETED_MEANWHILE',
+  'KERNEL',
+  'NETNS_GONE',
+  'ADDRESS_LOST',
+  'DATAPATH_REPAIRED',
+  'NOT_AS_WIRED',
+  'CONFIG_INVALID',
+  'BAD_REQUEST',
+  'INTERNAL',
+] as const satisfies readonly ReasonCode[];
+
+type Missing = Exclude<ReasonCode, (typeof REASON_CODES)[number]>;
+export const everyCodeListed: Missing extends never ? true : Missing = true;
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+
+/** One sentence with numbers, then what happens next or what to do. */
+export function reasonText(reason: Reason): string {
+  switch (reason.code) {
+    case 'SUBNET_EXHAUSTED':
+      return `no free address in ${reason.subnets.join(', ')} (${reason.waiting} pods wait, ${reason.idleElsewhere} idle addresses on this node): add a subnet to the pool or free addresses in it`;
+    case 'NO_PREFIX':
+      return `no whole /${reason.prefixLength} is left in ${reason.subnet}: single addresses are used until one is; reserve a range for prefixes in the subnet`;
+    case 'ENI_LIMIT':
+      return `${reason.instanceType} may have ${reason.limit} ENIs and has ${reason.attached} (${reason.foreign} not ours), all full: use a larger instance type or prefixes, or lower the node's max pods`;
+    case 'ADDRESS_LIMIT':
+      return `all ${reason.limit} address slots of this node are taken (${reason.addresses} addresses): use a larger instance type or prefixes, or lower the node's max pods`;
+    case 'CEILING':
+      return `the pool's ceiling of ${reason.ceiling} addresses is reached: raise targets.ceiling`;
+    case 'ACCOUNT_QUOTA':
+      return `the account's ENI quota is used up (${reason.cloudCode}): ask the cloud for a higher one`;
+    case 'THROTTLED':
+      return `the cloud throttles ${reason.action}; the next try is in ${seconds(reason.retryAfterMs)}`;
+    case 'DENIED':
+      return `the cloud denies ${reason.action} to this node's role (${reason.cloudCode}): grant it; it is tried again by itself`;
+    case 'ATTACHING':
+      return `a new ENI is on its way, usable in about ${seconds(reason.etaMs)}: the runtime's next try will find it`;
+    case 'ATTACH_STUCK':
+      return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried`;
+    case 'COOLING':
+      return `the node's only free addresses cool down (${reason.cooling}), the next is usable in ${seconds(reason.nextMs)}: raise targets.headroom if pods churn this fast`;
+    case 'CLOUD_UNREACHABLE':
+      return `the cloud's API does not answer ${reason.action} (${reason.detail}): pods are served from the pool meanwhile`;
+    case 'METADATA_UNREACHABLE':
+      return `the instance metadata service does not answer (${reason.detail}): the daemon cannot learn which instance it is on`;
+    case 'DAEMON_STARTING':
+      return `the daemon is starting (${reason.detail}): the runtime's next try will find it ready`;
+    case 'JOURNAL_UNWRITABLE':
+      return `the journal cannot be written (${reason.detail}): free space in its folder; pods are deleted but not added meanwhile`;
+    case 'QUEUE_FULL':
+      return `${reason.waiting} pods wait for an address already (limit ${reason.limit}): the runtime tries again`;
+    case 'DELETED_MEANWHILE':
+      return 'the attachment was deleted while its ADD was under way';
+    case 'KERNEL':
+      return `the kernel refused ${reason.step} (${reason.errno})`;
+    case 'NETNS_GONE':
+      return `the pod's network namespace ${reason.netns} is gone: the runtime makes a new sandbox`;
+    case 'ADDRESS_LOST':
+      return `the cloud no longer lists ${reason.address} on this node although a pod uses it: it is asked for again`;
+    case 'DATAPATH_REPAIRED':
+      return `somebody changed our kernel state; ${reason.steps} steps put it back: find the program that manages routes or nft on this node`;
+    case 'NOT_AS_WIRED':
+      return `the pod's network is not as it was wired: ${reason.problems.join('; ')}`;
+    case 'CONFIG_INVALID':
+    case 'BAD_REQUEST':
+      return reason.detail;
+    case 'INTERNAL':
+      return `${reason.detail}: this is a bug in Underway, please report it with the daemon's log`;
+  }
+}
+
+/** The one error class: a reason, and what caused it. */
+export class UnderwayError extends Error {
+  readonly reason: Reason;
+
+  constructor(reason: Reason, options?: { readonly cause?: unknown }) {
+    super(reasonText(reason), options);
+    this.name = 'UnderwayError';
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * The tables' rows: plain, immutable data. A change is a new row put through the transaction.
+ * The comment above each lifecycle is the glossary's; the functions that move a row from state to state are in
+ * eni.ts, block.ts, address.ts, lease.ts and operation.ts.
+ */
+import type {
+  Attachment,
+  AttachmentKey,
+  EniId,
+  EniKey,
+  GroupId,
+  InstanceId,
+  LeaseId,
+  Mac,
+  OperationId,
+  PoolId,
+  RequestId,
+  SubnetId,
+} from './brand.ts';
+import type { CloudAction, CloudCall, CloudFailure, InstanceLimits, SubnetFacts } from './cloud.ts';
+import type { Cidr, Family, Ip } from './ip.ts';
+
+export const SCHEMA = 1;
+
+/** Row 0 of the journal: whose journal this is. */
+export interface NodeRow {
+  readonly key: 'node';
+  readonly schema: number;
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly instanceId: InstanceId;
+  readonly bootId: string;
+  /** 64 random bits drawn at each start; ids are `<epoch>-<n>`. */
+  readonly epoch: string;
+  /** Kept in the journal, so a restart costs no cloud call. */
+  readonly limits?: InstanceLimits;
+  readonly vpcCidrs: readonly Cidr[];
+  readonly zone: string;
+}
+
+/** What lives only as long as the process. */
+export interface RuntimeRow {
+  readonly key: 'runtime';
+  readonly nextId: number;
+  readonly nextLinkIndex: number;
+  readonly nextWaiter: number;
+  /** `starting` until kernel, journal and (if the journal was lost) the cloud have been compared. */
+  readonly phase: 'starting' | 'serving';
+  readonly startingSince: string;
+  readonly journal: 'up' | 'down';
+  readonly journalDetail: string;
+  /** False when the journal was lost: an address the cloud lists may be in use by a pod we do not know yet. */
+  readonly trusted: boolean;
+  readonly startedMs: number;
+  /** Kernel state of the node: `wanted` counts changes, `done` the last one the kernel has. */
+  readonly sync: {
+    readonly wanted: number;
+    readonly done: number;
+    readonly inFlight?: number;
+    readonly notBeforeMs: number;
+  };
+  readonly listing: { readonly wantedFromMs?: number; readonly lastMs?: number };
+  readonly settings: Settings;
+  readonly flush: { readonly inFlight: boolean };
+  readonly reap: { readonly inFlight: boolean };
+}
+
+/** Settings the core reads; src/daemon/config.ts documents each for people. */
+export interface Settings {
+  readonly addDeadlineMs: number;
+  readonly waiterCountMax: number;
+  readonly cooldownMs: number;
+  /** Where the kernel could not flush the address's connections. */
+  readonly cooldownUnflushedMs: number;
+  readonly cooldownUnderPressureMs: number;
+  readonly mtu: number;
+  readonly masquerade: boolean;
+  readonly markMask: number;
+}
+
+export interface Targets {
+  /** Addresses the node holds at least, in use or not. */
+  readonly floor: number;
+  /** Free addresses kept ready beyond demand. */
+  readonly headroom: number;
+  /** Addresses the node holds at most. */
+  readonly ceiling: number;
+}
+
+export interface PoolRow {
+  readonly id: PoolId;
+  /** Empty: the primary ENI's subnet. */
+  readonly subnets: readonly SubnetId[];
+  /** Empty: the primary ENI's groups. */
+  readonly groups: readonly GroupId[];
+  readonly families: readonly Family[];
+  readonly prefixes: 'never' | 'prefer';
+  readonly primaryEni: 'use' | 'skip';
+  readonly targets: Targets;
+  /** Since when there is more free than the shrink threshold. */
+  readonly surplusSinceMs?: number;
+}
+
+export interface SubnetRow extends SubnetFacts {
+  /** Until when an assign or create there is not tried, after it had no address or no prefix. */
+  readonly exhaustedUntilMs: number;
+  readonly noPrefixUntilMs: number;
+}
+
+/**
+ * creating -> available -> attaching -> linking -> ready -> draining -> detaching -> deleting -> gone (no row).
+ * draining -> ready when demand returns; attaching and linking -> detaching (by force) when their deadline passes.
+ * The primary is born ready; a foreign ENI is a row that only counts against limits.
+ */
+export type EniRow = EniCreating | EniPresent;
+export type EniState = EniRow['state'];
+
+interface EniCommon {
+  readonly key: EniKey;
+  readonly pool: PoolId;
+  readonly kind: 'primary' | 'secondary' | 'foreign';
+  readonly subnet: SubnetId;
+  readonly sinceMs: number;
+  /** When we last changed it in the cloud; nothing is concluded from a read before `listLagMs` after that. */
+  readonly writtenMs: number;
+}
+
+export interface EniCreating extends EniCommon {
+  readonly state: 'creating';
+}
+
+export interface EniPresent extends EniCommon {
+  readonly state: 'available' | 'attaching' | 'linking' | 'ready' | 'draining' | 'detaching' | 'deleting';
+  readonly id: EniId;
+  readonly mac: Mac;
+  readonly groups: readonly GroupId[];
+  readonly primary4?: Ip;
+  readonly primary6?: Ip;
+  readonly deviceIndex?: number;
+  /** 1..127: mark and route table; 1 is the primary; given when it attaches. */
+  readonly number?: number;
+  /** The sync that brings its kernel state; `ready` when done. */
+  readonly sync?: number;
+  readonly deadlineMs?: number;
+  /** The mark's connections are flushed: its number may be used again. */
+  readonly flushed: boolean;
+  /** DeleteOnTermination is set. */
+  readonly settled: boolean;
+  /** Detach by force: it never came up. */
+  readonly force: boolean;
+}
+
+/**
+ * installing (the cloud gave it, the kernel's fence is on its way) -> ready -> releasing -> gone (no row).
+ * `assigning` is the operation that asks for it: EC2 chooses the address, so there is no row to name before the answer.
+ * A block of a draining ENI hands nothing out; that is the ENI's state, not the block's.
+ */
+export interface BlockRow {
+  readonly id: Cidr;
+  readonly eni: EniKey;
+  readonly state: 'installing' | 'ready' | 'releasing';
+  readonly sync: number;
+  /** When one of its addresses last became free: the longest idle is handed out first. */
+  readonly idleSinceMs: number;
+}
+
+/** A row only while held, cooling or quarantined; free is the block minus its rows. */
+export type AddressRow = { readonly ip: Ip; readonly block: Cidr } & (
+  | { readonly state: 'held'; readonly lease: LeaseId }
+  | { readonly state: 'cooling'; readonly sinceMs: number; readonly flushed: 'no' | 'asked' | 'yes' | 'cannot' }
+  | { readonly state: 'quarantined'; readonly sinceMs: number; readonly why: 'journal-lost' | 'breach' }
+);
+
+export interface PodRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** The pod's namespace: its path, and who it was (`dev:inode`) when the lease was made. */
+export interface NetnsRef {
+  readonly path: string;
+  readonly id: string;
+}
+
+/**
+ * held (committed; the kernel is being told) -> ready (wired) -> unwiring (fence asked for) -> gone (no row).
+ * lost: wired, but the cloud no longer lists its address; kept, reported, never handed out; -> ready or unwiring.
+ * Only `held` and `unwiring` are told apart in the journal: what is wired is read back from the kernel.
+ */
+export interface LeaseRow {
+  readonly id: LeaseId;
+  readonly key: AttachmentKey;
+  readonly attachment: Attachment;
+  readonly pool: PoolId;
+  readonly state: 'held' | 'ready' | 'unwiring' | 'lost';
+  readonly addresses: readonly Ip[];
+  readonly netns: NetnsRef;
+  readonly pod?: PodRef;
+  readonly linkIndex: number;
+  readonly sinceMs: number;
+  /** At most one kernel effect a lease. */
+  readonly busy: 'wire' | 'unwire' | 'verify' | undefined;
+  readonly notBeforeMs: number;
+  /** A DEL came while `busy`. */
+  readonly doomed: boolean;
+  /** Requests answered when the effect in flight is done. */
+  readonly adds: readonly RequestId[];
+  readonly checks: readonly RequestId[];
+  readonly dels: readonly RequestId[];
+}
+
+/** An ADD without an address yet. FIFO by `order` within its pool. */
+export interface WaiterRow {
+  readonly order: number;
+  readonly key: AttachmentKey;
+  readonly attachment: Attachment;
+  readonly pool: PoolId;
+  readonly netns: NetnsRef;
+  readonly pod?: PodRef;
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
+  readonly requests: readonly RequestId[];
+}
+
+/**
+ * flying (the call is out) -> gone, or after an ambiguous answer or a crash:
+ * waiting (called again at `notBeforeMs`) -> flying, or settling (assign: reads must agree first) -> gone.
+ */
+export interface OperationRow {
+  readonly id: OperationId;
+  readonly eni?: EniKey;
+  readonly call: CloudCall;
+  readonly state: 'flying' | 'waiting' | 'settling';
+  readonly attempts: number;
+  readonly startedMs: number;
+  readonly notBeforeMs: number;
+  /** settling: blocks the ENI had before, as the journal knew them. */
+  readonly before?: readonly Cidr[];
+}
+
+/** The last read of one ENI that may be believed, for comparison with the next. */
+export interface SightingRow {
+  readonly eni: EniId;
+  readonly atMs: number;
+  /** The read's contents as text, or `absent`. */
+  readonly seen: string;
+}
+
+/** A fenced link that its namespace has not taken along yet. */
+export interface DeadLinkRow {
+  readonly name: string;
+  readonly netnsId: string;
+  readonly sinceMs: number;
+}
+
+/** A link of the host with an ENI's MAC, also when its ENI is not known yet. */
+export interface LinkRow {
+  readonly mac: Mac;
+  readonly name: string;
+}
+
+/** The last failure of a cloud action, for reasons and back-off; gone with its next success. */
+export interface FailureRow {
+  readonly action: CloudAction;
+  readonly failure: CloudFailure;
+  readonly atMs: number;
+  readonly notBeforeMs: number;
+  readonly count: number;
+}
+
+/** One action's token bucket, as last computed. */
+export interface BudgetRow {
+  readonly action: CloudAction;
+  readonly tokens: number;
+  readonly atMs: number;
+  /** Share of the declared rate in use, cut by throttling and grown back (AIMD). */
+  readonly share: number;
+  readonly notBeforeMs: number;
+}
+
+export interface Rows {
+  readonly node: NodeRow;
+  readonly runtime: RuntimeRow;
+  readonly pool: PoolRow;
+  readonly subnet: SubnetRow;
+  readonly eni: EniRow;
+  readonly block: BlockRow;
+  readonly address: AddressRow;
+  readonly lease: LeaseRow;
+  readonly waiter: WaiterRow;
+  readonly operation: OperationRow;
+  readonly sighting: SightingRow;
+  readonly deadLink: DeadLinkRow;
+  readonly link: LinkRow;
+  readonly failure: FailureRow;
+  readonly budget: BudgetRow;
+}
+
+export type Table = keyof Rows;
