@@ -60,11 +60,12 @@ export type Event =
   | { readonly kind: 'status'; readonly request: RequestId }
   | { readonly kind: 'hang-up'; readonly request: RequestId }
   | { readonly kind: 'link-seen'; readonly mac: Mac; readonly name: string }
-  | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string }
+  | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string; readonly index: number }
   /** Somebody else changed kernel state of ours. */
   | { readonly kind: 'kernel-changed' }
   | { readonly kind: 'cloud-answered'; readonly operation: OperationId; readonly answer: Answer<CloudResult> }
-  | { readonly kind: 'wired'; readonly lease: LeaseId; readonly failure?: KernelFailure }
+  /** `linkIndex` is the host side's, which a mended pod may have anew. */
+  | { readonly kind: 'wired'; readonly lease: LeaseId; readonly linkIndex: number; readonly failure?: KernelFailure }
   | { readonly kind: 'unwired'; readonly lease: LeaseId; readonly failure?: KernelFailure }
   | { readonly kind: 'verified'; readonly lease: LeaseId; readonly problems: readonly string[] }
   | { readonly kind: 'reaped'; readonly links: readonly string[]; readonly failure?: KernelFailure }

@@ -36,6 +36,8 @@ export interface NodeRow {
   readonly limits?: InstanceLimits;
   readonly vpcCidrs: readonly Cidr[];
   readonly zone: string;
+  /** False while the journal is being rebuilt: an address the cloud lists may be in use by a pod we do not know yet. */
+  readonly trusted: boolean;
 }
 
 /** What lives only as long as the process. */
@@ -49,8 +51,6 @@ export interface RuntimeRow {
   readonly startingSince: string;
   readonly journal: 'up' | 'down';
   readonly journalDetail: string;
-  /** False when the journal was lost: an address the cloud lists may be in use by a pod we do not know yet. */
-  readonly trusted: boolean;
   readonly startedMs: number;
   /** Kernel state of the node: `wanted` counts changes, `done` the last one the kernel has. */
   readonly sync: {
@@ -148,17 +148,20 @@ export interface EniPresent extends EniCommon {
   readonly settled: boolean;
   /** Detach by force: it never came up. */
   readonly force: boolean;
+  /** Primary only: blocks on it that the daemon did not assign; never handed out, they only take slots. */
+  readonly foreignBlocks: readonly Cidr[];
 }
 
 /**
  * installing (the cloud gave it, the kernel's fence is on its way) -> ready -> releasing -> gone (no row).
  * `assigning` is the operation that asks for it: EC2 chooses the address, so there is no row to name before the answer.
+ * missing: the cloud no longer lists it although leases use it; it is asked for again; -> installing or gone.
  * A block of a draining ENI hands nothing out; that is the ENI's state, not the block's.
  */
 export interface BlockRow {
   readonly id: Cidr;
   readonly eni: EniKey;
-  readonly state: 'installing' | 'ready' | 'releasing';
+  readonly state: 'installing' | 'ready' | 'releasing' | 'missing';
   readonly sync: number;
   /** When one of its addresses last became free: the longest idle is handed out first. */
   readonly idleSinceMs: number;
@@ -235,8 +238,6 @@ export interface OperationRow {
   readonly attempts: number;
   readonly startedMs: number;
   readonly notBeforeMs: number;
-  /** settling: blocks the ENI had before, as the journal knew them. */
-  readonly before?: readonly Cidr[];
 }
 
 /** The last read of one ENI that may be believed, for comparison with the next. */

@@ -1,0 +1,140 @@
+/**
+ * Addresses: free -> held -> cooling -> free, and which free one a pod gets.
+ * Placement packs: fullest ENI, fullest block, longest idle, lowest address, so that whole prefixes and ENIs empty.
+ */
+import type { LeaseId } from './brand.ts';
+import { removeBlock } from './eni.ts';
+import { type Cidr, cidrAddress, cidrLength, compareIp, type Family, familyOf, type Ip } from './ip.ts';
+import { blockSize, blocksOfFamily, enisOf, serves } from './pool.ts';
+import type { AddressRow, BlockRow, EniRow, PoolRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+/** How long flushing may be put off so that several addresses share one pass (5-29 ms each). */
+const FLUSH_BATCH_MS = 1_000;
+const FLUSH_COUNT_MAX = 256;
+
+export interface Place {
+  readonly ip: Ip;
+  readonly block: Cidr;
+  readonly eni: EniRow['key'];
+}
+
+/** One free address for each family of the pool, or undefined: all or none. The families share an ENI where they can. */
+export function placeFor(turn: Turn, pool: PoolRow): readonly Place[] | undefined {
+  const places: Place[] = [];
+  for (const family of [...pool.families].sort()) {
+    const place = bestPlace(turn, pool, family, places[0]?.eni);
+    if (place === undefined) return undefined;
+    places.push(place);
+  }
+  return places;
+}
+
+function bestPlace(turn: Turn, pool: PoolRow, family: Family, preferred: EniRow['key'] | undefined): Place | undefined {
+  let best: { readonly eni: EniRow; readonly used: number; readonly block: BlockRow } | undefined;
+  for (const eni of enisOf(turn.state, pool)) {
+    if (!serves(eni, pool)) continue;
+    const blocks = blocksOfFamily(turn.state, eni, family);
+    const used = blocks.reduce((sum, block) => sum + turn.state.takenIn(block.id), eni.key === preferred ? 1e9 : 0);
+    for (const block of blocks) {
+      if (block.state !== 'ready' || turn.state.takenIn(block.id) >= blockSize(block)) continue;
+      const candidate = { eni, used, block };
+      if (best === undefined || before(turn, candidate, best)) best = candidate;
+    }
+  }
+  if (best === undefined) return undefined;
+  return { ip: lowestFree(turn, best.block), block: best.block.id, eni: best.eni.key };
+}
+
+type Candidate = { readonly eni: EniRow; readonly used: number; readonly block: BlockRow };
+
+function before(turn: Turn, a: Candidate, b: Candidate): boolean {
+  if (a.eni.key !== b.eni.key) return a.used !== b.used ? a.used > b.used : a.eni.key < b.eni.key;
+  const taken = turn.state.takenIn(a.block.id) - turn.state.takenIn(b.block.id);
+  if (taken !== 0) return taken > 0;
+  if (a.block.idleSinceMs !== b.block.idleSinceMs) return a.block.idleSinceMs < b.block.idleSinceMs;
+  return compareIp(a.block.id.split('/')[0] as Ip, b.block.id.split('/')[0] as Ip) < 0;
+}
+
+function lowestFree(turn: Turn, block: BlockRow): Ip {
+  // The first address of an IPv6 prefix is the subnet-router anycast address (RFC 4291, 2.6.1).
+  const first = familyOf(block.id) === 6 && cidrLength(block.id) < 127 ? 1 : 0;
+  for (let at = first; ; at++) {
+    const ip = cidrAddress(block.id, at);
+    if (turn.state.get('address', ip) === undefined) return ip;
+  }
+}
+
+/** free -> held */
+export function holdAddress(turn: Turn, place: Place, lease: LeaseId): void {
+  const taken = turn.state.get('address', place.ip);
+  if (taken !== undefined) throw new Error(`${place.ip} is ${taken.state}, it cannot be held`);
+  turn.tx.put('address', { ip: place.ip, block: place.block, state: 'held', lease });
+}
+
+/** held -> cooling, after the kernel confirmed the fence. */
+export function coolAddress(turn: Turn, ip: Ip): void {
+  const row = turn.state.get('address', ip);
+  if (row === undefined) return;
+  const block = turn.state.get('block', row.block);
+  if (block?.state === 'missing') {
+    // Not the node's any more: nothing to keep cool, and the last lease takes the block along.
+    turn.tx.remove('address', ip);
+    if (turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
+    return;
+  }
+  turn.tx.put('address', { ip, block: row.block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
+}
+
+/** When the address may be handed out or given back again. */
+export function cooledAtMs(turn: Turn, row: AddressRow & { readonly state: 'cooling' }, pressed: boolean): number {
+  const { cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = turn.runtime.settings;
+  // A SYN in flight lives 120 s in conntrack (nf_conntrack_tcp_timeout_syn_sent): without the flush that is the wait.
+  if (row.flushed !== 'yes') return row.sinceMs + Math.max(cooldownMs, cooldownUnflushedMs);
+  return row.sinceMs + (pressed ? Math.min(cooldownMs, cooldownUnderPressureMs) : cooldownMs);
+}
+
+/** cooling -> free for every address whose time has come. */
+export function endCooldowns(turn: Turn, pressed: (eni: EniRow) => boolean): void {
+  for (const row of turn.state.all('address')) {
+    if (row.state !== 'cooling') continue;
+    const block = turn.state.get('block', row.block);
+    const eni = block && turn.state.get('eni', block.eni);
+    if (!turn.due(cooledAtMs(turn, row, eni !== undefined && pressed(eni)))) continue;
+    turn.tx.remove('address', row.ip);
+    if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
+  }
+}
+
+/** Asks the kernel to flush the connections of cooling addresses and of ENIs that leave, several in one pass. */
+export function planFlush(turn: Turn): void {
+  if (turn.runtime.flush.inFlight) return;
+  const addresses = [...turn.state.all('address')].filter((row) => row.state === 'cooling' && row.flushed === 'no');
+  const oldest = Math.min(...addresses.map((row) => (row.state === 'cooling' ? row.sinceMs : 0)));
+  const marks = [...turn.state.all('eni')].flatMap((eni) =>
+    eni.state === 'deleting' && !eni.flushed && eni.number !== undefined ? [eni.number] : [],
+  );
+  const batchDue = addresses.length > 0 && turn.due(oldest + FLUSH_BATCH_MS);
+  if (!batchDue && marks.length === 0) return;
+  const chosen = addresses.slice(0, FLUSH_COUNT_MAX);
+  for (const row of chosen) if (row.state === 'cooling') turn.tx.put('address', { ...row, flushed: 'asked' });
+  turn.setRuntime({ flush: { inFlight: true } });
+  turn.emit({ kind: 'flush', addresses: chosen.map((row) => row.ip), marks, markMask: turn.runtime.settings.markMask });
+}
+
+export function flushed(
+  turn: Turn,
+  event: { readonly addresses: readonly Ip[]; readonly marks: readonly number[]; readonly done: boolean },
+): void {
+  turn.setRuntime({ flush: { inFlight: false } });
+  for (const ip of event.addresses) {
+    const row = turn.state.get('address', ip);
+    // An address that was freed and leased again meanwhile is none of this flush's business.
+    if (row?.state === 'cooling' && row.flushed === 'asked')
+      turn.tx.put('address', { ...row, flushed: event.done ? 'yes' : 'cannot' });
+  }
+  for (const eni of turn.state.all('eni')) {
+    if (eni.state === 'deleting' && eni.number !== undefined && event.marks.includes(eni.number))
+      turn.tx.put('eni', { ...eni, flushed: true });
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * From a journal and a kernel to a state: what a restart, a reboot, a lost journal mean for each lease.
+ * The verdict table of design section 6 is `started` (journal and kernel) and observe.ts (the cloud's side).
+ */
+import { coolAddress } from './address.ts';
+import { attachmentKey, type LeaseId } from './brand.ts';
+import { nodeRow } from './eni.ts';
+import type { Event, FoundLink } from './events.ts';
+import { cidrContains, hostCidr, type Ip } from './ip.ts';
+import { release } from './lease.ts';
+import { linkName } from './link-name.ts';
+import { settle } from './operation.ts';
+import { isPresent } from './pool.ts';
+import type { EniPresent, LeaseRow, NodeRow, Rows, RuntimeRow, Settings, Table } from './rows.ts';
+import { SCHEMA } from './rows.ts';
+import { type JournalRow, State, Tx } from './state.ts';
+import type { Turn } from './turn.ts';
+
+export interface Identity {
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly instanceId: NodeRow['instanceId'];
+  readonly bootId: string;
+  readonly epoch: string;
+}
+
+export const DEFAULT_SETTINGS: Settings = {
+  addDeadlineMs: 60_000,
+  waiterCountMax: 1_024,
+  cooldownMs: 30_000,
+  cooldownUnflushedMs: 120_000,
+  cooldownUnderPressureMs: 5_000,
+  mtu: 9_001,
+  masquerade: true,
+  markMask: 0x7f,
+};
+
+/** Whose journal this is; undefined for one that was never begun. */
+export function journalOwner(rows: readonly JournalRow[]): NodeRow | undefined {
+  return rows.find((row) => row.table === 'node')?.row as NodeRow | undefined;
+}
+
+/** True when the rows are this instance's, written by a schema this program reads. */
+export function isOurs(rows: readonly JournalRow[], identity: Identity): boolean {
+  const owner = journalOwner(rows);
+  return (
+    owner !== undefined &&
+    owner.schema === SCHEMA &&
+    owner.instanceId === identity.instanceId &&
+    owner.cluster === identity.cluster
+  );
+}
+
+/**
+ * The state a process begins with. `rows` is the journal when it is intact and ours, else empty. The returned rows
+ * must be committed before the first step: they hold the new epoch.
+ */
+export function openState(options: {
+  readonly rows: readonly JournalRow[];
+  readonly identity: Identity;
+  readonly nowMs: number;
+}): { readonly state: State; readonly first: readonly JournalRow[] } {
+  const { rows, identity, nowMs } = options;
+  const state = new State();
+  const tx = new Tx(state);
+  for (const { table, key, row } of rows) if (row !== null) state.replace(table as Table, key, row as Rows[Table]);
+  const known = state.get('node', 'node');
+  const rebooted = known !== undefined && known.bootId !== identity.bootId;
+  tx.put('node', { vpcCidrs: [], zone: '', trusted: false, ...known, key: 'node', schema: SCHEMA, ...identity });
+  tx.put('runtime', freshRuntime(nowMs));
+  const restored = new Restore(tx, nowMs, rebooted);
+  restored.run();
+  return { state, first: tx.journalRows() };
+}
+
+function freshRuntime(nowMs: number): RuntimeRow {
+  return {
+    key: 'runtime',
+    nextId: 1,
+    nextLinkIndex: 0,
+    nextWaiter: 1,
+    phase: 'starting',
+    startingSince: 'reading the kernel',
+    journal: 'up',
+    journalDetail: '',
+    startedMs: nowMs,
+    sync: { wanted: 1, done: 0, notBeforeMs: 0 },
+    listing: { wantedFromMs: nowMs },
+    settings: DEFAULT_SETTINGS,
+    flush: { inFlight: false },
+    reap: { inFlight: false },
+  };
+}
+
+/** Fills in the columns that the journal leaves out, and moves times of another boot to this one's. */
+class Restore {
+  private readonly tx: Tx;
+  private readonly nowMs: number;
+  private readonly rebooted: boolean;
+
+  constructor(tx: Tx, nowMs: number, rebooted: boolean) {
+    this.tx = tx;
+    this.nowMs = nowMs;
+    this.rebooted = rebooted;
+  }
+
+  run(): void {
+    const { state } = this.tx;
+    for (const row of [...state.all('lease')]) this.lease(row as LeaseRow & { unwiring: boolean });
+    for (const row of [...state.all('block')]) {
+      const { id, eni, releasing } = row as typeof row & { releasing: boolean };
+      this.tx.put('block', {
+        id,
+        eni,
+        state: releasing ? 'releasing' : 'installing',
+        sync: 1,
+        idleSinceMs: this.nowMs,
+      });
+    }
+    for (const row of [...state.all('address')]) {
+      // All that cooled in an earlier boot cools again; a flush that was asked for is asked for again.
+      if (row.state === 'cooling')
+        this.tx.put('address', { ...row, flushed: 'no', sinceMs: this.rebooted ? this.nowMs : row.sinceMs });
+    }
+    for (const row of [...state.all('eni')]) {
+      if (isPresent(row)) this.eni(row);
+      else this.tx.put('eni', { ...row, sinceMs: this.nowMs, writtenMs: this.nowMs });
+    }
+  }
+
+  /** On a new boot every lease is dead, without exception: its addresses cool. */
+  private lease(row: LeaseRow & { readonly unwiring: boolean }): void {
+    const { unwiring, ...columns } = row;
+    if (this.rebooted) {
+      this.tx.remove('lease', row.id);
+      for (const ip of row.addresses) {
+        const address = this.tx.state.get('address', ip);
+        if (address !== undefined)
+          this.tx.put('address', { ip, block: address.block, state: 'cooling', sinceMs: this.nowMs, flushed: 'no' });
+      }
+      return;
+    }
+    this.tx.put('lease', {
+      ...columns,
+      state: unwiring ? 'unwiring' : 'held',
+      busy: undefined,
+      notBeforeMs: 0,
+      doomed: false,
+      adds: [],
+      checks: [],
+      dels: [],
+    });
+  }
+
+  /** Calls of a dead process may still land, so every ENI counts as written to just now. */
+  private eni(row: EniPresent): void {
+    const { sync: _, ...rest } = row;
+    const state = rest.state === 'ready' || rest.state === 'draining' ? 'ready' : rest.state;
+    this.tx.put('eni', {
+      ...rest,
+      state,
+      sinceMs: this.nowMs,
+      writtenMs: this.nowMs,
+      ...(row.deadlineMs === undefined ? {} : { deadlineMs: this.nowMs + 60_000 }),
+      ...(state === 'ready' ? { sync: 1 } : {}),
+    });
+  }
+}
+
+/** The first event: verdicts on each lease and link, then every operation that a dead process left. */
+export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>): void {
+  for (const { mac, name } of event.eniLinks) turn.tx.put('link', { mac, name });
+  const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
+  turn.setRuntime({ nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });
+  const links = new Map(event.links.map((link) => [link.name, link]));
+  const alive = new Set<LeaseId>(event.aliveLeases);
+  for (const lease of turn.state.all('lease')) {
+    const link = links.get(linkName(lease.key));
+    links.delete(linkName(lease.key));
+    judge(turn, lease, link, alive.has(lease.id));
+  }
+  for (const link of links.values()) orphan(turn, link);
+  for (const operation of turn.state.all('operation')) resumeAfterCrash(turn, operation.id);
+  for (const eni of turn.state.all('eni'))
+    if (isPresent(eni) && eni.state === 'linking' && turn.state.get('link', eni.mac) !== undefined)
+      turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
+}
+
+/** A lease the journal knows: live with its link, cool without its namespace, unwired where the link is half gone. */
+function judge(turn: Turn, lease: LeaseRow, link: FoundLink | undefined, namespaceAlive: boolean): void {
+  const wired = link !== undefined && !link.fenced && link.lease?.id === lease.id;
+  if (wired && lease.state !== 'unwiring')
+    return turn.tx.put('lease', { ...lease, state: 'ready', linkIndex: link.index });
+  if (link === undefined && !namespaceAlive) {
+    for (const ip of lease.addresses) coolAddress(turn, ip);
+    return turn.tx.remove('lease', lease.id);
+  }
+  release(turn, lease);
+}
+
+/** A link no lease knows. Journal lost: its pod is adopted. Journal intact: it is fenced and goes. */
+function orphan(turn: Turn, link: FoundLink): void {
+  const { lease } = link;
+  if (
+    nodeRow(turn).trusted ||
+    lease === undefined ||
+    link.fenced ||
+    link.addresses.length === 0 ||
+    link.netns === undefined
+  ) {
+    turn.emit({ kind: 'unwire', lease: lease?.id ?? ('' as LeaseId), link: link.name, addresses: link.addresses });
+    turn.tx.put('deadLink', { name: link.name, netnsId: link.netns?.id ?? '', sinceMs: turn.nowMs });
+    for (const ip of link.addresses) coolFree(turn, ip);
+    return;
+  }
+  turn.tx.put('lease', {
+    id: lease.id,
+    key: attachmentKey(lease.attachment),
+    attachment: lease.attachment,
+    pool: firstPoolId(turn),
+    state: 'lost',
+    addresses: link.addresses,
+    netns: link.netns,
+    linkIndex: link.index,
+    sinceMs: turn.nowMs,
+    busy: undefined,
+    notBeforeMs: 0,
+    doomed: false,
+    adds: [],
+    checks: [],
+    dels: [],
+  });
+  for (const ip of link.addresses) turn.tx.put('address', { ip, block: hostCidr(ip), state: 'held', lease: lease.id });
+}
+
+/** free -> cooling: somebody used it until now. */
+function coolFree(turn: Turn, ip: Ip): void {
+  if (turn.state.get('address', ip) !== undefined) return;
+  for (const block of turn.state.all('block')) {
+    if (cidrContains(block.id, ip))
+      turn.tx.put('address', { ip, block: block.id, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
+  }
+}
+
+const firstPoolId = (turn: Turn) => {
+  for (const pool of turn.state.all('pool')) return pool.id;
+  throw new Error('started before configured');
+};
+
+/** An operation of a dead process: repeated where that is safe, else the cloud is read until it is clear. */
+function resumeAfterCrash(turn: Turn, id: string): void {
+  const operation = turn.state.get('operation', id);
+  if (operation === undefined) return;
+  const { token } = turn.capabilities;
+  const { action } = operation.call;
+  const blind = (action === 'assign' && !token.assign) || (action === 'create' && !token.create) || action === 'attach';
+  if (blind) settle(turn, operation);
+  else turn.tx.put('operation', { ...operation, state: 'waiting', startedMs: turn.nowMs, notBeforeMs: turn.nowMs });
+}

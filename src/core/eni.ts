@@ -1,0 +1,280 @@
+/**
+ * ENIs from creation to deletion. Each ENI's state says what it needs next; `progressEnis` starts that call when
+ * nothing is in flight on it and the budget has a token, so a restart or a refused call needs no special path.
+ */
+import type { EniKey, Mac } from './brand.ts';
+import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
+import { type Cidr, cidrContains, type Family, familyOf, type Ip } from './ip.ts';
+import { startOperation } from './operation.ts';
+import { blockSize, isPresent } from './pool.ts';
+import type { BlockRow, EniPresent, EniRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+/** Link seen 2 s after the attach answers is usual on EC2, 18 s was seen (amazon-ecs-cni-plugins PR 66). */
+const LINK_DEADLINE_MS = 60_000;
+/** How long a delete waits for the link to go before it is tried anyway. */
+const LINK_GONE_MS = 5_000;
+const NUMBER_MAX = 127;
+
+export const nodeRow = (turn: Turn) => {
+  const node = turn.state.get('node', 'node');
+  if (node === undefined) throw new Error('the core was stepped before it was opened');
+  return node;
+};
+
+export function ownerTags(turn: Turn, intent: EniKey): Tags {
+  const node = nodeRow(turn);
+  return {
+    [OWNER_TAGS.cluster]: node.cluster,
+    [OWNER_TAGS.node]: node.nodeName,
+    [OWNER_TAGS.instance]: node.instanceId,
+    [OWNER_TAGS.intent]: intent,
+    [OWNER_TAGS.createdAt]: String(Math.floor(turn.nowMs)),
+  };
+}
+
+export const intentIn = (turn: Turn, tags: Tags): EniKey | undefined => {
+  const { cluster, instanceId } = nodeRow(turn);
+  return intentOf(tags, { cluster, instanceId });
+};
+
+/** creating -> available: the cloud made it. Its blocks come in the same answer. */
+export function created(turn: Turn, eni: EniRow, facts: EniFacts): void {
+  if (eni.state !== 'creating') return;
+  turn.tx.put('eni', {
+    key: eni.key,
+    pool: eni.pool,
+    kind: 'secondary',
+    subnet: facts.subnet,
+    sinceMs: turn.nowMs,
+    writtenMs: turn.nowMs,
+    state: 'available',
+    ...presentFacts(facts),
+    flushed: false,
+    settled: turn.capabilities.deleteOnTerminationAtCreate,
+    force: false,
+    foreignBlocks: [],
+  });
+  installBlocks(turn, eni.key, facts.blocks);
+}
+
+type Optional = Pick<EniPresent, 'id' | 'mac' | 'groups'> & Partial<Pick<EniPresent, 'primary4' | 'primary6'>>;
+
+export const presentFacts = (facts: EniFacts): Optional => ({
+  id: facts.id,
+  mac: facts.mac,
+  groups: facts.groups,
+  ...(facts.primary4 && { primary4: facts.primary4 }),
+  ...(facts.primary6 && { primary6: facts.primary6 }),
+});
+
+/** Blocks the cloud gave: fenced in the kernel first, then handed out. One we know already stays as it is. */
+export function installBlocks(turn: Turn, eni: EniKey, blocks: readonly Cidr[]): void {
+  for (const id of blocks) {
+    const known = turn.state.get('block', id);
+    if (known !== undefined && known.eni === eni && known.state !== 'missing') continue;
+    turn.tx.put('block', { id, eni, state: 'installing', sync: turn.wantSync(), idleSinceMs: turn.nowMs });
+    leasesFound(turn, id);
+  }
+}
+
+/** lost -> ready for leases whose block the cloud lists (again). Adopted addresses learn here which block they are of. */
+function leasesFound(turn: Turn, block: Cidr): void {
+  for (const address of turn.state.all('address')) {
+    if (!cidrContains(block, address.ip)) continue;
+    if (address.block !== block) turn.tx.put('address', { ...address, block });
+    const lease = address.state === 'held' ? turn.state.get('lease', address.lease) : undefined;
+    if (lease?.state === 'lost' && lease.addresses.every((ip) => hasBlock(turn, ip)))
+      turn.tx.put('lease', { ...lease, state: 'ready' });
+  }
+}
+
+const hasBlock = (turn: Turn, ip: Ip): boolean =>
+  turn.state.get('block', turn.state.get('address', ip)?.block ?? '') !== undefined;
+
+/** attaching -> linking: the cloud accepted it; its link is awaited. */
+export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | undefined): void {
+  if (eni.state !== 'available' && eni.state !== 'attaching') return;
+  const linking: EniPresent = {
+    ...eni,
+    state: 'linking',
+    sinceMs: turn.nowMs,
+    writtenMs: turn.nowMs,
+    deadlineMs: turn.nowMs + LINK_DEADLINE_MS,
+    number: eni.number ?? freeNumber(turn),
+    ...(deviceIndex === undefined ? {} : { deviceIndex }),
+  };
+  turn.tx.put('eni', linking);
+  linkArrived(turn, linking);
+}
+
+/** The link of an attached ENI is there: its kernel state is wanted now. */
+export function linkArrived(turn: Turn, eni: EniPresent): void {
+  if (eni.state !== 'linking' || eni.sync !== undefined || turn.state.get('link', eni.mac) === undefined) return;
+  turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
+}
+
+export function linkSeen(turn: Turn, mac: Mac, name: string): void {
+  const known = turn.state.get('link', mac);
+  if (known?.name === name) return;
+  turn.tx.put('link', { mac, name });
+  for (const eni of turn.state.all('eni')) {
+    if (!isPresent(eni) || eni.mac !== mac) continue;
+    // The link is the proof that the attach was done, also when its answer was lost.
+    if (eni.state === 'attaching' || eni.state === 'available') {
+      endOperation(turn, eni.key, 'attach');
+      attached(turn, eni, eni.deviceIndex);
+    } else if (eni.state === 'linking') linkArrived(turn, eni);
+    else turn.wantSync();
+  }
+}
+
+export function linkGone(turn: Turn, mac: Mac): void {
+  if (turn.state.get('link', mac) === undefined) return;
+  turn.tx.remove('link', mac);
+  turn.wantSync();
+  // Somebody may have detached it: the cloud knows.
+  for (const eni of turn.state.all('eni'))
+    if (isPresent(eni) && eni.mac === mac && eni.state === 'ready') turn.wantListing(turn.nowMs);
+}
+
+function endOperation(turn: Turn, eni: EniKey, action: 'attach'): void {
+  const operation = turn.state.operationOn(eni);
+  if (operation?.call.action === action) turn.tx.remove('operation', operation.id);
+}
+
+function freeNumber(turn: Turn): number {
+  const used = new Set<number>();
+  for (const eni of turn.state.all('eni')) if (isPresent(eni) && eni.number !== undefined) used.add(eni.number);
+  for (let number = 2; number <= NUMBER_MAX; number++) if (!used.has(number)) return number;
+  throw new Error('an instance with more than 126 ENIs is not known to exist');
+}
+
+/** Device indexes no ENI of the instance is known to have, lowest first. */
+export function freeDeviceIndexes(turn: Turn): number[] {
+  const used = new Set([0]);
+  for (const eni of turn.state.all('eni'))
+    if (isPresent(eni) && eni.deviceIndex !== undefined) used.add(eni.deviceIndex);
+  const limit = nodeRow(turn).limits?.eniCountMax ?? 0;
+  return Array.from({ length: limit * 2 }, (_, at) => at).filter((index) => !used.has(index));
+}
+
+/** any -> detaching: nothing is leased or cooling on it, or it never came up. */
+export function startDetaching(turn: Turn, eni: EniPresent, force: boolean): void {
+  if (eni.kind !== 'secondary') throw new Error(`${eni.id} is ${eni.kind}: it is never detached`);
+  turn.tx.put('eni', { ...eni, state: 'detaching', sinceMs: turn.nowMs, force });
+  turn.wantSync();
+}
+
+/** detaching -> deleting */
+export function detached(turn: Turn, eni: EniPresent): void {
+  const { deviceIndex: _, ...rest } = eni;
+  turn.tx.put('eni', {
+    ...rest,
+    state: 'deleting',
+    sinceMs: turn.nowMs,
+    writtenMs: turn.nowMs,
+    flushed: eni.number === undefined,
+  });
+}
+
+/** deleting -> gone: its rows go with it. */
+export function eniGone(turn: Turn, eni: EniRow): void {
+  for (const block of turn.state.blocksOf(eni.key)) removeBlock(turn, block.id);
+  const operation = turn.state.operationOn(eni.key);
+  if (operation !== undefined) turn.tx.remove('operation', operation.id);
+  if (isPresent(eni)) turn.tx.remove('sighting', eni.id);
+  turn.tx.remove('eni', eni.key);
+  turn.wantSync();
+}
+
+/** ready -> lost: the cloud no longer lists the block. Kept for its pods, asked for again; gone when nobody uses it. */
+export function blockMissing(turn: Turn, block: BlockRow): void {
+  for (const address of turn.state.addressesOf(block.id)) {
+    if (address.state !== 'held') turn.tx.remove('address', address.ip);
+    const lease = address.state === 'held' ? turn.state.get('lease', address.lease) : undefined;
+    if (lease?.state === 'ready') turn.tx.put('lease', { ...lease, state: 'lost' });
+  }
+  if (turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
+  else turn.tx.put('block', { ...block, state: 'missing' });
+}
+
+/** The block is the node's no longer: the fence goes after it. Leases on it are lost, and stay. */
+export function removeBlock(turn: Turn, id: Cidr): void {
+  for (const address of turn.state.addressesOf(id)) {
+    if (address.state !== 'held') turn.tx.remove('address', address.ip);
+  }
+  if (turn.state.takenIn(id) > 0) throw new Error(`${id} has leases: it is not ours to drop`);
+  turn.tx.remove('block', id);
+  turn.wantSync();
+}
+
+/** Starts what each ENI's state asks for next. */
+export function progressEnis(turn: Turn): void {
+  for (const eni of turn.state.all('eni')) {
+    if (!isPresent(eni) || eni.kind !== 'secondary') continue;
+    const busy = turn.state.operationOn(eni.key) !== undefined;
+    if (eni.state === 'linking' && eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs)) stuck(turn, eni);
+    else if (eni.state === 'available' && !busy) attach(turn, eni);
+    else if (eni.state === 'ready' && !busy && !eni.settled) {
+      startOperation(turn, { action: 'modify', eni: eni.id, deleteOnTermination: true }, 'release', eni.key);
+    } else if (eni.state === 'draining' && !busy) drained(turn, eni);
+    else if (eni.state === 'detaching' && !busy)
+      startOperation(turn, { action: 'detach', eni: eni.id, force: eni.force }, 'release', eni.key);
+    else if (eni.state === 'deleting' && !busy && eni.flushed && usedOn(turn, eni) === 0) remove(turn, eni);
+  }
+}
+
+function attach(turn: Turn, eni: EniPresent): void {
+  const index = freeDeviceIndexes(turn)[0];
+  const call = {
+    action: 'attach',
+    eni: eni.id,
+    ...(turn.capabilities.deviceIndex === 'caller' && { deviceIndex: index ?? 1 }),
+  } as const;
+  const current = turn.state.get('eni', eni.key);
+  if (current === undefined || !startOperation(turn, call, 'blocked-pod', eni.key)) return;
+  turn.tx.put('eni', {
+    ...eni,
+    state: 'attaching',
+    sinceMs: turn.nowMs,
+    ...(index === undefined ? {} : { deviceIndex: index }),
+  });
+}
+
+function stuck(turn: Turn, eni: EniPresent): void {
+  turn.tx.put('failure', {
+    action: 'attach',
+    failure: { kind: 'bug', code: 'ATTACH_STUCK', message: eni.id },
+    atMs: turn.nowMs,
+    notBeforeMs: turn.nowMs,
+    count: 1,
+  });
+  startDetaching(turn, eni, true);
+}
+
+/** draining -> detaching once nothing on it is leased, cooling or quarantined. */
+function drained(turn: Turn, eni: EniPresent): void {
+  if (turn.state.blocksOf(eni.key).every((block) => turn.state.takenIn(block.id) === 0))
+    startDetaching(turn, eni, false);
+}
+
+function remove(turn: Turn, eni: EniPresent): void {
+  const linkUp = turn.state.get('link', eni.mac) !== undefined;
+  if (linkUp && !turn.due(eni.sinceMs + LINK_GONE_MS)) return;
+  startOperation(turn, { action: 'delete', eni: eni.id }, 'release', eni.key);
+}
+
+/** Slots of one family still free on the ENI: its own address, our blocks and others' take one each. */
+export function freeSlots(turn: Turn, eni: EniPresent, family: Family): number {
+  const slots = nodeRow(turn).limits?.slotsPerEni[family] ?? 0;
+  const own = (family === 4 ? eni.primary4 : eni.primary6) === undefined ? 0 : 1;
+  const blocks = [...turn.state.blocksOf(eni.key).map((block) => block.id), ...eni.foreignBlocks];
+  return slots - own - blocks.filter((block) => familyOf(block) === family).length;
+}
+
+export const usedOn = (turn: Turn, eni: EniRow): number =>
+  turn.state.blocksOf(eni.key).reduce((sum, block) => sum + turn.state.takenIn(block.id), 0);
+
+export const freeOn = (turn: Turn, eni: EniRow): number =>
+  turn.state.blocksOf(eni.key).reduce((sum, block) => sum + blockSize(block) - turn.state.takenIn(block.id), 0);

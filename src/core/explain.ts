@@ -1,0 +1,181 @@
+/**
+ * Whether anything under way can serve a waiter, and if not, why not: with the numbers a person needs.
+ * "Under way" is an operation in flight, or an armed wake-up after which the pool can grow or hand out.
+ */
+import { budgetOf, readyAtMs } from './budget.ts';
+import type { CloudAction } from './cloud.ts';
+import { freeSlots, nodeRow } from './eni.ts';
+import { roomForEnis, subnetsOf } from './grow.ts';
+import { missingFacts } from './observe.ts';
+import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
+import type { Reason } from './reasons.ts';
+import type { FailureRow, PoolRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+/** How long a new ENI usually takes: create, attach, and its link (aws-2026.json). */
+const NEW_ENI_MS = 3_000;
+
+const GROWING: readonly CloudAction[] = ['assign', 'create', 'attach'];
+
+/** True while an answer is on its way that may end the wait. */
+export function underWay(turn: Turn, pool: PoolRow): boolean {
+  if (turn.runtime.phase === 'starting') return true;
+  if (turn.runtime.journal === 'down') return false;
+  const comingUp = enisOf(turn.state, pool).some(
+    (eni) => eni.kind === 'secondary' && ['creating', 'available', 'attaching', 'linking'].includes(eni.state),
+  );
+  if (comingUp || pool.families.some((family) => holding(turn.state, pool, family).coming > 0)) return true;
+  if (pool.families.some((family) => holding(turn.state, pool, family).cooling > 0)) return true;
+  if (hardRefusal(turn) !== undefined) return false;
+  return canGrow(turn, pool);
+}
+
+/** A refusal that waiting does not end: a person or another node has to. */
+function hardRefusal(turn: Turn): FailureRow | undefined {
+  return GROWING.flatMap((action) => turn.state.get('failure', action) ?? []).find(
+    ({ failure, notBeforeMs }) =>
+      notBeforeMs > turn.nowMs &&
+      (failure.kind === 'denied' ||
+        failure.kind === 'nodeGone' ||
+        failure.kind === 'bug' ||
+        failure.kind === 'exhausted'),
+  );
+}
+
+/** The next plan, when tokens and back-offs allow it, would ask the cloud for more. */
+function canGrow(turn: Turn, pool: PoolRow): boolean {
+  const atCeiling = pool.families.some((family) => {
+    const held = holding(turn.state, pool, family);
+    return held.total + held.coming >= pool.targets.ceiling;
+  });
+  return !atCeiling && (fillable(turn, pool) || (roomForEnis(turn) > 0 && openSubnets(turn, pool)));
+}
+
+const fillable = (turn: Turn, pool: PoolRow): boolean =>
+  enisOf(turn.state, pool).some(
+    (eni) =>
+      isPresent(eni) &&
+      (eni.state === 'draining' || serves(eni, pool)) &&
+      (turn.state.get('subnet', eni.subnet)?.exhaustedUntilMs ?? 0) <= turn.nowMs &&
+      pool.families.every((family) => freeSlots(turn, eni, family) > 0),
+  );
+
+const openSubnets = (turn: Turn, pool: PoolRow): boolean =>
+  subnetsOf(turn, pool).some((id) => (turn.state.get('subnet', id)?.exhaustedUntilMs ?? 0) <= turn.nowMs);
+
+/** Why a pod of this pool has no address now. */
+export function explain(turn: Turn, pool: PoolRow): Reason {
+  const { runtime } = turn;
+  if (runtime.journal === 'down') return { code: 'JOURNAL_UNWRITABLE', detail: runtime.journalDetail };
+  if (runtime.phase === 'starting') return startingReason(turn);
+  for (const action of GROWING) {
+    const row = turn.state.get('failure', action);
+    const reason = row && failureReason(turn, row);
+    if (reason !== undefined) return reason;
+  }
+  const families = pool.families.map((family) => holding(turn.state, pool, family));
+  const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
+  const comingUp = enisOf(turn.state, pool).find(
+    (eni) => eni.kind === 'secondary' && ['creating', 'available', 'attaching', 'linking'].includes(eni.state),
+  );
+  if (comingUp !== undefined)
+    return { code: 'ATTACHING', etaMs: Math.max(0, comingUp.sinceMs + NEW_ENI_MS - turn.nowMs) };
+  const throttled = throttledReason(turn);
+  if (throttled !== undefined) return throttled;
+  if (families.some((held) => held.total + held.coming >= pool.targets.ceiling))
+    return { code: 'CEILING', ceiling: pool.targets.ceiling };
+  if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
+  if (roomForEnis(turn) > 0)
+    return fillable(turn, pool) || cooling === 0 ? exhaustedReason(turn, pool) : coolingReason(turn, cooling);
+  if (cooling > 0) return coolingReason(turn, cooling);
+  return limitReason(turn, pool);
+}
+
+function startingReason(turn: Turn): Reason {
+  const describe =
+    turn.state.get('failure', 'describeNode') ??
+    turn.state.get('failure', 'listEnis') ??
+    turn.state.get('failure', 'listSubnets');
+  if (describe !== undefined) {
+    const reason = failureReason(turn, describe);
+    if (reason !== undefined) return reason;
+  }
+  const detail =
+    missingFacts(turn) === undefined
+      ? 'comparing the kernel with the cloud'
+      : `reading ${missingFacts(turn)} from the cloud`;
+  return { code: 'DAEMON_STARTING', detail };
+}
+
+/** The reason behind the last failure of an action, where that failure still holds the pool back. */
+export function failureReason(turn: Turn, row: FailureRow): Reason | undefined {
+  const { action, failure } = row;
+  if (failure.code === 'ATTACH_STUCK') return { code: 'ATTACH_STUCK', eni: failure.message, waitedMs: 60_000 };
+  switch (failure.kind) {
+    case 'denied':
+      return { code: 'DENIED', action, cloudCode: failure.code };
+    case 'throttled':
+      return { code: 'THROTTLED', action, retryAfterMs: Math.max(0, budgetOf(turn, action).notBeforeMs - turn.nowMs) };
+    case 'transient':
+    case 'ambiguous':
+      return failure.code === 'METADATA'
+        ? { code: 'METADATA_UNREACHABLE', detail: failure.message }
+        : { code: 'CLOUD_UNREACHABLE', action, detail: failure.message };
+    case 'exhausted':
+      if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code };
+      return undefined;
+    case 'bug':
+    case 'nodeGone':
+      return { code: 'INTERNAL', detail: `the cloud answered ${failure.code} to ${action}: ${failure.message}` };
+    default:
+      return undefined;
+  }
+}
+
+function throttledReason(turn: Turn): Reason | undefined {
+  for (const action of GROWING) {
+    const row = turn.state.get('budget', action);
+    const readyMs = row && readyAtMs(row, turn.capabilities.rates[action], 'blocked-pod', turn.nowMs);
+    if (readyMs !== undefined && readyMs > turn.nowMs)
+      return { code: 'THROTTLED', action, retryAfterMs: readyMs - turn.nowMs };
+  }
+  return undefined;
+}
+
+function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
+  const subnets = subnetsOf(turn, pool);
+  const fragmented = subnets.find((id) => (turn.state.get('subnet', id)?.noPrefixUntilMs ?? 0) > turn.nowMs);
+  if (fragmented !== undefined && openSubnets(turn, pool))
+    return { code: 'NO_PREFIX', subnet: fragmented, prefixLength: 28 };
+  const idle = enisOf(turn.state, pool).reduce(
+    (sum, eni) => sum + (eni.state === 'draining' ? turn.state.blocksOf(eni.key).length : 0),
+    0,
+  );
+  return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle };
+}
+
+function coolingReason(turn: Turn, cooling: number): Reason {
+  const { cooldownMs } = turn.runtime.settings;
+  let next = Number.POSITIVE_INFINITY;
+  for (const row of turn.state.all('address'))
+    if (row.state === 'cooling') next = Math.min(next, row.sinceMs + cooldownMs);
+  return { code: 'COOLING', cooling, nextMs: Math.max(0, next - turn.nowMs) };
+}
+
+function limitReason(turn: Turn, pool: PoolRow): Reason {
+  const { limits } = nodeRow(turn);
+  const enis = [...turn.state.all('eni')];
+  const foreign = enis.filter((eni) => eni.kind === 'foreign').length;
+  const usable = enis.length - foreign - (pool.primaryEni === 'skip' ? 1 : 0);
+  const addresses = pool.families.reduce((sum, family) => sum + holding(turn.state, pool, family).total, 0);
+  if (foreign === 0 && limits !== undefined) {
+    return { code: 'ADDRESS_LIMIT', addresses, limit: usable * (limits.slotsPerEni[4] - 1) * pool.families.length };
+  }
+  return {
+    code: 'ENI_LIMIT',
+    instanceType: limits?.instanceType ?? '',
+    attached: enis.length,
+    limit: limits?.eniCountMax ?? 0,
+    foreign,
+  };
+}

@@ -1,0 +1,189 @@
+/**
+ * Leases and the requests that make and end them.
+ *
+ * Invariants: an attachment has at most one lease; at most one kernel effect a lease is in flight; an address starts
+ * cooling only after the kernel confirmed the fence; whoever asked is answered exactly once.
+ */
+import { coolAddress, holdAddress, type Place } from './address.ts';
+import type { LeaseId, RequestId } from './brand.ts';
+import type { KernelFailure, Reply } from './events.ts';
+import { familyOf, type Ip } from './ip.ts';
+import { linkName } from './link-name.ts';
+import type { PodPlan } from './plan.ts';
+import type { Reason } from './reasons.ts';
+import type { LeaseRow, WaiterRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+const UNWIRE_RETRY_MS = 1_000;
+
+export const refused = (reason: Reason): Reply => ({ kind: 'refused', reason });
+
+export function answer(turn: Turn, requests: readonly RequestId[], reply: Reply): void {
+  for (const request of requests) turn.emit({ kind: 'reply', request, reply });
+}
+
+/** (no lease) -> held: the waiter has its addresses; the kernel is told. */
+export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): void {
+  const id = turn.newId<LeaseId>();
+  const { nextLinkIndex } = turn.runtime;
+  turn.setRuntime({ nextLinkIndex: nextLinkIndex + 1 });
+  turn.tx.remove('waiter', waiter.key);
+  for (const place of places) holdAddress(turn, place, id);
+  const { key, attachment, pool, netns, pod, requests } = waiter;
+  const lease: LeaseRow = {
+    id,
+    key,
+    attachment,
+    pool,
+    netns,
+    state: 'held',
+    addresses: places.map((place) => place.ip),
+    ...(pod && { pod }),
+    linkIndex: nextLinkIndex,
+    sinceMs: turn.nowMs,
+    busy: undefined,
+    notBeforeMs: 0,
+    doomed: false,
+    adds: requests,
+    checks: [],
+    dels: [],
+  };
+  wire(turn, lease, true);
+}
+
+/** Tells the kernel to make, or to look at and mend, the pod's interface. */
+export function wire(turn: Turn, lease: LeaseRow, fresh: boolean): void {
+  turn.tx.put('lease', { ...lease, busy: 'wire' });
+  const deadLinks = [...turn.state.all('deadLink')]
+    .filter((dead) => dead.netnsId === lease.netns.id)
+    .map((dead) => dead.name);
+  turn.emit({ kind: 'wire', plan: podPlan(turn, lease), fresh, deadLinks });
+}
+
+export function verify(turn: Turn, lease: LeaseRow): void {
+  turn.tx.put('lease', { ...lease, busy: 'verify' });
+  turn.emit({ kind: 'verify', plan: podPlan(turn, lease) });
+}
+
+/** held, ready, lost -> unwiring: the kernel is told to fence; while an effect is in flight it waits for that. */
+export function release(turn: Turn, lease: LeaseRow): void {
+  if (lease.busy !== undefined) {
+    turn.tx.put('lease', { ...lease, doomed: true });
+    return;
+  }
+  turn.tx.put('lease', { ...lease, state: 'unwiring', busy: 'unwire', doomed: false });
+  turn.emit({ kind: 'unwire', lease: lease.id, link: linkName(lease.key), addresses: lease.addresses });
+}
+
+/** held -> ready, or -> unwiring when the kernel refused or a DEL came meanwhile. */
+export function wired(turn: Turn, id: LeaseId, linkIndex: number, failure: KernelFailure | undefined): void {
+  const lease = turn.state.get('lease', id);
+  if (lease?.busy !== 'wire') return;
+  const idle: LeaseRow = { ...lease, busy: undefined, adds: [], linkIndex };
+  if (failure !== undefined || lease.doomed) {
+    answer(
+      turn,
+      lease.adds,
+      refused(failure === undefined ? { code: 'DELETED_MEANWHILE' } : kernelReason(failure, lease)),
+    );
+    answer(turn, lease.checks, refused({ code: 'DELETED_MEANWHILE' }));
+    // A pod that was serving stays as it is when only its repeated ADD failed; the runtime's DEL will come.
+    if (failure !== undefined && !lease.doomed && lease.state !== 'held')
+      return turn.tx.put('lease', { ...idle, checks: [] });
+    return release(turn, { ...idle, checks: [] });
+  }
+  turn.tx.put('lease', { ...idle, state: lease.state === 'lost' ? 'lost' : 'ready' });
+  answer(turn, lease.adds, { kind: 'added', plan: podPlan(turn, lease), pool: lease.pool, eni: eniIdOf(turn, lease) });
+  const now = turn.state.get('lease', id);
+  if (now !== undefined && now.checks.length > 0) verify(turn, now);
+}
+
+export function verified(turn: Turn, id: LeaseId, problems: readonly string[]): void {
+  const lease = turn.state.get('lease', id);
+  if (lease?.busy !== 'verify') return;
+  const idle: LeaseRow = { ...lease, busy: undefined, checks: [] };
+  turn.tx.put('lease', idle);
+  answer(turn, lease.checks, problems.length === 0 ? { kind: 'done' } : refused({ code: 'NOT_AS_WIRED', problems }));
+  if (lease.doomed) {
+    answer(turn, lease.adds, refused({ code: 'DELETED_MEANWHILE' }));
+    release(turn, { ...idle, adds: [] });
+  } else if (lease.adds.length > 0) wire(turn, idle, false);
+}
+
+/** unwiring -> gone: the fence stands, its addresses cool down, its link goes with the namespace. */
+export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefined): void {
+  const lease = turn.state.get('lease', id);
+  if (lease?.busy !== 'unwire') return;
+  if (failure !== undefined) {
+    answer(turn, lease.dels, refused(kernelReason(failure, lease)));
+    turn.tx.put('lease', { ...lease, busy: undefined, dels: [], notBeforeMs: turn.nowMs + UNWIRE_RETRY_MS });
+    return;
+  }
+  for (const ip of lease.addresses) coolAddress(turn, ip);
+  turn.tx.put('deadLink', { name: linkName(lease.key), netnsId: lease.netns.id, sinceMs: turn.nowMs });
+  turn.tx.remove('lease', id);
+  answer(turn, lease.dels, { kind: 'done' });
+  answer(turn, lease.adds, refused({ code: 'DELETED_MEANWHILE' }));
+  answer(turn, lease.checks, refused({ code: 'DELETED_MEANWHILE' }));
+}
+
+/** Host sides of our veths: what linkName makes. */
+export const isPodLink = (name: string): boolean => /^uw[0-9a-f]{13}$/.test(name);
+
+/** The pod's link went with its namespace: it ended without a DEL, or its DEL is yet to come. */
+export function podLinkGone(turn: Turn, name: string, index: number): void {
+  turn.tx.remove('deadLink', name);
+  for (const lease of turn.state.all('lease')) {
+    const gone =
+      linkName(lease.key) === name &&
+      lease.linkIndex === index &&
+      lease.busy === undefined &&
+      lease.state !== 'unwiring';
+    if (gone) return release(turn, lease);
+  }
+}
+
+/** Fences that the kernel refused are asked for again, for ever: the address stays held until then. */
+export function retryUnwiring(turn: Turn): void {
+  for (const lease of turn.state.all('lease')) {
+    if (lease.state === 'unwiring' && lease.busy === undefined && turn.due(lease.notBeforeMs)) release(turn, lease);
+  }
+}
+
+export function podPlan(turn: Turn, lease: LeaseRow): PodPlan {
+  const primary = [...turn.state.all('eni')].find((eni) => eni.kind === 'primary');
+  const node = primary === undefined || primary.state === 'creating' ? [] : [primary.primary4, primary.primary6];
+  const families = new Set(lease.addresses.map(familyOf));
+  return {
+    lease: lease.id,
+    attachment: lease.attachment,
+    link: linkName(lease.key),
+    linkIndex: lease.linkIndex,
+    netns: lease.netns.path,
+    addresses: lease.addresses,
+    podMac: podMac(lease.addresses),
+    mtu: turn.runtime.settings.mtu,
+    nodeAddresses: node.filter((ip): ip is Ip => ip !== undefined && families.has(familyOf(ip))),
+  };
+}
+
+/** A locally administered MAC from the pod's first address: as unique as that, and the same after a restart. */
+function podMac(addresses: readonly Ip[]): PodPlan['podMac'] {
+  let hash = 0xcbf29ce484222325n;
+  for (const char of addresses[0] ?? '')
+    hash = BigInt.asUintN(64, (hash ^ BigInt(char.charCodeAt(0))) * 0x100000001b3n);
+  const bytes = [0x02, ...[0, 1, 2, 3, 4].map((n) => Number((hash >> BigInt(8 * n)) & 0xffn))];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':') as PodPlan['podMac'];
+}
+
+export function eniIdOf(turn: Turn, lease: LeaseRow): string {
+  const address = turn.state.get('address', lease.addresses[0] ?? '');
+  const block = address && turn.state.get('block', address.block);
+  const eni = block && turn.state.get('eni', block.eni);
+  return eni === undefined || eni.state === 'creating' ? '' : eni.id;
+}
+
+function kernelReason(failure: KernelFailure, lease: LeaseRow): Reason {
+  if (failure.errno === 'ENONET') return { code: 'NETNS_GONE', netns: lease.netns.path };
+  return { code: 'KERNEL', step: failure.step, errno: failure.errno };
+}

@@ -1,0 +1,280 @@
+/**
+ * What a list of ENIs tells, and what it does not. Reads come from replicas that lag differently, so a later read may
+ * be older: absence and unknown presence are believed only when two reads agree, both begun more than `listLagMs`
+ * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
+ */
+import type { EniKey } from './brand.ts';
+import type { EniFacts, SubnetFacts } from './cloud.ts';
+import {
+  attached,
+  blockMissing,
+  created,
+  detached,
+  eniGone,
+  installBlocks,
+  intentIn,
+  nodeRow,
+  presentFacts,
+} from './eni.ts';
+import { type Cidr, cidrContains } from './ip.ts';
+import { isPresent } from './pool.ts';
+import type { EniPresent, EniRow, OperationRow, PoolRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+/** Two reads of one doubt are this far apart. */
+const SECOND_READ_MS = 1_000;
+/** With nothing in doubt the cloud is compared this often. */
+const BACKGROUND_READ_MS = 600_000;
+
+export function subnetsObserved(turn: Turn, subnets: readonly SubnetFacts[]): void {
+  for (const facts of subnets) {
+    const known = turn.state.get('subnet', facts.id);
+    turn.tx.put('subnet', {
+      ...facts,
+      exhaustedUntilMs: known?.exhaustedUntilMs ?? 0,
+      noPrefixUntilMs: known?.noPrefixUntilMs ?? 0,
+    });
+    if (known === undefined) turn.wantSync();
+  }
+}
+
+/** `readMs` is when the call began: what the answer shows is no newer than it claims. */
+export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number): void {
+  const rowOf = new Map<string, EniRow>();
+  for (const row of turn.state.all('eni')) if (isPresent(row)) rowOf.set(row.id, row);
+  let doubt = false;
+  for (const facts of enis) doubt = !seenEni(turn, facts, rowOf.get(facts.id), readMs) || doubt;
+  const listed = new Set<string>(enis.map((facts) => facts.id));
+  for (const row of rowOf.values())
+    if (isPresent(row) && !listed.has(row.id)) doubt = !notSeen(turn, row, readMs) || doubt;
+  doubt = !settleCreates(turn, readMs) || doubt;
+  trust(turn, doubt);
+  const next = doubt ? Math.max(turn.nowMs + SECOND_READ_MS, nextDoubtMs(turn)) : turn.nowMs + BACKGROUND_READ_MS;
+  turn.setRuntime({ listing: { wantedFromMs: next, lastMs: turn.nowMs } });
+}
+
+/** The earliest time a read can end a doubt: before it, reads tell nothing. */
+function nextDoubtMs(turn: Turn): number {
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const operation of turn.state.all('operation'))
+    if (operation.state === 'settling') earliest = Math.min(earliest, operation.notBeforeMs);
+  return Number.isFinite(earliest) ? earliest : 0;
+}
+
+/** The journal was lost: it is rebuilt once two reads agree on everything. */
+function trust(turn: Turn, doubt: boolean): void {
+  const { startedMs, listing } = turn.runtime;
+  const node = nodeRow(turn);
+  const readsAgree = listing.lastMs !== undefined && listing.lastMs >= startedMs + turn.capabilities.listLagMs;
+  if (!node.trusted && !doubt && readsAgree) turn.tx.put('node', { ...node, trusted: true });
+}
+
+/** Remembers what this read showed of an ENI; true when an earlier read, late enough, showed the same. */
+function agrees(turn: Turn, id: EniFacts['id'], seen: string, readMs: number, notBeforeMs: number): boolean {
+  const before = turn.state.get('sighting', id);
+  if (readMs < notBeforeMs) return false;
+  if (before?.seen === seen && before.atMs >= notBeforeMs && before.atMs < readMs) return true;
+  if (before?.seen !== seen || before.atMs < notBeforeMs) turn.tx.put('sighting', { eni: id, atMs: readMs, seen });
+  return false;
+}
+
+/** Answers true when nothing about this ENI is left in doubt. */
+function seenEni(turn: Turn, facts: EniFacts, row: EniRow | undefined, readMs: number): boolean {
+  if (row === undefined) return unknownEni(turn, facts, readMs);
+  if (!isPresent(row)) return true;
+  if (row.kind === 'foreign') return true;
+  return compare(turn, row, facts, readMs);
+}
+
+function unknownEni(turn: Turn, facts: EniFacts, readMs: number): boolean {
+  const intent = intentIn(turn, facts.tags);
+  const waiting = intent === undefined ? undefined : turn.state.get('eni', intent);
+  if (waiting?.state === 'creating') {
+    const operation = turn.state.operationOn(waiting.key);
+    // A create in flight will answer for itself, or be repeated with its token.
+    if (operation?.state !== 'settling') return true;
+    turn.tx.remove('operation', operation.id);
+    adopt(turn, waiting, facts);
+    return true;
+  }
+  const pool = firstPool(turn);
+  if (pool === undefined) return false;
+  if (facts.primary) {
+    adoptPrimary(turn, facts, pool);
+    return true;
+  }
+  // An unknown ENI may be one that we just deleted, shown by a replica that has not heard.
+  const seen = contents(facts);
+  if (!agrees(turn, facts.id, seen, readMs, turn.runtime.startedMs + turn.capabilities.listLagMs)) return false;
+  const { key, common } = newRow(turn, facts, pool);
+  if (intent === undefined) {
+    if (facts.attachment === undefined) return true;
+    turn.tx.put('eni', { ...common, kind: 'foreign', state: 'ready', ...attachmentIndex(facts), settled: true });
+    return true;
+  }
+  adopt(turn, { ...common, key, kind: 'secondary', state: 'creating' }, facts);
+  return true;
+}
+
+const attachmentIndex = (facts: EniFacts) =>
+  facts.attachment === undefined ? {} : { deviceIndex: facts.attachment.deviceIndex };
+
+function newRow(turn: Turn, facts: EniFacts, pool: PoolRow) {
+  const key = intentIn(turn, facts.tags) ?? turn.newId<EniKey>();
+  const common = {
+    key,
+    pool: pool.id,
+    subnet: facts.subnet,
+    sinceMs: turn.nowMs,
+    writtenMs: 0,
+    ...presentFacts(facts),
+    flushed: false,
+    settled: false,
+    force: false,
+    foreignBlocks: [],
+  } as const;
+  return { key, common };
+}
+
+const firstPool = (turn: Turn): PoolRow | undefined => turn.state.all('pool').next().value;
+
+/** The primary is born ready; of its blocks only those are ours that the journal knows, or that a pod of ours uses. */
+function adoptPrimary(turn: Turn, facts: EniFacts, pool: PoolRow): void {
+  const { key, common } = newRow(turn, facts, pool);
+  const used = facts.blocks.filter((block) =>
+    [...turn.state.all('address')].some((address) => cidrContains(block, address.ip)),
+  );
+  const foreignBlocks = facts.blocks.filter((block) => !used.includes(block));
+  turn.tx.put('eni', {
+    ...common,
+    kind: 'primary',
+    state: 'ready',
+    number: 1,
+    deviceIndex: 0,
+    settled: true,
+    sync: turn.wantSync(),
+    foreignBlocks,
+  });
+  installBlocks(turn, key, used);
+}
+
+/** An ENI of ours that no row knows: made by an intent whose answer, or whose journal, was lost. */
+function adopt(turn: Turn, row: EniRow, facts: EniFacts): void {
+  turn.tx.put('eni', row);
+  created(turn, row, facts);
+  const eni = turn.state.get('eni', row.key);
+  if (eni !== undefined && isPresent(eni) && facts.attachment !== undefined)
+    attached(turn, eni, facts.attachment.deviceIndex);
+}
+
+/** Contents that two reads must agree on. */
+const contents = (facts: EniFacts): string =>
+  `${facts.attachment?.instance ?? ''} ${facts.attachment?.state ?? ''} ${[...facts.blocks].sort().join(' ')}`;
+
+/** Compares a row with the cloud's view of it. */
+function compare(turn: Turn, row: EniPresent, facts: EniFacts, readMs: number): boolean {
+  const operation = turn.state.operationOn(row.key);
+  if (operation?.state === 'flying' || operation?.state === 'waiting') return true;
+  const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, operation?.notBeforeMs ?? 0);
+  if (operation === undefined && inOrder(turn, row, facts)) return true;
+  if (!agrees(turn, row.id, contents(facts), readMs, notBeforeMs)) return false;
+  if (operation !== undefined) endSettling(turn, row, facts, operation);
+  const now = turn.state.get('eni', row.key);
+  if (now !== undefined && isPresent(now)) {
+    matchAttachment(turn, now, facts);
+    matchBlocks(turn, now, facts, operation);
+  }
+  return true;
+}
+
+function endSettling(turn: Turn, row: EniPresent, facts: EniFacts, operation: OperationRow): void {
+  turn.tx.remove('operation', operation.id);
+  if (operation.call.action === 'attach') {
+    if (facts.attachment !== undefined) attached(turn, row, facts.attachment.deviceIndex);
+    else turn.tx.put('eni', { ...row, state: 'available' });
+  }
+}
+
+/** True when the row says what the cloud says, so nothing needs a second read. */
+function inOrder(turn: Turn, row: EniPresent, facts: EniFacts): boolean {
+  if (row.state === 'detaching' || row.state === 'deleting') return true;
+  const wanted = row.state !== 'available';
+  if (wanted !== (facts.attachment !== undefined && facts.attachment.state !== 'detaching')) return false;
+  if (row.kind === 'primary' && row.primary6 !== facts.primary6) return false;
+  const listed = new Set<Cidr>(facts.blocks);
+  const rows = turn.state.blocksOf(row.key).filter((block) => block.state !== 'missing');
+  const unknown = row.kind === 'primary' ? 0 : listed.size - rows.filter((block) => listed.has(block.id)).length;
+  return unknown === 0 && rows.every((block) => listed.has(block.id));
+}
+
+function matchAttachment(turn: Turn, row: EniPresent, facts: EniFacts): void {
+  if (row.kind !== 'secondary') return;
+  const here = facts.attachment !== undefined && facts.attachment.state !== 'detaching';
+  if (row.state === 'available' && here) attached(turn, row, facts.attachment?.deviceIndex);
+  else if ((row.state === 'linking' || row.state === 'ready' || row.state === 'draining') && !here)
+    takenAway(turn, row);
+}
+
+/** The ENI is detached or gone behind our back: its pods are lost; it is deleted when they end. */
+function takenAway(turn: Turn, row: EniPresent): void {
+  for (const block of turn.state.blocksOf(row.key)) blockMissing(turn, block);
+  detached(turn, row);
+  turn.wantSync();
+}
+
+function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: OperationRow | undefined): void {
+  if (row.state === 'deleting') return;
+  const listed = new Set<Cidr>(facts.blocks);
+  for (const block of turn.state.blocksOf(row.key)) {
+    if (block.state !== 'missing' && !listed.has(block.id)) blockMissing(turn, block);
+  }
+  const known = new Set<Cidr>([...row.foreignBlocks, ...turn.state.blocksOf(row.key).map((block) => block.id)]);
+  const fresh = facts.blocks.filter((block) => !known.has(block));
+  if (row.kind !== 'primary') return installBlocks(turn, row.key, facts.blocks);
+  // Of the primary's addresses only those are ours that our own assign brought, and it brought no more than it asked.
+  const asked = settled?.call.action === 'assign' ? settled.call.wish.count : 0;
+  if (fresh.length <= asked) installBlocks(turn, row.key, fresh);
+}
+
+/** An ENI of ours that this read does not show. */
+function notSeen(turn: Turn, row: EniPresent, readMs: number): boolean {
+  const operation = turn.state.operationOn(row.key);
+  if (row.kind === 'primary' || operation?.state === 'flying') return true;
+  const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, operation?.notBeforeMs ?? 0);
+  if (!agrees(turn, row.id, 'absent', readMs, notBeforeMs)) return false;
+  if (row.kind === 'secondary') for (const block of turn.state.blocksOf(row.key)) blockMissing(turn, block);
+  if (turn.state.blocksOf(row.key).length === 0) eniGone(turn, row);
+  else if (row.state !== 'deleting') detached(turn, row);
+  return true;
+}
+
+/** Creates whose answer was lost and which cannot be repeated: after two reads without them they were not done. */
+function settleCreates(turn: Turn, readMs: number): boolean {
+  let settled = true;
+  for (const operation of turn.state.all('operation')) {
+    if (operation.state !== 'settling' || operation.call.action !== 'create' || operation.eni === undefined) continue;
+    if (agrees(turn, operation.eni as string as EniFacts['id'], 'absent', readMs, operation.notBeforeMs)) {
+      turn.tx.remove('operation', operation.id);
+      turn.tx.remove('eni', operation.eni);
+      turn.tx.remove('sighting', operation.eni);
+    } else settled = false;
+  }
+  return settled;
+}
+
+/** The facts every plan needs: asked for when missing. */
+export function missingFacts(turn: Turn): 'node' | 'enis' | 'subnets' | undefined {
+  if (nodeRow(turn).limits === undefined) return 'node';
+  const enis = [...turn.state.all('eni')];
+  if (!enis.some((eni) => eni.kind === 'primary')) return 'enis';
+  if (unknownSubnets(turn).length > 0) return 'subnets';
+  return undefined;
+}
+
+export function unknownSubnets(turn: Turn) {
+  const wanted = [
+    ...[...turn.state.all('pool')].flatMap((pool) => pool.subnets),
+    ...[...turn.state.all('eni')].filter((eni) => eni.kind !== 'foreign').map((eni) => eni.subnet),
+  ];
+  return [...new Set(wanted)].filter((id) => turn.state.get('subnet', id) === undefined).sort();
+}

@@ -1,0 +1,239 @@
+/**
+ * Cloud calls as sagas: the intent is a row, committed before the call; its answer, or its absence after a crash,
+ * decides what follows. The resume table of docs/architecture.md is this file and observe.ts.
+ *
+ * Invariants: one mutation in flight an ENI; an assign that may have been done is never sent again blindly; a create
+ * is repeated only with its own token and its own stored parameters; unassign, detach and delete are never undone.
+ */
+
+import type { EniKey, OperationId } from './brand.ts';
+import { answered, jitterOf, type Priority, takeToken, throttled } from './budget.ts';
+import type { Answer, CloudAction, CloudCall, CloudFailure, CloudResult } from './cloud.ts';
+import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
+import { observed, subnetsObserved } from './observe.ts';
+import { isPresent } from './pool.ts';
+import type { EniPresent, OperationRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+const RETRY_MS = 500;
+const RETRY_MAX_MS = 30_000;
+const SUBNET_RETRY_MS = 30_000;
+const PREFIX_RETRY_MS = 60_000;
+/** Refusals that only a person or another node can end are tried again this rarely. */
+const REFUSAL_RETRY_MS = 30_000;
+
+const PRIORITY: Readonly<Record<CloudAction, Priority>> = {
+  create: 'blocked-pod',
+  attach: 'blocked-pod',
+  assign: 'blocked-pod',
+  modify: 'release',
+  tag: 'release',
+  unassign: 'release',
+  detach: 'release',
+  delete: 'release',
+  listEnis: 'describe',
+  listSubnets: 'describe',
+  describeNode: 'describe',
+};
+
+/** Records the intent and asks for the call; false when the budget has no token yet (a wake is armed). */
+export function startOperation(turn: Turn, call: CloudCall, priority: Priority, eni?: EniKey): boolean {
+  if (!takeToken(turn, call.action, priority)) return false;
+  const id = turn.newId<OperationId>();
+  turn.tx.put('operation', {
+    id,
+    call,
+    state: 'flying',
+    attempts: 1,
+    startedMs: turn.nowMs,
+    notBeforeMs: 0,
+    ...(eni && { eni }),
+  });
+  turn.emit({ kind: 'cloud', operation: id, call });
+  return true;
+}
+
+export const isFlying = (turn: Turn, action: CloudAction): boolean =>
+  [...turn.state.all('operation')].some((operation) => operation.call.action === action);
+
+/** Calls again what waits for its time. */
+export function resumeOperations(turn: Turn): void {
+  for (const operation of turn.state.all('operation')) {
+    if (operation.state !== 'waiting' || !turn.due(operation.notBeforeMs)) continue;
+    const { action } = operation.call;
+    if (!takeToken(turn, action, PRIORITY[action])) continue;
+    const call = action === 'attach' ? withNextIndex(turn, operation) : operation.call;
+    turn.tx.put('operation', {
+      ...operation,
+      call,
+      state: 'flying',
+      attempts: operation.attempts + 1,
+      startedMs: turn.nowMs,
+    });
+    turn.emit({ kind: 'cloud', operation: operation.id, call });
+  }
+}
+
+/** A device index that was refused is somebody else's: the next free one is tried. */
+function withNextIndex(turn: Turn, operation: OperationRow): CloudCall {
+  const { call } = operation;
+  if (call.action !== 'attach' || call.deviceIndex === undefined) return call;
+  const free = freeDeviceIndexes(turn);
+  const deviceIndex = free[operation.attempts % Math.max(1, free.length)] ?? call.deviceIndex;
+  return { ...call, deviceIndex };
+}
+
+export function cloudAnswered(turn: Turn, id: OperationId, answer: Answer<CloudResult>): void {
+  const operation = turn.state.get('operation', id);
+  if (operation?.state !== 'flying') return;
+  const { action } = operation.call;
+  if (answer.ok) {
+    answered(turn, action);
+    turn.tx.remove('failure', action);
+    done(turn, operation, answer.value);
+  } else failed(turn, operation, answer.failure);
+}
+
+const eniOf = (turn: Turn, operation: OperationRow): EniPresent | undefined => {
+  const eni = operation.eni === undefined ? undefined : turn.state.get('eni', operation.eni);
+  return eni !== undefined && isPresent(eni) ? eni : undefined;
+};
+
+function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
+  turn.tx.remove('operation', operation.id);
+  if (result.action === 'listEnis') return observed(turn, result.enis, operation.startedMs);
+  if (result.action === 'listSubnets') return subnetsObserved(turn, result.subnets);
+  if (result.action === 'describeNode') {
+    const node = turn.state.get('node', 'node');
+    const { limits, vpcCidrs, zone } = result.node;
+    if (node !== undefined) turn.tx.put('node', { ...node, limits, vpcCidrs, zone });
+    turn.wantSync();
+    return;
+  }
+  if (result.action === 'create') {
+    const eni = turn.state.get('eni', operation.eni ?? '');
+    if (eni !== undefined) created(turn, eni, result.eni);
+    return;
+  }
+  const eni = eniOf(turn, operation);
+  if (eni === undefined) return;
+  const written: EniPresent = { ...eni, writtenMs: turn.nowMs };
+  if (result.action === 'attach') attached(turn, written, indexOf(operation.call));
+  else if (result.action === 'detach') detached(turn, written);
+  else if (result.action === 'delete') eniGone(turn, written);
+  else {
+    turn.tx.put('eni', result.action === 'modify' ? { ...written, settled: true } : written);
+    if (result.action === 'assign') installBlocks(turn, eni.key, result.blocks);
+    if (operation.call.action === 'unassign') for (const block of operation.call.blocks) removeBlock(turn, block);
+  }
+}
+
+const indexOf = (call: CloudCall): number | undefined => (call.action === 'attach' ? call.deviceIndex : undefined);
+
+function failed(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
+  const { action } = operation.call;
+  const count = (turn.state.get('failure', action)?.count ?? 0) + 1;
+  if (failure.kind === 'throttled') throttled(turn, action, failure.retryAfterMs, jitterOf(operation.id));
+  turn.tx.put('failure', {
+    action,
+    failure,
+    atMs: turn.nowMs,
+    notBeforeMs: turn.nowMs + actionBackoffMs(failure, count, operation),
+    count,
+  });
+  markSubnet(turn, operation, failure);
+  if (failure.kind === 'exhausted' || failure.kind === 'conflict' || failure.kind === 'notFound')
+    turn.wantListing(turn.nowMs);
+  resume(turn, operation, failure);
+}
+
+/** How long the whole action pauses. One ENI's trouble (notFound, conflict) is no reason to stop the others. */
+function actionBackoffMs(failure: CloudFailure, count: number, operation: OperationRow): number {
+  switch (failure.kind) {
+    case 'transient':
+    case 'ambiguous':
+      return retryMs(count, operation);
+    case 'denied':
+    case 'nodeGone':
+    case 'bug':
+    case 'parameterMismatch':
+      return REFUSAL_RETRY_MS;
+    case 'exhausted':
+      return failure.scope === 'subnet' || failure.scope === 'prefix' ? 0 : REFUSAL_RETRY_MS;
+    default:
+      return 0;
+  }
+}
+
+const retryMs = (count: number, operation: OperationRow): number =>
+  Math.ceil(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(count, 10)) * jitterOf(`${operation.id}/${count}`));
+
+function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
+  if (failure.kind !== 'exhausted' || (failure.scope !== 'subnet' && failure.scope !== 'prefix')) return;
+  const id = operation.call.action === 'create' ? operation.call.subnet : eniOf(turn, operation)?.subnet;
+  const subnet = id && turn.state.get('subnet', id);
+  if (!subnet) return;
+  if (failure.scope === 'subnet') turn.tx.put('subnet', { ...subnet, exhaustedUntilMs: turn.nowMs + SUBNET_RETRY_MS });
+  else turn.tx.put('subnet', { ...subnet, noPrefixUntilMs: turn.nowMs + PREFIX_RETRY_MS });
+}
+
+/** What becomes of the operation itself. */
+function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
+  const { action } = operation.call;
+  const maybeDone = failure.kind === 'ambiguous';
+  if (action === 'listEnis' || action === 'listSubnets' || action === 'describeNode')
+    turn.tx.remove('operation', operation.id);
+  else if (action === 'create') {
+    if (failure.kind === 'parameterMismatch' || (maybeDone && !turn.capabilities.token.create)) settle(turn, operation);
+    else if (maybeDone) wait(turn, operation);
+    else dropCreate(turn, operation);
+  } else if (action === 'assign') {
+    if (maybeDone && turn.capabilities.token.assign) wait(turn, operation);
+    else if (maybeDone) settle(turn, operation);
+    else turn.tx.remove('operation', operation.id);
+  } else if (action === 'attach' && maybeDone) settle(turn, operation);
+  else if (action === 'attach' && failure.kind === 'exhausted') giveUpAttach(turn, operation);
+  else if (action === 'delete' && failure.kind === 'notFound') gone(turn, operation);
+  else if (action === 'detach' && failure.kind === 'notFound') {
+    const eni = eniOf(turn, operation);
+    turn.tx.remove('operation', operation.id);
+    if (eni !== undefined) detached(turn, eni);
+  } else wait(turn, operation);
+}
+
+function wait(turn: Turn, operation: OperationRow): void {
+  turn.tx.put('operation', {
+    ...operation,
+    state: 'waiting',
+    notBeforeMs: turn.nowMs + retryMs(operation.attempts, operation),
+  });
+}
+
+/** The call may have been done, or may yet be: reads decide, none of them before the call's own deadline has passed. */
+export function settle(turn: Turn, operation: OperationRow): void {
+  const { callDeadlineMs, listLagMs } = turn.capabilities;
+  const notBeforeMs = turn.nowMs + Math.max(callDeadlineMs, listLagMs);
+  turn.tx.put('operation', { ...operation, state: 'settling', notBeforeMs });
+  turn.wantListing(notBeforeMs);
+}
+
+/** The create was surely not done: the wish is planned anew, with what is known now. */
+function dropCreate(turn: Turn, operation: OperationRow): void {
+  turn.tx.remove('operation', operation.id);
+  if (operation.eni !== undefined) turn.tx.remove('eni', operation.eni);
+}
+
+/** The instance takes no more ENIs: this one goes back to the cloud. */
+function giveUpAttach(turn: Turn, operation: OperationRow): void {
+  const eni = eniOf(turn, operation);
+  turn.tx.remove('operation', operation.id);
+  if (eni !== undefined) detached(turn, eni);
+}
+
+/** notFound for an ENI made less than the list lag ago may be a replica that has not heard of it. */
+function gone(turn: Turn, operation: OperationRow): void {
+  const eni = eniOf(turn, operation);
+  if (eni !== undefined && turn.nowMs - eni.writtenMs < turn.capabilities.listLagMs) return wait(turn, operation);
+  turn.tx.remove('operation', operation.id);
+  if (eni !== undefined) eniGone(turn, eni);
+}

@@ -1,0 +1,153 @@
+/**
+ * What the runtime asks for: ADD, DEL, CHECK, GC, STATUS, and its hanging up. Repeats coalesce here, so that the
+ * simulator runs them too.
+ */
+import { type Attachment, attachmentKey, type RequestId } from './brand.ts';
+import type { Event } from './events.ts';
+import { answer, refused, release, verify, wire } from './lease.ts';
+import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+type Of<K extends Event['kind']> = Extract<Event, { kind: K }>;
+
+/** GC spares attachments younger than this: two runtimes may share one conflist folder. */
+const GC_AGE_MIN_MS = 60_000;
+
+export function add(turn: Turn, event: Of<'add'>): void {
+  const { journal, journalDetail, settings } = turn.runtime;
+  if (journal === 'down')
+    return answer(turn, [event.request], refused({ code: 'JOURNAL_UNWRITABLE', detail: journalDetail }));
+  const key = attachmentKey(event.attachment);
+  const waiter = turn.state.get('waiter', key);
+  if (waiter !== undefined) return joinWaiter(turn, waiter, event);
+  const lease = turn.state.leaseOf(key);
+  if (lease !== undefined && lease.state !== 'unwiring' && !lease.doomed) return addAgain(turn, lease, event);
+  const waiting = turn.state.count('waiter');
+  if (waiting >= settings.waiterCountMax) {
+    return answer(turn, [event.request], refused({ code: 'QUEUE_FULL', waiting, limit: settings.waiterCountMax }));
+  }
+  const order = turn.runtime.nextWaiter;
+  turn.setRuntime({ nextWaiter: order + 1 });
+  turn.tx.put('waiter', {
+    order,
+    key,
+    attachment: event.attachment,
+    pool: poolFor(turn).id,
+    netns: event.netns,
+    ...(event.pod && { pod: event.pod }),
+    sinceMs: turn.nowMs,
+    deadlineMs: deadlineOf(turn, event),
+    requests: [event.request],
+  });
+}
+
+const deadlineOf = (turn: Turn, event: Of<'add'>): number =>
+  Math.min(event.deadlineMs, turn.nowMs + turn.runtime.settings.addDeadlineMs);
+
+function joinWaiter(turn: Turn, waiter: WaiterRow, event: Of<'add'>): void {
+  turn.tx.put('waiter', {
+    ...waiter,
+    netns: event.netns,
+    requests: [...waiter.requests, event.request],
+    deadlineMs: Math.max(waiter.deadlineMs, deadlineOf(turn, event)),
+  });
+}
+
+/** A repeated ADD: answered when the kernel has what the lease says, in the namespace the runtime names now. */
+function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
+  if (lease.state === 'lost') {
+    return answer(
+      turn,
+      [event.request],
+      refused({ code: 'ADDRESS_LOST', address: lease.addresses[0] ?? ('' as never) }),
+    );
+  }
+  const again: LeaseRow = { ...lease, adds: [...lease.adds, event.request] };
+  if (lease.busy !== undefined) return turn.tx.put('lease', again);
+  wire(turn, { ...again, netns: event.netns }, false);
+}
+
+function poolFor(turn: Turn): PoolRow {
+  for (const pool of turn.state.all('pool')) return pool;
+  throw new Error('no pool is configured');
+}
+
+export function del(turn: Turn, event: Of<'del'>): void {
+  const key = attachmentKey(event.attachment);
+  const waiter = turn.state.get('waiter', key);
+  if (waiter !== undefined) {
+    turn.tx.remove('waiter', key);
+    answer(turn, waiter.requests, refused({ code: 'DELETED_MEANWHILE' }));
+  }
+  const lease = turn.state.leaseOf(key);
+  if (lease === undefined) return answer(turn, [event.request], { kind: 'done' });
+  const asked: LeaseRow = { ...lease, dels: [...lease.dels, event.request] };
+  if (lease.state === 'unwiring' && lease.busy !== undefined) turn.tx.put('lease', asked);
+  else release(turn, asked);
+}
+
+export function check(turn: Turn, event: Of<'check'>): void {
+  const lease = turn.state.leaseOf(attachmentKey(event.attachment));
+  if (lease === undefined || lease.state === 'unwiring') {
+    return answer(
+      turn,
+      [event.request],
+      refused({ code: 'NOT_AS_WIRED', problems: ['no address is leased to this attachment'] }),
+    );
+  }
+  if (lease.state === 'lost') {
+    return answer(
+      turn,
+      [event.request],
+      refused({ code: 'ADDRESS_LOST', address: lease.addresses[0] ?? ('' as never) }),
+    );
+  }
+  const asked: LeaseRow = { ...lease, checks: [...lease.checks, event.request] };
+  if (lease.busy !== undefined) turn.tx.put('lease', asked);
+  else verify(turn, asked);
+}
+
+export function gc(turn: Turn, event: Of<'gc'>): void {
+  const valid = new Set(event.valid.map((attachment: Attachment) => attachmentKey(attachment)));
+  for (const lease of turn.state.all('lease')) {
+    const stale =
+      lease.attachment.network === event.network &&
+      !valid.has(lease.key) &&
+      turn.nowMs - lease.sinceMs >= GC_AGE_MIN_MS;
+    if (stale && lease.state !== 'unwiring') release(turn, lease);
+  }
+  answer(turn, [event.request], { kind: 'done' });
+}
+
+/** STATUS says "can this daemon work", never "has it capacity". */
+export function status(turn: Turn, event: Of<'status'>): void {
+  const { phase, startingSince } = turn.runtime;
+  answer(
+    turn,
+    [event.request],
+    phase === 'serving' ? { kind: 'done' } : refused({ code: 'DAEMON_STARTING', detail: startingSince }),
+  );
+}
+
+/** The caller is gone. Its waiter is dropped; a lease that is being wired waits for its DEL. */
+export function hangUp(turn: Turn, request: RequestId): void {
+  for (const waiter of turn.state.all('waiter')) {
+    if (!waiter.requests.includes(request)) continue;
+    const requests = waiter.requests.filter((other) => other !== request);
+    if (requests.length === 0) turn.tx.remove('waiter', waiter.key);
+    else turn.tx.put('waiter', { ...waiter, requests });
+    return;
+  }
+  for (const lease of turn.state.all('lease')) {
+    const without = (requests: readonly RequestId[]) => requests.filter((other) => other !== request);
+    if ([...lease.adds, ...lease.dels, ...lease.checks].includes(request)) {
+      turn.tx.put('lease', {
+        ...lease,
+        adds: without(lease.adds),
+        dels: without(lease.dels),
+        checks: without(lease.checks),
+      });
+      return;
+    }
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The core: one event in, effects and the next wake out. Deterministic: no clock, promise, log, metric or IO.
+ * An event changes rows; then everything that time, tokens and demand allow is planned, in one fixed order.
+ */
+import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
+import { started } from './boot.ts';
+import type { Capabilities } from './cloud.ts';
+import { linkGone, linkSeen, nodeRow, progressEnis } from './eni.ts';
+import type { Event, Step } from './events.ts';
+import { explain, underWay } from './explain.ts';
+import { grow } from './grow.ts';
+import { answer, grant, isPodLink, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
+import { missingFacts, unknownSubnets } from './observe.ts';
+import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
+import { add, check, del, gc, hangUp, status } from './requests.ts';
+import type { PoolRow } from './rows.ts';
+import { shrink } from './shrink.ts';
+import type { Tx } from './state.ts';
+import { planSync, synced } from './sync.ts';
+import { Turn } from './turn.ts';
+
+const REAP_AFTER_MS = 2_000;
+const REAP_COUNT_MAX = 16;
+
+export interface StepContext {
+  readonly nowMs: number;
+  readonly capabilities: Capabilities;
+}
+
+export function step(tx: Tx, event: Event, context: StepContext): Step {
+  const turn = new Turn(tx, context.nowMs, context.capabilities);
+  apply(turn, event);
+  plan(turn);
+  return { effects: turn.effects, wakeAtMs: turn.wakeAtMs };
+}
+
+function apply(turn: Turn, event: Event): void {
+  switch (event.kind) {
+    case 'started':
+      return started(turn, event);
+    case 'configured':
+      return configure(turn, event);
+    case 'add':
+      return add(turn, event);
+    case 'del':
+      return del(turn, event);
+    case 'check':
+      return check(turn, event);
+    case 'gc':
+      return gc(turn, event);
+    case 'status':
+      return status(turn, event);
+    case 'hang-up':
+      return hangUp(turn, event.request);
+    case 'link-seen':
+      return linkSeen(turn, event.mac, event.name);
+    case 'link-gone':
+      return isPodLink(event.name) ? podLinkGone(turn, event.name, event.index) : linkGone(turn, event.mac);
+    case 'kernel-changed':
+      turn.wantSync();
+      return;
+    case 'cloud-answered':
+      return cloudAnswered(turn, event.operation, event.answer);
+    case 'wired':
+      return wired(turn, event.lease, event.linkIndex, event.failure);
+    case 'unwired':
+      return unwired(turn, event.lease, event.failure);
+    case 'verified':
+      return verified(turn, event.lease, event.problems);
+    case 'reaped':
+      return reaped(turn, event);
+    case 'flushed':
+      return flushed(turn, event);
+    case 'synced':
+      return synced(turn, event.sync, event.failure);
+    case 'journal':
+      return turn.setRuntime({ journal: event.up ? 'up' : 'down', journalDetail: event.detail });
+    case 'wake':
+      return;
+  }
+}
+
+function configure(turn: Turn, event: Extract<Event, { kind: 'configured' }>): void {
+  const wanted = new Set<string>(event.pools.map((pool) => pool.id));
+  for (const pool of turn.state.all('pool')) if (!wanted.has(pool.id)) turn.tx.remove('pool', pool.id);
+  for (const pool of event.pools) turn.tx.put('pool', pool);
+  turn.setRuntime({ settings: event.settings });
+  turn.wantSync();
+}
+
+/** What follows from time and rows, whatever the event was. */
+function plan(turn: Turn): void {
+  expireWaiters(turn);
+  endCooldowns(turn, (eni) => pressed(turn, eni.pool));
+  retryUnwiring(turn);
+  readTheCloud(turn);
+  becomeReady(turn);
+  resumeOperations(turn);
+  progressEnis(turn);
+  for (const pool of turn.state.all('pool')) planPool(turn, pool);
+  planSync(turn);
+  planFlush(turn);
+  planReap(turn);
+}
+
+function planPool(turn: Turn, pool: PoolRow): void {
+  const serving = turn.runtime.phase === 'serving' && turn.runtime.journal === 'up';
+  if (serving) {
+    handOut(turn, pool);
+    grow(turn, pool);
+    const current = turn.state.get('pool', pool.id);
+    if (current !== undefined) shrink(turn, current);
+  }
+  refuseTheHopeless(turn, pool);
+}
+
+/** First come, first served: the head of the queue waits for its address, nobody overtakes it. */
+function handOut(turn: Turn, pool: PoolRow): void {
+  for (const waiter of turn.state.waitersInOrder()) {
+    if (waiter.pool !== pool.id) continue;
+    // The same attachment's DEL is still under way: it does not hold up the others.
+    if (turn.state.leaseOf(waiter.key) !== undefined) continue;
+    const places = placeFor(turn, pool);
+    if (places === undefined) return;
+    grant(turn, waiter, places);
+  }
+}
+
+function expireWaiters(turn: Turn): void {
+  for (const waiter of turn.state.waitersInOrder()) {
+    if (!turn.due(waiter.deadlineMs)) continue;
+    const pool = turn.state.get('pool', waiter.pool);
+    turn.tx.remove('waiter', waiter.key);
+    if (pool !== undefined) answer(turn, waiter.requests, refused(explain(turn, pool)));
+  }
+}
+
+/** A waiter with nothing under way is told why at once, instead of at its deadline. */
+function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
+  if (turn.state.count('waiter') === 0 || underWay(turn, pool)) return;
+  const reason = explain(turn, pool);
+  for (const waiter of turn.state.waitersInOrder()) {
+    if (waiter.pool !== pool.id) continue;
+    turn.tx.remove('waiter', waiter.key);
+    answer(turn, waiter.requests, refused(reason));
+  }
+}
+
+/** Waiters, and nothing to grow: the cooldown shrinks where the flush was confirmed. */
+function pressed(turn: Turn, poolId: PoolRow['id']): boolean {
+  for (const waiter of turn.state.all('waiter')) if (waiter.pool === poolId) return true;
+  return false;
+}
+
+/** Facts that are missing, subnets that are new, and the list where something is in doubt. */
+function readTheCloud(turn: Turn): void {
+  if (turn.state.count('pool') === 0) return;
+  const missing = missingFacts(turn);
+  if (missing === 'node' && !isFlying(turn, 'describeNode'))
+    startOperation(turn, { action: 'describeNode' }, 'blocked-pod');
+  if (missing === 'enis') turn.wantListing(turn.nowMs);
+  const ids = unknownSubnets(turn);
+  if (ids.length > 0 && !isFlying(turn, 'listSubnets'))
+    startOperation(turn, { action: 'listSubnets', ids }, 'blocked-pod');
+  const { listing } = turn.runtime;
+  if (listing.wantedFromMs === undefined || isFlying(turn, 'listEnis') || !turn.due(listing.wantedFromMs)) return;
+  if (startOperation(turn, { action: 'listEnis' }, missing === undefined ? 'describe' : 'blocked-pod')) {
+    const { wantedFromMs: _, ...rest } = turn.runtime.listing;
+    turn.setRuntime({ listing: rest });
+  }
+}
+
+/** starting -> serving: the kernel was read, the facts are there, the journal can be trusted, the fences stand. */
+function becomeReady(turn: Turn): void {
+  const { phase, nextLinkIndex, sync } = turn.runtime;
+  if (
+    phase === 'serving' ||
+    nextLinkIndex === 0 ||
+    !nodeRow(turn).trusted ||
+    missingFacts(turn) !== undefined ||
+    sync.done === 0
+  )
+    return;
+  turn.setRuntime({ phase: 'serving' });
+}
+
+/** Fenced links that their namespace has not taken along in 2 s go in one pass, while no pod is being wired. */
+function planReap(turn: Turn): void {
+  if (turn.runtime.reap.inFlight || turn.state.count('deadLink') === 0) return;
+  const wiring = [...turn.state.all('lease')].some((lease) => lease.busy === 'wire');
+  const due = [...turn.state.all('deadLink')]
+    .filter((dead) => turn.due(dead.sinceMs + REAP_AFTER_MS))
+    .slice(0, REAP_COUNT_MAX);
+  if (due.length === 0 || wiring) return;
+  turn.setRuntime({ reap: { inFlight: true } });
+  turn.emit({ kind: 'reap', links: due.map((dead) => dead.name) });
+}
+
+function reaped(turn: Turn, event: { readonly links: readonly string[]; readonly failure?: unknown }): void {
+  turn.setRuntime({ reap: { inFlight: false } });
+  for (const name of event.links) {
+    const dead = turn.state.get('deadLink', name);
+    if (dead === undefined) continue;
+    if (event.failure === undefined) turn.tx.remove('deadLink', name);
+    else turn.tx.put('deadLink', { ...dead, sinceMs: turn.nowMs });
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The node's part of the kernel state: ENIs, fences, rules. A change raises `sync.wanted`; one sync at a time carries
+ * the whole plan, and what it brought (blocks, ENIs) serves only when it is done.
+ */
+
+import { nodeRow } from './eni.ts';
+import type { KernelFailure } from './events.ts';
+import type { EniPlan, NodePlan } from './plan.ts';
+import { isPresent } from './pool.ts';
+import type { EniPresent, EniRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+const SYNC_RETRY_MS = 1_000;
+
+/** ENIs whose kernel state is wanted: the primary, and what is attached with its link there until it is detached. */
+const inPlan = (eni: EniRow): eni is EniPresent =>
+  isPresent(eni) &&
+  eni.kind !== 'foreign' &&
+  (eni.state === 'ready' || eni.state === 'draining' || (eni.state === 'linking' && eni.sync !== undefined));
+
+export function nodePlan(turn: Turn): NodePlan {
+  const { masquerade, markMask } = turn.runtime.settings;
+  const enis = [...turn.state.all('eni')].filter(inPlan).flatMap((eni): EniPlan[] => {
+    const link = turn.state.get('link', eni.mac);
+    if (link === undefined || eni.number === undefined) return [];
+    const subnet = turn.state.get('subnet', eni.subnet);
+    return [
+      {
+        number: eni.number,
+        mac: eni.mac,
+        link: link.name,
+        ...(eni.primary4 && { primary4: eni.primary4 }),
+        ...(eni.primary6 && { primary6: eni.primary6 }),
+        ...(subnet?.gateway4 && { gateway4: subnet.gateway4 }),
+        ...(subnet?.gateway6 && { gateway6: subnet.gateway6 }),
+        blocks: turn.state
+          .blocksOf(eni.key)
+          .map((block) => block.id)
+          .sort(),
+      },
+    ];
+  });
+  enis.sort((a, b) => a.number - b.number);
+  return { vpcCidrs: nodeRow(turn).vpcCidrs, masquerade, markMask, enis };
+}
+
+/** Nothing can be planned before the primary's link, the VPC's CIDRs and the subnets' gateways are known. */
+function plannable(turn: Turn): boolean {
+  const enis = [...turn.state.all('eni')].filter(inPlan);
+  const primary = enis.find((eni) => eni.kind === 'primary');
+  return (
+    nodeRow(turn).limits !== undefined &&
+    primary !== undefined &&
+    turn.state.get('link', primary.mac) !== undefined &&
+    enis.every((eni) => turn.state.get('subnet', eni.subnet) !== undefined)
+  );
+}
+
+export function planSync(turn: Turn): void {
+  const { sync } = turn.runtime;
+  if (sync.inFlight !== undefined || sync.wanted <= sync.done || !plannable(turn) || !turn.due(sync.notBeforeMs))
+    return;
+  turn.setRuntime({ sync: { ...sync, inFlight: sync.wanted } });
+  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn) });
+}
+
+export function synced(turn: Turn, number: number, failure: KernelFailure | undefined): void {
+  const { sync } = turn.runtime;
+  if (sync.inFlight !== number) return;
+  const { inFlight: _, ...rest } = sync;
+  if (failure !== undefined) {
+    turn.setRuntime({ sync: { ...rest, notBeforeMs: turn.nowMs + SYNC_RETRY_MS } });
+    return;
+  }
+  turn.setRuntime({ sync: { ...rest, done: number, notBeforeMs: 0 } });
+  serveWhatIsDone(turn, number);
+}
+
+/** linking -> ready for ENIs, installing -> ready for blocks that this sync carried. */
+function serveWhatIsDone(turn: Turn, done: number): void {
+  for (const eni of turn.state.all('eni')) {
+    if (eni.state !== 'linking' || eni.sync === undefined || eni.sync > done) continue;
+    const { deadlineMs: _, ...rest } = eni;
+    turn.tx.put('eni', { ...rest, state: 'ready', sinceMs: turn.nowMs });
+    turn.tx.remove('failure', 'attach');
+  }
+  for (const block of turn.state.all('block')) {
+    const eni = turn.state.get('eni', block.eni);
+    const served = eni?.state === 'ready' || eni?.state === 'draining';
+    if (block.state === 'installing' && served && block.sync <= done)
+      turn.tx.put('block', { ...block, state: 'ready', idleSinceMs: turn.nowMs });
+  }
+}
