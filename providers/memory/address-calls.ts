@@ -154,6 +154,8 @@ function addBlocks(world: World, id: EniId, blocks: readonly Cidr[], lagMs: numb
 export const unassign: Calls['unassign'] = (world, request, moment) => {
   const eni = moment.find(request.eni);
   if (eni.kind === 'refused') return eni;
+  if (request.blocks.length === 0 || request.blocks.some((cidr) => familyOf(cidr) !== request.family))
+    return refuse({ kind: 'invalid', detail: `no IPv${request.family} address or prefix named` });
   const own = [eni.value.primary4, eni.value.primary6].find((ip) => ip && request.blocks.includes(hostCidr(ip)));
   if (own !== undefined) return refuse({ kind: 'primary-address', eni: request.eni, ip: own });
   const missing = request.blocks.filter((cidr) => !eni.value.blocks.includes(cidr));

@@ -33,6 +33,8 @@ export interface ApiCalls {
       readonly wishes: readonly BlockWish[];
       /** These very blocks, besides the wishes. */
       readonly blocks?: readonly Cidr[];
+      /** Later attachments begin with `deleteOnTermination`; clouds that take it at create only. */
+      readonly deleteWithInstance?: boolean;
       readonly token?: string;
     };
     /** As it was created, `pending`; a repeat with the same token answers the first call's row. */

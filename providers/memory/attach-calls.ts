@@ -20,7 +20,13 @@ export const attachEni: Calls['attach-eni'] = (world, request, moment) => {
   const deviceIndex = freeIndex(world, instance, request.deviceIndex);
   if (typeof deviceIndex !== 'number') return deviceIndex;
   const attachment = world.newId('eni-attach');
-  const row = { id: attachment, instance: instance.id, deviceIndex, deleteOnTermination: false, sinceMs: moment.nowMs };
+  const row = {
+    id: attachment,
+    instance: instance.id,
+    deviceIndex,
+    deleteOnTermination: eni.value.deleteWithInstance,
+    sinceMs: moment.nowMs,
+  };
   world.putEni({ ...eni.value, state: 'in-use', attachment: { ...row, state: 'attaching' } }, moment.lagMs);
   scheduleArrival(world, eni.value, { attachment, instance }, moment);
   return done({ attachment, deviceIndex });
@@ -28,8 +34,10 @@ export const attachEni: Calls['attach-eni'] = (world, request, moment) => {
 
 function whyNot(world: World, eni: EniRecord, instance: InstanceRecord): Refused | undefined {
   if (instance.state !== 'running') return refuse({ kind: 'instance-state', instance: instance.id });
-  if (eni.attachment !== undefined)
-    return refuse({ kind: 'eni-in-use', eni: eni.id, instance: eni.attachment.instance });
+  if (eni.attachment !== undefined) {
+    const { instance: holder, state } = eni.attachment;
+    return refuse({ kind: 'eni-in-use', eni: eni.id, instance: holder, state });
+  }
   if (eni.zone !== instance.zone)
     return refuse({ kind: 'zone-mismatch', eniZone: eni.zone, instanceZone: instance.zone });
   if (eni.vpc !== instance.vpc) return refuse({ kind: 'invalid', detail: `${eni.id} is in another VPC` });

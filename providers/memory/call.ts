@@ -1,5 +1,5 @@
 /** What a call's handler gets besides the truth and its request, and the table of handlers by action. */
-import type { EniId } from '../../src/core/brand.ts';
+import type { EniId, InstanceId } from '../../src/core/brand.ts';
 import type { ApiAction, ApiRequest, ApiResult } from './api.ts';
 import type { Strikes } from './faults.ts';
 import type { EniRecord } from './records.ts';
@@ -13,13 +13,24 @@ export class CallMoment {
   /** How far replicas may stay behind what this call writes. */
   readonly lagMs: number;
   readonly strikes: Strikes;
+  /** Whose call it is, for the streams' names; empty when nobody's. */
+  readonly caller: InstanceId | '';
   readonly #world: World;
 
-  constructor(world: World, options: { readonly nowMs: number; readonly answerMs: number; readonly strikes: Strikes }) {
+  constructor(
+    world: World,
+    options: {
+      readonly nowMs: number;
+      readonly answerMs: number;
+      readonly strikes: Strikes;
+      readonly caller: InstanceId | undefined;
+    },
+  ) {
     this.#world = world;
     this.nowMs = options.nowMs;
     this.answerMs = options.answerMs;
     this.strikes = options.strikes;
+    this.caller = options.caller ?? '';
     this.lagMs = options.strikes['stale-reads']?.lagMs ?? world.figures.listLagMs;
   }
 

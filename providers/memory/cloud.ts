@@ -95,7 +95,8 @@ export class MemoryCloud {
   readonly #world: World;
   readonly #streams: Streams;
   readonly #clock: CloudOptions['clock'];
-  readonly #buckets = new Map<ApiAction, TokenBucket>();
+  /** By action, and by family where a real cloud has an action for each. */
+  readonly #buckets = new Map<string, TokenBucket>();
   readonly #counts = new Map<ApiAction, number>();
 
   constructor({ clock, seed, figures = AWS_2026, placement = 'lowest' }: CloudOptions) {
@@ -108,8 +109,8 @@ export class MemoryCloud {
   }
 
   /**
-   * One request of the cloud's API. `respond` is called once when the client has its answer, never within this call;
-   * not at all where a fault silences it. `caller` is the instance whose daemon calls, if one does: it keys the
+   * One request of the cloud's API. `respond` is called once, never within this call, when the client has its answer or
+   * its connection breaks; a `lost` outcome that is `silent` means that the client sees nothing at all. `caller` is the instance whose daemon calls, if one does: it keys the
    * random streams and lets a fault strike one node only.
    */
   call<A extends ApiAction>(
@@ -132,7 +133,8 @@ export class MemoryCloud {
       this.#clock.timer(nowMs, () => respond({ kind: 'unreachable' }));
       return;
     }
-    const refused = this.#turnedAway(action, nowMs, strikes);
+    const meter = 'family' in request ? `${action}/${request.family}` : action;
+    const refused = this.#turnedAway(action, { meter, nowMs, strikes });
     if (refused !== undefined) return answerAt(refused);
     const lostRequest = strikes['lost-request'];
     if (lostRequest !== undefined) return answerAt({ kind: 'lost', silent: lostRequest.silent });
@@ -142,6 +144,7 @@ export class MemoryCloud {
         nowMs: this.#clock.nowMs(),
         answerMs: nowMs + latencyMs,
         strikes,
+        caller,
       });
       const handle: (world: World, request: ApiRequest<A>, moment: CallMoment) => Done<ApiResult<A>> | Refused =
         CALLS[action];
@@ -226,14 +229,17 @@ export class MemoryCloud {
   }
 
   /** Refused at the door, before anything is looked at. */
-  #turnedAway(action: ApiAction, nowMs: number, strikes: Strikes): Refused | undefined {
+  #turnedAway(
+    action: ApiAction,
+    { meter, nowMs, strikes }: { readonly meter: string; readonly nowMs: number; readonly strikes: Strikes },
+  ): Refused | undefined {
     const rate = this.figures.buckets[CALL_CLASS[action]];
     if (strikes.throttle !== undefined)
       return refuse({ kind: 'throttled', action, retryAfterMs: 1000 / rate.perSecond });
-    let bucket = this.#buckets.get(action);
+    let bucket = this.#buckets.get(meter);
     if (bucket === undefined) {
       bucket = new TokenBucket(rate, nowMs);
-      this.#buckets.set(action, bucket);
+      this.#buckets.set(meter, bucket);
     }
     const retryAfterMs = bucket.take(nowMs);
     if (retryAfterMs > 0) return refuse({ kind: 'throttled', action, retryAfterMs });

@@ -13,9 +13,9 @@ type CreateRequest = ApiRequest<'create-eni'>;
 /** Two requests with one token are the same when this text is. */
 function fingerprint(request: CreateRequest): string {
   const tags = Object.entries(request.tags).sort(([a], [b]) => (a < b ? -1 : 1));
-  const { subnet, groups, description, primary4, primary6, wishes, blocks } = request;
+  const { subnet, groups, description, primary4, primary6, wishes, blocks, deleteWithInstance } = request;
   const counts = wishes.map((wish) => [wish.family, wish.prefixLength, wish.count]);
-  return JSON.stringify([subnet, groups, description, primary4, primary6, counts, blocks, tags]);
+  return JSON.stringify([subnet, groups, description, primary4, primary6, counts, blocks, deleteWithInstance, tags]);
 }
 
 export const createEni: Calls['create-eni'] = (world, request, moment) => {
@@ -49,6 +49,7 @@ function create(world: World, request: CreateRequest, moment: CallMoment): Done<
     groups: request.groups,
     description: request.description ?? '',
     sourceDestCheck: true,
+    deleteWithInstance: request.deleteWithInstance ?? false,
     tags: request.tags,
     createdMs: moment.nowMs,
   };
@@ -87,8 +88,8 @@ function takeForNewEni(world: World, request: CreateRequest, moment: CallMoment)
 /** pending -> available a little after the answer, unless it was attached or deleted before. */
 function birth(world: World, eni: EniRecord, moment: CallMoment): void {
   const { figures, streams } = world;
-  if (streams.uniform('fresh-not-found') < figures.freshNotFoundRate)
-    world.knownFromMs.set(eni.id, moment.nowMs + streams.uniform('fresh-not-found') * moment.lagMs);
+  const [unlucky, late] = [streams.uniform(`fresh/${moment.caller}`), streams.uniform(`fresh/${moment.caller}`)];
+  if (unlucky < figures.freshNotFoundRate) world.knownFromMs.set(eni.id, moment.nowMs + late * moment.lagMs);
   world.putEni(eni, moment.lagMs);
   world.tell({ kind: 'eni-created', eni });
   for (const cidr of [...ownAddresses(eni), ...eni.blocks]) world.tell({ kind: 'address-added', eni: eni.id, cidr });
@@ -102,7 +103,10 @@ export const deleteEni: Calls['delete-eni'] = (world, request, moment) => {
   const eni = moment.find(request.eni);
   if (eni.kind === 'refused') return eni;
   const { attachment } = eni.value;
-  if (attachment !== undefined) return refuse({ kind: 'eni-in-use', eni: request.eni, instance: attachment.instance });
+  if (attachment !== undefined) {
+    const { instance, state } = attachment;
+    return refuse({ kind: 'eni-in-use', eni: request.eni, instance, state });
+  }
   world.removeEni(eni.value, moment.lagMs);
   return done(undefined);
 };

@@ -29,10 +29,11 @@ const fromMap = <Row>(map: ReadonlyMap<string, Row>) => ({
   one: (id: string) => map.get(id),
 });
 
-const replica = (world: World): number => world.streams.pick('replica', REPLICA_COUNT);
+const replica = (world: World, { caller }: CallMoment): number =>
+  world.streams.pick(`replica/${caller}`, REPLICA_COUNT);
 
 export const describeEnis: Calls['describe-enis'] = (world, { ids, where }, moment) => {
-  const at = replica(world);
+  const at = replica(world, moment);
   const enis = chosen(ids as readonly string[] | undefined, 'eni', {
     all: () => world.enis.read(at, moment.nowMs),
     one: (id) => world.enis.readOne(id as EniId, at, moment.nowMs),
@@ -41,7 +42,7 @@ export const describeEnis: Calls['describe-enis'] = (world, { ids, where }, mome
 };
 
 export const describeRouteTables: Calls['describe-route-tables'] = (world, { ids }, moment: CallMoment) => {
-  const at = replica(world);
+  const at = replica(world, moment);
   return chosen(ids, 'route-table', {
     all: () => world.routeTables.read(at, moment.nowMs),
     one: (id) => world.routeTables.readOne(id, at, moment.nowMs),

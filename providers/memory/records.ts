@@ -63,6 +63,8 @@ export interface EniRecord {
   readonly groups: readonly GroupId[];
   readonly description: string;
   readonly sourceDestCheck: boolean;
+  /** Attachments begin with this as their `deleteOnTermination` (ECS DeleteOnRelease; EC2 has it on the attachment only). */
+  readonly deleteWithInstance: boolean;
   readonly tags: Tags;
   readonly attachment?: AttachmentRecord;
   /** EC2 has no such field: for snapshots and tests only. */

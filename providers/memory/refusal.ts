@@ -5,6 +5,7 @@
 import type { EniId, InstanceId, SubnetId } from '../../src/core/brand.ts';
 import type { Cidr, Family, Ip } from '../../src/core/ip.ts';
 import type { ApiAction } from './api.ts';
+import type { AttachmentRecord } from './records.ts';
 
 export type CloudRefusal =
   /** EC2 RequestLimitExceeded. `retryAfterMs` is when the bucket has its next token. */
@@ -19,7 +20,12 @@ export type CloudRefusal =
   /** The request contradicts itself or names what cannot be; a client's bug. */
   | { readonly kind: 'invalid'; readonly detail: string }
   /** Attach of an attached ENI, delete of one that is attached, attaching or detaching (InvalidNetworkInterface.InUse). */
-  | { readonly kind: 'eni-in-use'; readonly eni: EniId; readonly instance: InstanceId }
+  | {
+      readonly kind: 'eni-in-use';
+      readonly eni: EniId;
+      readonly instance: InstanceId;
+      readonly state: AttachmentRecord['state'];
+    }
   /** Detach of an attachment that is not `attached` yet (without force) or already `detaching` (IncorrectState). */
   | { readonly kind: 'attachment-state'; readonly attachment: string; readonly state: 'attaching' | 'detaching' }
   /** Detach of an ENI that is not attached, or of an instance's primary one (OperationNotPermitted). */

@@ -55,6 +55,6 @@ function putRoute(
 }
 
 export function putTable(world: World, table: RouteTableRecord, lagMs?: number): void {
-  world.routeTables.put(table.id, table, world.moment(lagMs));
+  world.routeTables.put(table.id, table, world.moment(table.id, lagMs));
   world.tell({ kind: 'route-table', table });
 }

@@ -113,6 +113,7 @@ export function launch(world: World, wish: NewInstance): InstanceRecord {
     groups: wish.groups ?? [],
     description: 'primary',
     sourceDestCheck: true,
+    deleteWithInstance: true,
     tags: {},
     attachment: {
       id: world.newId('eni-attach'),

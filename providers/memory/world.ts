@@ -82,9 +82,9 @@ export class World {
     return ['02', this.#idSalt.slice(0, 2), ...(digits.match(/../g) ?? [])].join(':') as Mac;
   }
 
-  /** A write now; `lagMs` is how far the worst replica may stay behind it. */
-  moment(lagMs = this.figures.listLagMs): WriteMoment {
-    return { nowMs: this.clock.nowMs(), lagMs, draw: () => this.streams.uniform('replica-lag') };
+  /** A write of the named row now; `lagMs` is how far the worst replica may stay behind it. */
+  moment(id: string, lagMs = this.figures.listLagMs): WriteMoment {
+    return { nowMs: this.clock.nowMs(), lagMs, draw: () => this.streams.uniform(`replica-lag/${id}`) };
   }
 
   addSpaces(subnet: SubnetRecord): void {
@@ -111,7 +111,7 @@ export class World {
       const enis = this.#byInstance.get(now) ?? new Set();
       this.#byInstance.set(now, enis.add(eni.id));
     }
-    this.enis.put(eni.id, eni, this.moment(lagMs));
+    this.enis.put(eni.id, eni, this.moment(eni.id, lagMs));
   }
 
   /** Gives its addresses back and forgets it; its link, if any, goes. */
@@ -121,7 +121,7 @@ export class World {
     for (const cidr of eni.blocks) this.freeBlock(eni, cidr);
     if (eni.attachment !== undefined) this.#byInstance.get(eni.attachment.instance)?.delete(eni.id);
     this.knownFromMs.delete(eni.id);
-    this.enis.remove(eni.id, this.moment(lagMs));
+    this.enis.remove(eni.id, this.moment(eni.id, lagMs));
     this.tell({ kind: 'eni-deleted', eni });
   }
 
