@@ -93,7 +93,7 @@ export const detachEni: Calls['detach-eni'] = (world, request, moment) => {
   const { state } = attachment;
   if (state === 'detaching' || (state === 'attaching' && !request.force))
     return refuse({ kind: 'attachment-state', attachment: attachment.id, state });
-  world.putAttachment(eni.id, attachment.id, { state: 'detaching', sinceMs: moment.nowMs }, moment.lagMs);
+  world.putAttachment(eni.id, attachment.id, { state: 'detaching' }, moment.lagMs);
   const { figures, streams, clock } = world;
   const detachedMs = streams.around(`detached/${attachment.instance}`, figures.detachedMs, figures.spread);
   clock.timer(moment.answerMs + detachedMs, () => {

@@ -38,6 +38,7 @@ export class CallMoment {
   find(id: EniId): Done<EniRecord> | Refused {
     const eni = this.#world.enis.get(id);
     const knownFromMs = this.#world.knownFromMs.get(id) ?? 0;
+    if (knownFromMs <= this.nowMs) this.#world.knownFromMs.delete(id);
     if (eni === undefined || knownFromMs > this.nowMs) return refuse({ kind: 'not-found', what: 'eni', id });
     return done(eni);
   }

@@ -223,8 +223,8 @@ export class MemoryCloud {
   #durations(action: ApiAction, caller: InstanceId | undefined, strikes: Strikes) {
     const key = `${action}/${caller ?? ''}`;
     const mean = this.figures.latencyMs[CALL_CLASS[action]];
-    const factor = strikes.latency?.factor ?? 1;
-    const latencyMs = this.#streams.around(`latency/${key}`, mean, this.figures.spread) * factor;
+    const { factor, plusMs } = strikes.latency ?? { factor: 1, plusMs: 0 };
+    const latencyMs = this.#streams.around(`latency/${key}`, mean, this.figures.spread) * factor + plusMs;
     return { latencyMs, effectMs: latencyMs * (0.1 + 0.8 * this.#streams.uniform(`effect/${key}`)) };
   }
 

@@ -33,6 +33,7 @@ export const createEni: Calls['create-eni'] = (world, request, moment) => {
 function create(world: World, request: CreateRequest, moment: CallMoment): Done<EniRecord> | Refused {
   const subnet = world.subnets.get(request.subnet);
   if (subnet === undefined) return refuse({ kind: 'not-found', what: 'subnet', id: request.subnet });
+  const defaultGroup = world.vpcs.get(subnet.vpc)?.defaultGroup;
   const max = world.figures.eniCountMax;
   if (moment.strikes['eni-limit'] !== undefined || world.enis.size >= max) return refuse({ kind: 'eni-limit', max });
   const taken = takeForNewEni(world, request, moment);
@@ -46,7 +47,7 @@ function create(world: World, request: CreateRequest, moment: CallMoment): Done<
     state: 'pending',
     primary: false,
     ...taken.value,
-    groups: request.groups,
+    groups: request.groups.length > 0 || defaultGroup === undefined ? request.groups : [defaultGroup],
     description: request.description ?? '',
     sourceDestCheck: true,
     deleteWithInstance: request.deleteWithInstance ?? false,

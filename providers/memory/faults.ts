@@ -8,8 +8,8 @@ import type { ApiAction } from './api.ts';
 import type { Streams } from './random.ts';
 
 export type CloudFault =
-  /** The call takes `factor` times as long. */
-  | { readonly kind: 'latency'; readonly factor: number }
+  /** The call takes `factor` times as long, and `plusMs` more: a cloud without latency can be slow too. */
+  | { readonly kind: 'latency'; readonly factor: number; readonly plusMs: number }
   | { readonly kind: 'throttle' }
   | { readonly kind: 'deny' }
   /** Creates and assigns find no free address in the subnet (in any, when none is named). */
@@ -53,6 +53,19 @@ export interface FaultTerms {
 export type Strikes = { readonly [K in CloudFaultKind]?: Extract<CloudFault, { kind: K }> };
 
 const ASKING = ['create-eni', 'assign'] as const;
+const WRITING = [
+  ...ASKING,
+  'delete-eni',
+  'attach-eni',
+  'detach-eni',
+  'modify-eni',
+  'unassign',
+  'tag',
+  'untag',
+  'create-route',
+  'replace-route',
+  'delete-route',
+] as const;
 /** Calls a fault makes sense for; every call where absent. */
 const FITS: { readonly [K in CloudFaultKind]?: readonly ApiAction[] } = {
   'subnet-full': ASKING,
@@ -61,6 +74,7 @@ const FITS: { readonly [K in CloudFaultKind]?: readonly ApiAction[] } = {
   'attach-stuck': ['attach-eni'],
   'link-late': ['attach-eni'],
   'link-never': ['attach-eni'],
+  'stale-reads': WRITING,
 };
 
 interface ArmedFault {

@@ -11,6 +11,8 @@ export interface VpcRecord {
   readonly cidrs4: readonly Cidr[];
   /** A /56 as AWS gives it; subnets take /64s of it. */
   readonly cidrs6: readonly Cidr[];
+  /** The security group of ENIs that are created with none. Other group ids are taken as they come. */
+  readonly defaultGroup: GroupId;
   readonly tags: Tags;
 }
 
@@ -41,6 +43,7 @@ export interface AttachmentRecord {
   readonly deviceIndex: number;
   readonly state: 'attaching' | 'attached' | 'detaching';
   readonly deleteOnTermination: boolean;
+  /** When attach was accepted. */
   readonly sinceMs: number;
 }
 

@@ -18,7 +18,8 @@ export interface NewVpc {
 
 /** Comes with a main route table: the VPC's own ranges local, everything else to the internet. */
 export function addVpc(world: World, { cidrs4, cidrs6 = [], tags = {} }: NewVpc): VpcRecord {
-  const vpc: VpcRecord = { id: world.newId('vpc'), cidrs4, cidrs6, tags };
+  const defaultGroup = world.newId('sg') as GroupId;
+  const vpc: VpcRecord = { id: world.newId('vpc'), cidrs4, cidrs6, defaultGroup, tags };
   world.vpcs.set(vpc.id, vpc);
   addTable(world, { vpc, main: true, subnets: [], routes: [] });
   return vpc;
@@ -110,7 +111,7 @@ export function launch(world: World, wish: NewInstance): InstanceRecord {
     ...primaryAddresses(world, subnet, wish.primary4),
     ...(wish.publicIp === undefined ? {} : { publicIp: wish.publicIp }),
     blocks: [],
-    groups: wish.groups ?? [],
+    groups: wish.groups ?? [vpcOf(world, subnet.vpc).defaultGroup],
     description: 'primary',
     sourceDestCheck: true,
     deleteWithInstance: true,
