@@ -79,7 +79,7 @@ function freshRuntime(nowMs: number): RuntimeRow {
     nextId: 1,
     nextLinkIndex: 0,
     nextWaiter: 1,
-    phase: 'starting',
+    phase: 'opening',
     startingSince: 'reading the kernel',
     journal: 'up',
     journalDetail: '',
@@ -171,7 +171,7 @@ class Restore {
 export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>): void {
   for (const { mac, name } of event.eniLinks) turn.tx.put('link', { mac, name });
   const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
-  turn.setRuntime({ nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });
+  turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });
   const links = new Map(event.links.map((link) => [link.name, link]));
   const alive = new Set<LeaseId>(event.aliveLeases);
   for (const lease of turn.state.all('lease')) {
@@ -201,13 +201,7 @@ function judge(turn: Turn, lease: LeaseRow, link: FoundLink | undefined, namespa
 /** A link no lease knows. Journal lost: its pod is adopted. Journal intact: it is fenced and goes. */
 function orphan(turn: Turn, link: FoundLink): void {
   const { lease } = link;
-  if (
-    nodeRow(turn).trusted ||
-    lease === undefined ||
-    link.fenced ||
-    link.addresses.length === 0 ||
-    link.netns === undefined
-  ) {
+  if (nodeRow(turn).trusted || lease === undefined || link.fenced || link.addresses.length === 0) {
     turn.emit({ kind: 'unwire', lease: lease?.id ?? ('' as LeaseId), link: link.name, addresses: link.addresses });
     turn.tx.put('deadLink', { name: link.name, netnsId: link.netns?.id ?? '', sinceMs: turn.nowMs });
     for (const ip of link.addresses) coolFree(turn, ip);
@@ -220,7 +214,7 @@ function orphan(turn: Turn, link: FoundLink): void {
     pool: firstPoolId(turn),
     state: 'lost',
     addresses: link.addresses,
-    netns: link.netns,
+    netns: link.netns ?? { path: '', id: '' },
     linkIndex: link.index,
     sinceMs: turn.nowMs,
     busy: undefined,

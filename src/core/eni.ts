@@ -216,12 +216,19 @@ export function progressEnis(turn: Turn): void {
     const busy = turn.state.operationOn(eni.key) !== undefined;
     if (eni.state === 'linking' && eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs)) stuck(turn, eni);
     else if (eni.state === 'available' && !busy) attach(turn, eni);
-    else if (eni.state === 'ready' && !busy && !eni.settled) {
-      startOperation(turn, { action: 'modify', eni: eni.id, deleteOnTermination: true }, 'release', eni.key);
-    } else if (eni.state === 'draining' && !busy) drained(turn, eni);
+    else if (eni.state === 'draining' && !busy) drained(turn, eni);
     else if (eni.state === 'detaching' && !busy)
       startOperation(turn, { action: 'detach', eni: eni.id, force: eni.force }, 'release', eni.key);
     else if (eni.state === 'deleting' && !busy && eni.flushed && usedOn(turn, eni) === 0) remove(turn, eni);
+  }
+}
+
+/** Sets DeleteOnTermination once the ENI serves and nobody waits: it is one more mutation that would hold up an assign. */
+export function settleEnis(turn: Turn): void {
+  if (turn.state.count('waiter') > 0) return;
+  for (const eni of turn.state.all('eni')) {
+    if (eni.state !== 'ready' || eni.settled || turn.state.operationOn(eni.key) !== undefined) continue;
+    startOperation(turn, { action: 'modify', eni: eni.id, deleteOnTermination: true }, 'release', eni.key);
   }
 }
 

@@ -75,7 +75,8 @@ export type Event =
       readonly marks: readonly number[];
       readonly done: boolean;
     }
-  | { readonly kind: 'synced'; readonly sync: number; readonly failure?: KernelFailure }
+  /** `changed` counts the steps it took: a sync that nothing but others' changes caused shows here what was put back. */
+  | { readonly kind: 'synced'; readonly sync: number; readonly changed: number; readonly failure?: KernelFailure }
   | { readonly kind: 'journal'; readonly up: boolean; readonly detail: string }
   | { readonly kind: 'wake' };
 

@@ -19,7 +19,7 @@ const GROWING: readonly CloudAction[] = ['assign', 'create', 'attach'];
 
 /** True while an answer is on its way that may end the wait. */
 export function underWay(turn: Turn, pool: PoolRow): boolean {
-  if (turn.runtime.phase === 'starting') return true;
+  if (turn.runtime.phase !== 'serving') return true;
   if (turn.runtime.journal === 'down') return false;
   const comingUp = enisOf(turn.state, pool).some(
     (eni) => eni.kind === 'secondary' && ['creating', 'available', 'attaching', 'linking'].includes(eni.state),
@@ -67,7 +67,7 @@ const openSubnets = (turn: Turn, pool: PoolRow): boolean =>
 export function explain(turn: Turn, pool: PoolRow): Reason {
   const { runtime } = turn;
   if (runtime.journal === 'down') return { code: 'JOURNAL_UNWRITABLE', detail: runtime.journalDetail };
-  if (runtime.phase === 'starting') return startingReason(turn);
+  if (runtime.phase !== 'serving') return startingReason(turn);
   for (const action of GROWING) {
     const row = turn.state.get('failure', action);
     const reason = row && failureReason(turn, row);

@@ -25,8 +25,6 @@ export function answer(turn: Turn, requests: readonly RequestId[], reply: Reply)
 /** (no lease) -> held: the waiter has its addresses; the kernel is told. */
 export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): void {
   const id = turn.newId<LeaseId>();
-  const { nextLinkIndex } = turn.runtime;
-  turn.setRuntime({ nextLinkIndex: nextLinkIndex + 1 });
   turn.tx.remove('waiter', waiter.key);
   for (const place of places) holdAddress(turn, place, id);
   const { key, attachment, pool, netns, pod, requests } = waiter;
@@ -39,7 +37,7 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
     state: 'held',
     addresses: places.map((place) => place.ip),
     ...(pod && { pod }),
-    linkIndex: nextLinkIndex,
+    linkIndex: newLinkIndex(turn),
     sinceMs: turn.nowMs,
     busy: undefined,
     notBeforeMs: 0,
@@ -51,13 +49,21 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
   wire(turn, lease, true);
 }
 
+/** An index no link of this boot had: a late "link gone" can then never mean another link. */
+function newLinkIndex(turn: Turn): number {
+  const { nextLinkIndex } = turn.runtime;
+  turn.setRuntime({ nextLinkIndex: nextLinkIndex + 1 });
+  return nextLinkIndex;
+}
+
 /** Tells the kernel to make, or to look at and mend, the pod's interface. */
 export function wire(turn: Turn, lease: LeaseRow, fresh: boolean): void {
   turn.tx.put('lease', { ...lease, busy: 'wire' });
+  const plan = podPlan(turn, fresh ? lease : { ...lease, linkIndex: newLinkIndex(turn) });
   const deadLinks = [...turn.state.all('deadLink')]
     .filter((dead) => dead.netnsId === lease.netns.id)
     .map((dead) => dead.name);
-  turn.emit({ kind: 'wire', plan: podPlan(turn, lease), fresh, deadLinks });
+  turn.emit({ kind: 'wire', plan, fresh, deadLinks });
 }
 
 export function verify(turn: Turn, lease: LeaseRow): void {
@@ -126,9 +132,6 @@ export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefi
   answer(turn, lease.adds, refused({ code: 'DELETED_MEANWHILE' }));
   answer(turn, lease.checks, refused({ code: 'DELETED_MEANWHILE' }));
 }
-
-/** Host sides of our veths: what linkName makes. */
-export const isPodLink = (name: string): boolean => /^uw[0-9a-f]{13}$/.test(name);
 
 /** The pod's link went with its namespace: it ended without a DEL, or its DEL is yet to come. */
 export function podLinkGone(turn: Turn, name: string, index: number): void {

@@ -49,12 +49,16 @@ export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number):
     if (isPresent(row) && !listed.has(row.id)) doubt = !notSeen(turn, row, readMs) || doubt;
   doubt = !settleCreates(turn, readMs) || doubt;
   trust(turn, doubt);
-  const next = doubt ? Math.max(turn.nowMs + SECOND_READ_MS, nextDoubtMs(turn)) : turn.nowMs + BACKGROUND_READ_MS;
+  const next =
+    doubt || !nodeRow(turn).trusted
+      ? Math.max(turn.nowMs + SECOND_READ_MS, nextUsefulMs(turn))
+      : turn.nowMs + BACKGROUND_READ_MS;
   turn.setRuntime({ listing: { wantedFromMs: next, lastMs: turn.nowMs } });
 }
 
 /** The earliest time a read can end a doubt: before it, reads tell nothing. */
-function nextDoubtMs(turn: Turn): number {
+function nextUsefulMs(turn: Turn): number {
+  if (!nodeRow(turn).trusted) return turn.runtime.startedMs + turn.capabilities.listLagMs;
   let earliest = Number.POSITIVE_INFINITY;
   for (const operation of turn.state.all('operation'))
     if (operation.state === 'settling') earliest = Math.min(earliest, operation.notBeforeMs);

@@ -46,8 +46,8 @@ export interface RuntimeRow {
   readonly nextId: number;
   readonly nextLinkIndex: number;
   readonly nextWaiter: number;
-  /** `starting` until kernel, journal and (if the journal was lost) the cloud have been compared. */
-  readonly phase: 'starting' | 'serving';
+  /** `opening` until the kernel was read; `starting` until journal and (if it was lost) cloud have been compared. */
+  readonly phase: 'opening' | 'starting' | 'serving';
   readonly startingSince: string;
   readonly journal: 'up' | 'down';
   readonly journalDetail: string;

@@ -5,11 +5,12 @@
 import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
 import { started } from './boot.ts';
 import type { Capabilities } from './cloud.ts';
-import { linkGone, linkSeen, nodeRow, progressEnis } from './eni.ts';
+import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
 import { explain, underWay } from './explain.ts';
 import { grow } from './grow.ts';
-import { answer, grant, isPodLink, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
+import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
+import { isLinkName } from './link-name.ts';
 import { missingFacts, unknownSubnets } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
@@ -21,6 +22,7 @@ import { Turn } from './turn.ts';
 
 const REAP_AFTER_MS = 2_000;
 const REAP_COUNT_MAX = 16;
+const MEND_DELAY_MS = 100;
 
 export interface StepContext {
   readonly nowMs: number;
@@ -55,10 +57,9 @@ function apply(turn: Turn, event: Event): void {
     case 'link-seen':
       return linkSeen(turn, event.mac, event.name);
     case 'link-gone':
-      return isPodLink(event.name) ? podLinkGone(turn, event.name, event.index) : linkGone(turn, event.mac);
+      return isLinkName(event.name) ? podLinkGone(turn, event.name, event.index) : linkGone(turn, event.mac);
     case 'kernel-changed':
-      turn.wantSync();
-      return;
+      return kernelChanged(turn);
     case 'cloud-answered':
       return cloudAnswered(turn, event.operation, event.answer);
     case 'wired':
@@ -88,9 +89,17 @@ function configure(turn: Turn, event: Extract<Event, { kind: 'configured' }>): v
   turn.wantSync();
 }
 
+/** Somebody's changes come in bursts (a flush of all rules): one sync a moment later mends them together. */
+function kernelChanged(turn: Turn): void {
+  turn.wantSync();
+  const { sync } = turn.runtime;
+  turn.setRuntime({ sync: { ...sync, notBeforeMs: Math.max(sync.notBeforeMs, turn.nowMs + MEND_DELAY_MS) } });
+}
+
 /** What follows from time and rows, whatever the event was. */
 function plan(turn: Turn): void {
   expireWaiters(turn);
+  if (turn.runtime.phase === 'opening') return;
   endCooldowns(turn, (eni) => pressed(turn, eni.pool));
   retryUnwiring(turn);
   readTheCloud(turn);
@@ -98,6 +107,7 @@ function plan(turn: Turn): void {
   resumeOperations(turn);
   progressEnis(turn);
   for (const pool of turn.state.all('pool')) planPool(turn, pool);
+  settleEnis(turn);
   planSync(turn);
   planFlush(turn);
   planReap(turn);
@@ -172,15 +182,8 @@ function readTheCloud(turn: Turn): void {
 
 /** starting -> serving: the kernel was read, the facts are there, the journal can be trusted, the fences stand. */
 function becomeReady(turn: Turn): void {
-  const { phase, nextLinkIndex, sync } = turn.runtime;
-  if (
-    phase === 'serving' ||
-    nextLinkIndex === 0 ||
-    !nodeRow(turn).trusted ||
-    missingFacts(turn) !== undefined ||
-    sync.done === 0
-  )
-    return;
+  const { phase, sync } = turn.runtime;
+  if (phase === 'serving' || !nodeRow(turn).trusted || missingFacts(turn) !== undefined || sync.done === 0) return;
   turn.setRuntime({ phase: 'serving' });
 }
 

@@ -182,7 +182,11 @@ export class Driver {
     this.cancelProbe = this.options.clock.timer(this.options.clock.nowMs() + JOURNAL_PROBE_MS, () => {
       if (this.stopped) return;
       try {
-        this.options.journal.commit([...this.unwritten.values()]);
+        // The node's row goes along, so that a probe always writes something.
+        this.options.journal.commit([
+          { table: 'node', key: 'node', row: this.state.get('node', 'node') },
+          ...this.unwritten.values(),
+        ]);
       } catch {
         this.probe();
         return;

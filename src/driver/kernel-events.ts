@@ -1,0 +1,34 @@
+/**
+ * What the kernel tells of itself, as events of the core: what it holds when a process starts, and its changes since.
+ */
+import type { LeaseId } from '../core/brand.ts';
+import type { Event } from '../core/events.ts';
+import { isLinkName } from '../core/link-name.ts';
+import type { State } from '../core/state.ts';
+import type { Datapath } from '../datapath/datapath.ts';
+import type { Kernel, KernelEvent } from '../ports/kernel.ts';
+
+/** The first event: pods' links, the ENIs' links, and which leases' namespaces are still who they were. */
+export async function startedEvent(state: State, kernel: Kernel, datapath: Datapath): Promise<Event> {
+  const host = await kernel.read();
+  if (host === undefined) throw new Error('the host namespace cannot be read');
+  const aliveLeases: LeaseId[] = [];
+  for (const lease of state.all('lease')) {
+    // The path may have been taken by another pod since: identity decides.
+    if (lease.netns.path !== '' && (await kernel.identify(lease.netns.path)) === lease.netns.id)
+      aliveLeases.push(lease.id);
+  }
+  const eniLinks = host.links
+    .filter((link) => link.name !== 'lo' && !isLinkName(link.name))
+    .map(({ mac, name }) => ({ mac, name }));
+  return { kind: 'started', links: datapath.adopt(host), aliveLeases, eniLinks };
+}
+
+/** The core's view of a kernel event; undefined when it is none of its business. */
+export function coreEvent(event: KernelEvent): Event | undefined {
+  if (event.kind === 'changed') return { kind: 'kernel-changed' };
+  if (event.kind === 'link-gone') return { kind: 'link-gone', mac: event.mac, name: event.name, index: event.index };
+  return isLinkName(event.name) || event.name === 'lo'
+    ? undefined
+    : { kind: 'link-seen', mac: event.mac, name: event.name };
+}

@@ -1,0 +1,257 @@
+/**
+ * A kernel in memory behind the Kernel port. It holds links, addresses, routes, rules and nft objects by namespace and
+ * refuses what a real one refuses, so a wrong order of steps is an error here too.
+ */
+import type { Mac } from '../core/brand.ts';
+import type { Ip } from '../core/ip.ts';
+import {
+  type KernelObject,
+  type KernelState,
+  type LinkState,
+  objectIdentity,
+  type Step,
+} from '../datapath/kernel-state.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Kernel, KernelEvent, StepFailure } from '../ports/kernel.ts';
+
+class Namespace {
+  readonly id: string;
+  readonly links = new Map<
+    string,
+    LinkState & { readonly peer?: { readonly namespace: Namespace; readonly name: string } }
+  >();
+  readonly objects = new Map<string, KernelObject>();
+
+  constructor(id: string) {
+    this.id = id;
+    this.links.set('lo', {
+      name: 'lo',
+      index: 1,
+      mac: '00:00:00:00:00:00' as Mac,
+      mtu: 65_536,
+      up: false,
+      group: 0,
+      alias: '',
+      type: '',
+    });
+  }
+}
+
+export interface FakeKernelOptions {
+  readonly clock: Clock;
+  /** How long one batch of steps takes, in ms. */
+  readonly batchMs?: number;
+  /** False on a kernel that cannot filter conntrack deletes. */
+  readonly flushes?: boolean;
+}
+
+export class FakeKernel implements Kernel {
+  readonly host = new Namespace('4:1');
+  private readonly namespaces = new Map<string, Namespace>();
+  private readonly listeners = new Set<(event: KernelEvent) => void>();
+  private readonly options: FakeKernelOptions;
+  private nextId = 2;
+  private nextIndex = 2;
+  /** Set by the world: called before each step of a batch, may throw to end the process in the middle of it. */
+  beforeStep: (() => void) | undefined;
+
+  constructor(options: FakeKernelOptions) {
+    this.options = options;
+  }
+
+  addNamespace(path: string): string {
+    const namespace = new Namespace(`4:${this.nextId++}`);
+    this.namespaces.set(path, namespace);
+    return namespace.id;
+  }
+
+  /** The namespace and every link in it go, and with a veth its other end. */
+  deleteNamespace(path: string): void {
+    const namespace = this.namespaces.get(path);
+    if (namespace === undefined) return;
+    this.namespaces.delete(path);
+    for (const link of [...namespace.links.values()]) this.dropLink(namespace, link.name);
+  }
+
+  namespaceAt(path: string): Namespace | undefined {
+    return this.namespaces.get(path);
+  }
+
+  /** A NIC of the instance appears. */
+  plug(name: string, mac: Mac): void {
+    const index = this.nextIndex++;
+    this.host.links.set(name, { name, index, mac, mtu: 9_001, up: false, group: 0, alias: '', type: '' });
+    this.tell({ kind: 'link-seen', name, index, mac, up: false });
+  }
+
+  unplug(mac: Mac): void {
+    for (const link of [...this.host.links.values()])
+      if (link.mac === mac && link.type === '') this.dropLink(this.host, link.name);
+  }
+
+  /** Somebody else removes an object of ours. */
+  sabotage(choose: (objects: readonly KernelObject[]) => KernelObject | undefined): void {
+    const object = choose([...this.host.objects.values()]);
+    if (object === undefined) return;
+    this.host.objects.delete(objectIdentity(object));
+    this.tell({ kind: 'changed', what: 'route' });
+  }
+
+  apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]> {
+    return this.later(() => this.applyNow(steps, pod));
+  }
+
+  private applyNow(steps: readonly Step[], pod: { readonly netns: string } | undefined): readonly StepFailure[] {
+    const failures: StepFailure[] = [];
+    for (const step of steps) {
+      this.beforeStep?.();
+      const errno = this.take(step, pod === undefined ? undefined : this.namespaces.get(pod.netns));
+      if (errno === undefined) continue;
+      failures.push({ step, errno, message: '' });
+      if (step.do === 'create-veth') break;
+    }
+    return failures;
+  }
+
+  private take(step: Step, pod: Namespace | undefined): string | undefined {
+    switch (step.do) {
+      case 'create-veth':
+        return this.createVeth(step, pod);
+      case 'delete-links':
+        for (const name of step.names) this.dropLink(this.host, name);
+        return undefined;
+      case 'delete-link': {
+        const namespace = step.at === 'pod' ? pod : this.host;
+        if (namespace === undefined) return 'ENONET';
+        this.dropLink(namespace, step.name);
+        return undefined;
+      }
+      case 'set-link': {
+        const namespace = step.at === 'pod' ? pod : this.host;
+        if (namespace === undefined) return 'ENONET';
+        const link = namespace.links.get(step.link.name);
+        if (link === undefined) return 'ENODEV';
+        const { name: _, rpFilter: _rp, noAddrGen: _gen, ...change } = step.link;
+        namespace.links.set(link.name, { ...link, ...change });
+        return undefined;
+      }
+      case 'put':
+      case 'remove': {
+        const namespace = step.at === 'pod' ? pod : this.host;
+        if (namespace === undefined) return 'ENONET';
+        return step.do === 'put' ? put(namespace, step.object) : remove(namespace, step.object);
+      }
+    }
+  }
+
+  private createVeth(step: Extract<Step, { do: 'create-veth' }>, pod: Namespace | undefined): string | undefined {
+    if (pod === undefined) return 'ENONET';
+    if (this.host.links.has(step.host.name) || pod.links.has(step.pod.name)) return 'EEXIST';
+    if ([...this.host.links.values()].some((link) => link.index === step.host.index)) return 'EEXIST';
+    const common = { up: false, alias: '', type: 'veth' } as const;
+    this.host.links.set(step.host.name, { ...step.host, ...common, peer: { namespace: pod, name: step.pod.name } });
+    pod.links.set(step.pod.name, {
+      ...step.pod,
+      index: 2,
+      group: 0,
+      ...common,
+      peer: { namespace: this.host, name: step.host.name },
+    });
+    this.tell({ kind: 'link-seen', name: step.host.name, index: step.host.index, mac: step.host.mac, up: false });
+    return undefined;
+  }
+
+  private dropLink(namespace: Namespace, name: string): void {
+    const link = namespace.links.get(name);
+    if (link === undefined) return;
+    namespace.links.delete(name);
+    for (const [key, object] of namespace.objects) if (linkOf(object) === name) namespace.objects.delete(key);
+    if (namespace === this.host) this.tell({ kind: 'link-gone', name, index: link.index, mac: link.mac });
+    if (link.peer !== undefined) this.dropLink(link.peer.namespace, link.peer.name);
+  }
+
+  read(netns?: string): Promise<KernelState | undefined> {
+    return this.later(() => {
+      const namespace = netns === undefined ? this.host : this.namespaces.get(netns);
+      if (namespace === undefined) return undefined;
+      const links = [...namespace.links.values()].map(({ peer: _, ...link }) => link);
+      return { links, objects: [...namespace.objects.values()] };
+    });
+  }
+
+  identify(netns: string): Promise<string | undefined> {
+    return Promise.resolve(this.namespaces.get(netns)?.id);
+  }
+
+  flushConntrack(
+    _what: { readonly addresses: readonly Ip[] } | { readonly mark: number; readonly mask: number },
+  ): Promise<boolean> {
+    return this.later(() => this.options.flushes ?? true);
+  }
+
+  listen(listener: (event: KernelEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  close(): Promise<void> {
+    this.listeners.clear();
+    return Promise.resolve();
+  }
+
+  private later<T>(deed: () => T): Promise<T> {
+    return new Promise((resolve) => {
+      this.options.clock.timer(this.options.clock.nowMs() + (this.options.batchMs ?? 1), () => resolve(deed()));
+    });
+  }
+
+  private tell(event: KernelEvent): void {
+    // Heard later, as from a socket: never in the middle of the batch that caused it.
+    this.options.clock.timer(this.options.clock.nowMs(), () => {
+      for (const listener of this.listeners) listener(event);
+    });
+  }
+}
+
+const linkOf = (object: KernelObject): string | undefined =>
+  object.kind === 'address' || object.kind === 'neighbour'
+    ? object.link
+    : object.kind === 'route'
+      ? object.link
+      : undefined;
+
+function put(namespace: Namespace, object: KernelObject): string | undefined {
+  const link = linkOf(object);
+  if (link !== undefined && !namespace.links.has(link)) return 'ENODEV';
+  if (object.kind === 'nft-set' || object.kind === 'nft-chain') {
+    if (!namespace.objects.has(`nft-table ${object.family} ${object.table}`)) return 'ENOENT';
+  }
+  if (object.kind === 'nft-element') {
+    if (!namespace.objects.has(`nft-set ${object.family} ${object.table} ${object.set.name}`)) return 'ENOENT';
+    const { verdict } = object.element;
+    const chain = verdict !== undefined && 'chain' in verdict ? verdict.chain : undefined;
+    if (chain !== undefined && !namespace.objects.has(`nft-chain ${object.family} ${object.table} ${chain}`))
+      return 'ENOENT';
+  }
+  namespace.objects.set(objectIdentity(object), object);
+  return undefined;
+}
+
+function remove(namespace: Namespace, object: KernelObject): string | undefined {
+  const held = namespace.objects.get(objectIdentity(object));
+  // A route is named with its link: another link's route to the same address is not this one.
+  if (held?.kind === 'route' && object.kind === 'route' && object.link !== undefined && held.link !== object.link)
+    return undefined;
+  if (object.kind === 'nft-chain' && chainInUse(namespace, object.chain.name)) return 'EBUSY';
+  namespace.objects.delete(objectIdentity(object));
+  return undefined;
+}
+
+function chainInUse(namespace: Namespace, chain: string): boolean {
+  for (const object of namespace.objects.values()) {
+    if (object.kind !== 'nft-element') continue;
+    const { verdict } = object.element;
+    if (verdict !== undefined && 'chain' in verdict && verdict.chain === chain) return true;
+  }
+  return false;
+}
