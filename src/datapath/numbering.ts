@@ -1,0 +1,29 @@
+/**
+ * Every number and name by which the kernel's objects are known as ours.
+ * Invariant: what does not carry one of these is never changed or removed.
+ */
+
+/** Routes' and rules' protocol (rtnetlink's rtm_protocol); iproute2 prints it as a number. */
+export const PROTOCOL = 117;
+/** Boot, kernel, static are taken; the pods' routes and the blocks' fences live here. */
+export const POD_TABLE = 7700;
+/** An ENI's table is 7700 + its number, which is 2..127; the primary uses main. */
+export const eniTable = (number: number): number => POD_TABLE + number;
+export const ENI_TABLES = { first: POD_TABLE + 2, last: POD_TABLE + 127 } as const;
+export const MAIN_TABLE = 254;
+
+/** Between the kernel's `local` (0) and `main` (32766). */
+export const RULE_PRIORITY = { pod: 700, mark: 710, from: 720 } as const;
+
+/** Worse than any pod's route: a pod's own route wins while it is there. */
+export const FENCE_METRIC = 4_000_000_000;
+/** What the kernel makes of an IPv6 route's metric 0; IPv4 keeps 0. */
+export const ROUTE_METRIC = { 4: 0, 6: 1024 } as const;
+
+/** Link groups nobody else uses: a packet's rights follow its link's group. `reap` is deleted as a whole. */
+export const LINK_GROUP = { live: 0x5557_0000, dead: 0x5557_0001, reap: 0x5557_0002 } as const;
+
+export const NFT_TABLE = 'underway';
+
+/** An ENI's number in the bits that the mask leaves us. */
+export const eniMark = (number: number, markMask: number): number => number * (markMask & -markMask);

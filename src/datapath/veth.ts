@@ -1,0 +1,21 @@
+/**
+ * veth mode, the default: a pair of veth links a pod, a table a secondary ENI, marks kept by connection.
+ * docs/architecture.md draws it; the files in veth/ hold the node's part, the pods' part and the ruleset.
+ */
+import type { Datapath } from './datapath.ts';
+import { diffNode } from './veth/diff.ts';
+import { adopt, checkPod, repairPod } from './veth/inspect.ts';
+import { wantedNode } from './veth/node.ts';
+import { fencePod, wantedPod, wirePod } from './veth/pod.ts';
+
+export const veth: Datapath = {
+  name: 'veth',
+  wantedNode,
+  diffNode,
+  wantedPod,
+  wirePod,
+  repairPod,
+  fencePod,
+  checkPod,
+  adopt,
+};

@@ -1,0 +1,157 @@
+/**
+ * The ordered steps from what the host's namespace holds to what a plan wants.
+ * Invariants: an equal state gives no step; a way exists before traffic is steered to it, and traffic is steered away
+ * before its way goes; a block's fence is the first of it to come and outlives its map element; only what carries
+ * our numbers is removed; a pod's route or neighbour is never touched.
+ */
+import { type Cidr, cidrBase, cidrContains } from '../../core/ip.ts';
+import type { NodePlan } from '../../core/plan.ts';
+import {
+  type AddressObject,
+  type KernelObject,
+  type KernelState,
+  objectIdentity,
+  type RouteObject,
+  type RuleObject,
+  type Step,
+} from '../kernel-state.ts';
+import type { NftExpr } from '../nft.ts';
+import { ENI_TABLES, NFT_TABLE, POD_TABLE, PROTOCOL } from '../numbering.ts';
+import { sameObject } from '../same-object.ts';
+import { secondaryEnis, wantedNode } from './node.ts';
+
+export function diffNode(plan: NodePlan, actual: KernelState): Step[] {
+  const wanted = wantedNode(plan);
+  const reshaped = reshapedTable(wanted, actual);
+  const held = reshaped === undefined ? actual.objects : actual.objects.filter((object) => !isNft(object));
+  const there = new Map(held.map((object) => [objectIdentity(object), object]));
+  const kept = new Set(wanted.map(objectIdentity));
+  const missing = wanted.filter((object) => {
+    const found = there.get(objectIdentity(object));
+    return found === undefined || !sameObject(object, found);
+  });
+  const stale = new Set(oursOf(plan, held).filter((object) => !kept.has(objectIdentity(object))));
+
+  const steps: Step[] = missing.filter(isSysctl).map(put);
+  steps.push(...linksUp(plan, actual));
+  if (reshaped !== undefined) steps.push(remove(reshaped));
+  for (const object of missing.filter((object) => !isSysctl(object))) {
+    const changed = there.get(objectIdentity(object));
+    if (changed !== undefined && !isReplacedByPut(object)) steps.push(remove(changed));
+    for (const old of [...stale].filter((old) => overlap(old, object))) {
+      steps.push(remove(old));
+      stale.delete(old);
+    }
+    steps.push(put(object));
+  }
+  return [...steps, ...[...stale].sort((a, b) => removalRank(a) - removalRank(b)).map(remove)];
+}
+
+const put = (object: KernelObject): Step => ({ do: 'put', at: 'host', object });
+const remove = (object: KernelObject): Step => ({ do: 'remove', at: 'host', object });
+
+/** The primary's link is the operating system's. */
+const linksUp = (plan: NodePlan, actual: KernelState): Step[] =>
+  secondaryEnis(plan)
+    .filter((eni) => !actual.links.some((link) => link.name === eni.link && link.up))
+    .map((eni) => ({ do: 'set-link', at: 'host', link: { name: eni.link, up: true } }));
+
+const isSysctl = (object: KernelObject): boolean => object.kind === 'sysctl';
+const isNft = (object: KernelObject): boolean =>
+  'table' in object && object.table === NFT_TABLE && object.family === 'inet';
+
+/** What the kernel refuses to change in place: an address's flags (IPv4), a map element's verdict (EEXIST). */
+const isReplacedByPut = (object: KernelObject): boolean => object.kind !== 'address' && object.kind !== 'nft-element';
+
+/**
+ * The kernel's table, when a set's type or a chain's hook is not as wanted: neither can be changed, so the table is
+ * made anew, in one transaction with its removal. Only another version of this program leaves such a table.
+ */
+function reshapedTable(wanted: readonly KernelObject[], actual: KernelState): KernelObject | undefined {
+  const shape = (object: KernelObject): KernelObject =>
+    object.kind === 'nft-chain' ? { ...object, chain: { ...object.chain, rules: [] } } : object;
+  const shapes = new Map(
+    wanted
+      .filter((object) => object.kind === 'nft-set' || object.kind === 'nft-chain')
+      .map((object) => [objectIdentity(object), shape(object)]),
+  );
+  const isReshaped = (object: KernelObject) => {
+    const want = shapes.get(objectIdentity(object));
+    return want !== undefined && !sameObject(want, shape(object));
+  };
+  return actual.objects.some(isReshaped)
+    ? actual.objects.find((object) => object.kind === 'nft-table' && isNft(object))
+    : undefined;
+}
+
+/** Two intervals of one map may not overlap, so the old one goes first: a block split in two, or grown. */
+function overlap(old: KernelObject, object: KernelObject): boolean {
+  if (old.kind !== 'nft-element' || object.kind !== 'nft-element' || old.set.name !== object.set.name) return false;
+  const [a] = old.element.key;
+  const [b] = object.element.key;
+  if (!object.set.interval || typeof a !== 'string' || typeof b !== 'string') return false;
+  return cidrContains(a as Cidr, cidrBase(b as Cidr)) || cidrContains(b as Cidr, cidrBase(a as Cidr));
+}
+
+/** What of the kernel's objects the node's part answers for. Neighbours, and the pod table's unicast routes, are pods'. */
+function oursOf(plan: NodePlan, objects: readonly KernelObject[]): KernelObject[] {
+  const ownAddresses = new Set(
+    objects.filter(isOurRule).flatMap((rule) => (rule.from === undefined ? [] : [rule.from])),
+  );
+  const own = objects.filter((object) => object.kind === 'address').filter((a) => ownAddresses.has(a.address as Cidr));
+  const served = new Set(secondaryEnis(plan).map((eni) => eni.link));
+  const left = new Set(own.map((address) => address.link).filter((link) => !served.has(link)));
+  const isOurs = (object: KernelObject): boolean => {
+    switch (object.kind) {
+      case 'address':
+        return own.includes(object) || (left.has(object.link) && isOurLinkLocal(object));
+      case 'route':
+        return object.protocol === PROTOCOL && (isEniTable(object.table) || isFence(object));
+      case 'rule':
+        return isOurRule(object);
+      case 'neighbour':
+      case 'sysctl':
+        return false;
+      case 'nft-table':
+      case 'nft-set':
+      case 'nft-chain':
+      case 'nft-element':
+        return isNft(object);
+    }
+  };
+  return objects.filter(isOurs);
+}
+
+/** Our own rule says which address we gave an ENI: addresses carry no protocol on kernels before 5.18. */
+const isOurRule = (object: KernelObject): object is RuleObject =>
+  object.kind === 'rule' && object.protocol === PROTOCOL && (object.table === POD_TABLE || isEniTable(object.table));
+
+const isEniTable = (table: number): boolean => table >= ENI_TABLES.first && table <= ENI_TABLES.last;
+
+const isFence = (route: RouteObject): boolean => route.table === POD_TABLE && route.type === 'unreachable';
+
+const isOurLinkLocal = (address: AddressObject): boolean => address.scope === 'link' && address.noDad;
+
+/**
+ * Traffic is steered away first (elements, then chains before those they go to), then the ways go; rules last, since
+ * a `from` rule is what tells our addresses from others' when the process dies in between.
+ */
+function removalRank(object: KernelObject): number {
+  switch (object.kind) {
+    case 'nft-element':
+      return 0;
+    case 'nft-chain':
+      return object.chain.hook !== undefined ? 1 : object.chain.rules.flat().some(isGoto) ? 2 : 3;
+    case 'nft-set':
+      return 4;
+    case 'route':
+      return 5;
+    case 'address':
+      return 6;
+    default:
+      return 7;
+  }
+}
+
+const isGoto = (expr: NftExpr): boolean =>
+  expr.op === 'verdict' && (expr.verdict === 'goto' || expr.verdict === 'jump');

@@ -1,0 +1,130 @@
+/**
+ * One pod's part of veth mode's wanted state, and the steps that wire it and cut it off.
+ * Invariants: the link is in the live group only while its lease may send; a fence puts it into the dead group before
+ * any route goes; every removal names the link, so a late one cannot cut the address's next owner.
+ */
+import { type Cidr, type Family, familyOf, hostCidr, type Ip } from '../../core/ip.ts';
+import { HOST_MAC, type PodPlan } from '../../core/plan.ts';
+import { formatAlias } from '../alias.ts';
+import type { FencedPod, WantedPod } from '../datapath.ts';
+import type { KernelObject, LinkChange, Place, RouteObject, Step } from '../kernel-state.ts';
+import { LINK_GROUP, MAIN_TABLE, POD_TABLE, PROTOCOL, ROUTE_METRIC } from '../numbering.ts';
+
+/** What every pod calls its node: link-local, so it is in nobody's way. */
+const GATEWAY = { 4: '169.254.1.1' as Ip, 6: 'fe80::1' as Ip } as const;
+const DEFAULT = { 4: '0.0.0.0/0' as Cidr, 6: '::/0' as Cidr } as const;
+/** With an alias, what the host side needs beyond its creation: one message, 12 us, no write to /proc. */
+const HOST_RP_FILTER = 1;
+
+export function wantedPod(plan: PodPlan): WantedPod {
+  return {
+    host: [...hostSysctls(plan), ...hostNeighbours(plan), ...hostRoutes(plan)],
+    pod: plan.addresses.flatMap((ip) => insidePod(plan, ip)),
+  };
+}
+
+/** The host's routes come last: an address is reachable once its pod can answer. */
+export function wirePod(plan: PodPlan): Step[] {
+  const { host, pod } = wantedPod(plan);
+  const { ifname } = plan.attachment;
+  return [
+    {
+      do: 'create-veth',
+      host: { name: plan.link, index: plan.linkIndex, mac: HOST_MAC, mtu: plan.mtu, group: LINK_GROUP.live },
+      pod: { name: ifname, mac: plan.podMac, mtu: plan.mtu },
+    },
+    { do: 'set-link', at: 'host', link: hostLinkChange(plan) },
+    { do: 'set-link', at: 'pod', link: { name: 'lo', up: true } },
+    { do: 'set-link', at: 'pod', link: { name: ifname, up: true } },
+    ...pod.map((object) => put('pod', object)),
+    ...host.filter((object) => object.kind !== 'sysctl').map((object) => put('host', object)),
+  ];
+}
+
+/** What one message sets on the host side after its creation; the kernel ignores an alias at creation. */
+export const hostLinkChange = (plan: PodPlan): LinkChange => ({
+  name: plan.link,
+  alias: formatAlias({ id: plan.lease, attachment: plan.attachment }),
+  up: true,
+  rpFilter: HOST_RP_FILTER,
+  // Only with IPv6: a kernel without it refuses the attribute.
+  ...(hasIpv6(plan) ? { noAddrGen: true } : {}),
+});
+
+/** Group first: packets of a dying pod stop at once in both families, those of established connections too. */
+export function fencePod({ link, addresses }: FencedPod): Step[] {
+  return [
+    { do: 'set-link', at: 'host', link: { name: link, group: LINK_GROUP.dead } },
+    ...addresses.map((ip) => remove(podRoute(link, ip))),
+    ...addresses.map((ip) => remove({ kind: 'neighbour', link, address: ip, mac: HOST_MAC })),
+  ];
+}
+
+const put = (at: Place, object: KernelObject): Step => ({ do: 'put', at, object });
+const remove = (object: KernelObject): Step => ({ do: 'remove', at: 'host', object });
+
+const hasIpv6 = (plan: PodPlan): boolean => plan.addresses.some((ip) => familyOf(ip) === 6);
+
+/** A pod cannot speak with another's address (IPv4; the ruleset does it for IPv6). */
+const hostSysctls = (plan: PodPlan): KernelObject[] => [
+  { kind: 'sysctl', path: `net/ipv4/conf/${plan.link}/rp_filter`, value: String(HOST_RP_FILTER) },
+  ...(hasIpv6(plan) ? [{ kind: 'sysctl', path: `net/ipv6/conf/${plan.link}/addr_gen_mode`, value: '1' } as const] : []),
+];
+
+/** Permanent: without them IPv6 is silent for 2 s after each ADD, and 1,024 pods of a machine fill gc_thresh3. */
+const hostNeighbours = (plan: PodPlan): KernelObject[] =>
+  plan.addresses.map((address) => ({ kind: 'neighbour', link: plan.link, address, mac: plan.podMac }));
+
+/** With the node's primary address as source: else probes come from any address that lo or an ENI holds. */
+const hostRoutes = (plan: PodPlan): RouteObject[] =>
+  plan.addresses.map((ip) => {
+    const source = plan.nodeAddresses.find((address) => familyOf(address) === familyOf(ip));
+    return { ...podRoute(plan.link, ip), ...(source === undefined ? {} : { source }) };
+  });
+
+function podRoute(link: string, ip: Ip): RouteObject {
+  const family = familyOf(ip);
+  return onLinkRoute({ link, family, table: POD_TABLE, destination: hostCidr(ip) });
+}
+
+/** IPv6 routes have no scope: the kernel shows global. */
+const onLinkRoute = (way: { link: string; family: Family; table: number; destination: Cidr }): RouteObject => ({
+  kind: 'route',
+  type: 'unicast',
+  ...way,
+  metric: ROUTE_METRIC[way.family],
+  scope: way.family === 4 ? 'link' : 'global',
+  protocol: PROTOCOL,
+});
+
+function insidePod(plan: PodPlan, ip: Ip): KernelObject[] {
+  const family = familyOf(ip);
+  const link = plan.attachment.ifname;
+  const gateway = GATEWAY[family];
+  return [
+    {
+      kind: 'address',
+      link,
+      address: `${ip}/${family === 4 ? 32 : 128}`,
+      scope: 'global',
+      noPrefixRoute: false,
+      noDad: family === 6,
+      deprecated: false,
+    },
+    { kind: 'neighbour', link, address: gateway, mac: HOST_MAC },
+    // An IPv6 gateway is link-local, which needs no route to it.
+    ...(family === 4 ? [onLinkRoute({ link, family, table: MAIN_TABLE, destination: hostCidr(gateway) })] : []),
+    {
+      kind: 'route',
+      family,
+      table: MAIN_TABLE,
+      type: 'unicast',
+      destination: DEFAULT[family],
+      link,
+      gateway,
+      metric: ROUTE_METRIC[family],
+      scope: 'global',
+      protocol: PROTOCOL,
+    },
+  ];
+}
