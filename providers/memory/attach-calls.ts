@@ -75,11 +75,14 @@ function scheduleArrival(
   const attachedMs = streams.around(`attached/${instance.id}`, figures.attachedMs, figures.spread);
   const linkMs = streams.around(`link/${instance.id}`, figures.linkSeenMs, figures.spread);
   if (strikes['attach-stuck'] !== undefined) return;
+  const undone = strikes['attach-undone'] !== undefined;
   clock.timer(moment.answerMs + attachedMs, () => {
-    if (world.enis.get(eni.id)?.attachment?.state === 'attaching')
-      world.putAttachment(eni.id, attachment, { state: 'attached' });
+    const now = world.enis.get(eni.id);
+    if (now?.attachment?.id !== attachment || now.attachment.state !== 'attaching') return;
+    if (undone) world.unattach(now);
+    else world.putAttachment(eni.id, attachment, { state: 'attached' });
   });
-  if (strikes['link-never'] !== undefined) return;
+  if (undone || strikes['link-never'] !== undefined) return;
   clock.timer(moment.answerMs + linkMs + (strikes['link-late']?.byMs ?? 0), () => world.link(eni.id, attachment));
 }
 

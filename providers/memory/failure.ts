@@ -37,6 +37,9 @@ export function failureOf(refusal: CloudRefusal, self: InstanceId): CloudFailure
   const fields = Object.entries(refusal).filter(([key]) => key !== 'kind');
   const text = { code: refusal.kind, message: fields.map(([key, value]) => `${key} ${value}`).join(', ') };
   if (refusal.kind === 'not-found' && refusal.id === self) return { ...text, kind: 'nodeGone' };
+  // A subnet or group that is not there comes from the configuration: asking again would never help.
+  if (refusal.kind === 'not-found' && refusal.what !== 'eni' && refusal.what !== 'attachment')
+    return { ...text, kind: 'bug' };
   const verdict = VERDICTS[refusal.kind];
   // Neither EC2 nor ECS says when to come back, so the refusal's own figure stays with the cloud.
   if (typeof verdict === 'string') return { ...text, kind: verdict };

@@ -26,6 +26,8 @@ export type CloudFault =
   | { readonly kind: 'api-down' }
   /** Accepted, but the ENI never becomes attached and no link appears; detach by force ends it. */
   | { readonly kind: 'attach-stuck' }
+  /** Accepted, and a while later the ENI is available again, never attached (seen on ECS). */
+  | { readonly kind: 'attach-undone' }
   /** The ENI is attached; its link comes this much later. */
   | { readonly kind: 'link-late'; readonly byMs: number }
   | { readonly kind: 'link-never' }
@@ -72,6 +74,7 @@ const FITS: { readonly [K in CloudFaultKind]?: readonly ApiAction[] } = {
   'no-prefix': ASKING,
   'eni-limit': ['create-eni'],
   'attach-stuck': ['attach-eni'],
+  'attach-undone': ['attach-eni'],
   'link-late': ['attach-eni'],
   'link-never': ['attach-eni'],
   'stale-reads': WRITING,
