@@ -1,0 +1,72 @@
+/** This instance: who it is from its metadata, what it may hold from EC2. */
+import { type EniId, type InstanceId, parseMac } from '../../src/core/brand.ts';
+import type { Answer, NodeFacts } from '../../src/core/cloud.ts';
+import type { CallOptions } from '../../src/ports/provider.ts';
+import { refuse } from './answer.ts';
+import type { Ec2 } from './client.ts';
+import { type Imds, type InstanceIdentity, MetadataError } from './imds.ts';
+import { cidrsIn, limitsIn } from './translate.ts';
+
+export class AwsNode {
+  readonly #imds: Imds;
+  readonly #ec2: Ec2;
+
+  constructor({ imds, ec2 }: { readonly imds: Imds; readonly ec2: Ec2 }) {
+    this.#imds = imds;
+    this.#ec2 = ec2;
+  }
+
+  async instanceId(): Promise<Answer<InstanceId>> {
+    const identity = await fromMetadata(() => this.#imds.identity());
+    return identity.ok ? { ok: true, value: identity.value.instanceId as InstanceId } : identity;
+  }
+
+  async describe(options: CallOptions): Promise<Answer<NodeFacts>> {
+    const metadata = await fromMetadata(() => this.#read());
+    if (!metadata.ok) return metadata;
+    const { identity, interfaceId, vpcCidrs } = metadata.value;
+    const cidrs = cidrsIn(vpcCidrs);
+    if (!cidrs.ok) return cidrs;
+    const types = await this.#ec2.describeInstanceTypes({ InstanceTypes: [asType(identity)] }, options);
+    if (!types.ok) return types;
+    const limits = limitsIn(types.value.InstanceTypes);
+    if (!limits.ok) return limits;
+    return {
+      ok: true,
+      value: {
+        instanceId: identity.instanceId as InstanceId,
+        limits: limits.value,
+        vpcCidrs: cidrs.value,
+        primaryEni: interfaceId as EniId,
+        zone: identity.availabilityZone,
+      },
+    };
+  }
+
+  async #read() {
+    const identity = await this.#imds.identity();
+    const mac = parseMac((await this.#imds.mac()).trim());
+    if (mac === undefined) throw new MetadataError('instance metadata has no readable MAC address');
+    const [interfaceId, cidrs4, cidrs6] = await Promise.all([
+      this.#imds.ofInterface(mac, 'interface-id'),
+      this.#imds.ofInterface(mac, 'vpc-ipv4-cidr-blocks'),
+      this.#imds.ofInterface(mac, 'vpc-ipv6-cidr-blocks'),
+    ]);
+    if (!interfaceId) throw new MetadataError(`instance metadata has no interface-id for ${mac}`);
+    return { identity, interfaceId: interfaceId.trim(), vpcCidrs: `${cidrs4 ?? ''}\n${cidrs6 ?? ''}` };
+  }
+}
+
+/** The SDK types the names of all instance types it knew at its release; new ones appear every month. */
+type SdkInstanceType = NonNullable<Parameters<Ec2['describeInstanceTypes']>[0]['InstanceTypes']>[number];
+const asType = ({ instanceType }: InstanceIdentity) => instanceType as SdkInstanceType;
+
+/** Metadata only reads, so whatever went wrong, nothing was done. */
+async function fromMetadata<T>(read: () => Promise<T>): Promise<Answer<T>> {
+  try {
+    return { ok: true, value: await read() };
+  } catch (error) {
+    if (!(error instanceof MetadataError)) throw error;
+    return refuse('transient', 'MetadataUnreachable', error.message);
+  }
+}
