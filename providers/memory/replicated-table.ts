@@ -73,16 +73,14 @@ export class ReplicatedTable<Id extends string, Row> {
 
   #record(id: Id, row: Row | undefined, { nowMs, lagMs, draw }: WriteMoment): void {
     const kept = this.#settle(id, nowMs) ?? [{ row: this.#truth.get(id), visibleMs: REPLICA_LAG.map(() => nowMs) }];
-    const before = kept.at(-1)?.visibleMs ?? [];
-    // Later than what came before it on the same replica: a replica applies writes in order.
-    const visibleMs = REPLICA_LAG.map((share, at) => Math.max(before[at] ?? nowMs, nowMs + share * lagMs * draw()));
-    kept.push({ row, visibleMs });
+    kept.push({ row, visibleMs: REPLICA_LAG.map((share) => nowMs + share * lagMs * draw()) });
     this.#history.set(id, kept);
   }
 
   #seen(id: Id, replica: number, nowMs: number): Row | undefined {
     const versions = this.#settle(id, nowMs);
     if (versions === undefined) return this.#truth.get(id);
+    // The newest one there is: a write that overtook an older one on its way is not undone by it.
     return versions.findLast((version) => (version.visibleMs[replica] ?? 0) <= nowMs)?.row;
   }
 

@@ -40,6 +40,8 @@ test('each action has a bucket of the account: burst, then a steady rate', () =>
   });
   account.clock.advance(1000);
   expect(attempts(10)).toBe(5);
+  account.clock.advance(1_000_000);
+  expect(attempts(120)).toBe(100);
   expect(account.call('describe-enis', {})?.kind).toBe('done');
 });
 
@@ -119,6 +121,17 @@ test('delete waits for the detach; the primary is never detached', () => {
   account.clock.advance(10_000);
   account.value('delete-eni', { eni: eni.id });
   expect(account.refusal('detach-eni', { eni: account.primary.id, force: true }).kind).toBe('primary-eni');
+});
+
+test('a link does not appear on an ENI that is being detached', () => {
+  const account = new Account({ figures: { ...AWS_2026, spread: 0, detachedMs: 60_000 } });
+  const eni = account.create();
+  account.clock.advance(3000);
+  account.value('attach-eni', { eni: eni.id, instance: account.node, deviceIndex: 1 });
+  account.value('detach-eni', { eni: eni.id, force: true });
+  account.clock.advance(30_000);
+  expect(account.cloud.truth.eni(eni.id)?.attachment?.state).toBe('detaching');
+  expect(account.heard('link-seen')).toEqual([]);
 });
 
 test('detach takes the attachment by its id, too', () => {
