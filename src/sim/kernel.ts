@@ -37,6 +37,8 @@ class Namespace {
   }
 }
 
+const DIED = Symbol('the process died in the middle of a batch');
+
 export interface FakeKernelOptions {
   readonly clock: Clock;
   /** How long one batch of steps takes, in ms. */
@@ -52,8 +54,9 @@ export class FakeKernel implements Kernel {
   private readonly options: FakeKernelOptions;
   private nextId = 2;
   private nextIndex = 2;
-  /** Set by the world: called before each step of a batch, may throw to end the process in the middle of it. */
-  beforeStep: (() => void) | undefined;
+  private process = 0;
+  /** Set by the node: asked before each step of a batch; true when the process ended there, and nothing goes on. */
+  beforeStep: (() => boolean) | undefined;
 
   constructor(options: FakeKernelOptions) {
     this.options = options;
@@ -71,6 +74,14 @@ export class FakeKernel implements Kernel {
     if (namespace === undefined) return;
     this.namespaces.delete(path);
     for (const link of [...namespace.links.values()]) this.dropLink(namespace, link.name);
+  }
+
+  /** A new boot: no namespace, link, route or rule of the last one is left. */
+  reboot(): void {
+    this.abandon();
+    this.namespaces.clear();
+    this.host.objects.clear();
+    for (const name of [...this.host.links.keys()]) if (name !== 'lo') this.host.links.delete(name);
   }
 
   namespaceAt(path: string): Namespace | undefined {
@@ -97,14 +108,23 @@ export class FakeKernel implements Kernel {
     this.tell({ kind: 'changed', what: 'route' });
   }
 
+  /** The process is dead: what it had not yet sent is never done, and nobody hears the answers. */
+  abandon(): void {
+    this.process++;
+    this.beforeStep = undefined;
+  }
+
   apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]> {
     return this.later(() => this.applyNow(steps, pod));
   }
 
-  private applyNow(steps: readonly Step[], pod: { readonly netns: string } | undefined): readonly StepFailure[] {
+  private applyNow(
+    steps: readonly Step[],
+    pod: { readonly netns: string } | undefined,
+  ): readonly StepFailure[] | typeof DIED {
     const failures: StepFailure[] = [];
     for (const step of steps) {
-      this.beforeStep?.();
+      if (this.beforeStep?.() === true) return DIED;
       const errno = this.take(step, pod === undefined ? undefined : this.namespaces.get(pod.netns));
       if (errno === undefined) continue;
       failures.push({ step, errno, message: '' });
@@ -199,9 +219,13 @@ export class FakeKernel implements Kernel {
     return Promise.resolve();
   }
 
-  private later<T>(deed: () => T): Promise<T> {
+  private later<T>(deed: () => T | typeof DIED): Promise<T> {
+    const { process } = this;
     return new Promise((resolve) => {
-      this.options.clock.timer(this.options.clock.nowMs() + (this.options.batchMs ?? 1), () => resolve(deed()));
+      this.options.clock.timer(this.options.clock.nowMs() + (this.options.batchMs ?? 1), () => {
+        const result = process === this.process ? deed() : DIED;
+        if (result !== DIED) resolve(result);
+      });
     });
   }
 

@@ -1,0 +1,158 @@
+/**
+ * What must be true of the whole world, seen from outside the daemon: the cloud's truth, the kernel, the journal and
+ * what the runtime was told. The core checks itself (core/invariants.ts); this checks the core.
+ */
+import type { MemoryCloud } from '../../providers/memory/cloud.ts';
+import { isOurs } from '../core/boot.ts';
+import type { InstanceId } from '../core/brand.ts';
+import { attachmentKey } from '../core/brand.ts';
+import type { Capabilities } from '../core/cloud.ts';
+import { OWNER_TAGS } from '../core/cloud.ts';
+import { type Cidr, cidrContains, type Ip } from '../core/ip.ts';
+import { isLinkName, linkName } from '../core/link-name.ts';
+import { isPresent } from '../core/pool.ts';
+import type { State } from '../core/state.ts';
+import { Tx } from '../core/state.ts';
+import { nodePlan } from '../core/sync.ts';
+import { Turn } from '../core/turn.ts';
+import { veth } from '../datapath/veth.ts';
+import type { MemoryJournal } from './journal.ts';
+import type { FakeKernel } from './kernel.ts';
+import type { Pod } from './pods.ts';
+
+export interface OracleOptions {
+  readonly cloud: MemoryCloud;
+  readonly instance: InstanceId;
+  readonly kernel: FakeKernel;
+  readonly journal: MemoryJournal;
+  readonly capabilities: Capabilities;
+}
+
+export class Oracle {
+  readonly breaches: string[] = [];
+  private readonly owners = new Map<Ip, Pod>();
+  /** Addresses that a fault took away: a pod on one is lost, which is nobody's breach. */
+  private readonly taken = new Set<Cidr>();
+  private readonly options: OracleOptions;
+
+  constructor(options: OracleOptions) {
+    this.options = options;
+  }
+
+  blockTaken(block: Cidr): void {
+    this.taken.add(block);
+  }
+
+  /** The runtime was told that the pod has these addresses. */
+  running(pod: Pod): void {
+    for (const ip of pod.addresses) {
+      const other = this.owners.get(ip);
+      if (other !== undefined) this.breach(`${ip} is on ${other.name} and on ${pod.name}`);
+      this.owners.set(ip, pod);
+      if (!this.onOurEni(ip) && !this.wasTaken(ip))
+        this.breach(`${pod.name} got ${ip}, which the cloud has on no ENI attached here`);
+      const inside = this.options.kernel.namespaceAt(pod.netns);
+      const wired = [...(inside?.objects.values() ?? [])].some(
+        (object) => object.kind === 'address' && object.address.startsWith(`${ip}/`),
+      );
+      if (!wired) this.breach(`${pod.name} was answered before ${ip} was in its namespace`);
+    }
+  }
+
+  stopped(pod: Pod): void {
+    for (const ip of pod.addresses) if (this.owners.get(ip) === pod) this.owners.delete(ip);
+  }
+
+  /** The cloud took a block off an ENI by a call of ours: nobody may be using it. */
+  removed(block: Cidr): void {
+    for (const [ip, pod] of this.owners) {
+      if (cidrContains(block, ip) && !this.wasTaken(ip))
+        this.breach(`${block} was given back while ${pod.name} uses ${ip}`);
+    }
+  }
+
+  /** Everything agrees, now that nothing is in flight and nobody is waiting. */
+  settled(state: State): void {
+    if (state.count('waiter') > 0) this.breach(`${state.count('waiter')} pods still wait`);
+    for (const operation of state.all('operation')) {
+      if (operation.call.action !== 'listEnis') this.breach(`${operation.call.action} is still ${operation.state}`);
+    }
+    this.cloudAgrees(state);
+    this.journalAgrees(state);
+    this.kernelAgrees(state);
+    for (const problem of this.options.cloud.invariants()) this.breach(`cloud: ${problem}`);
+  }
+
+  private cloudAgrees(state: State): void {
+    const { cloud, instance } = this.options;
+    const known = new Map([...state.all('eni')].filter(isPresent).map((eni) => [eni.id, eni]));
+    for (const eni of cloud.truth.enis()) {
+      const ours = eni.tags[OWNER_TAGS.instance] === instance;
+      const row = known.get(eni.id);
+      if (ours && row === undefined) this.breach(`${eni.id} is leaked`);
+      if (row === undefined || row.kind === 'foreign') continue;
+      const held = state.blocksOf(row.key).map((block) => block.id);
+      const foreign = new Set(row.foreignBlocks);
+      for (const block of eni.blocks)
+        if (!held.includes(block) && !foreign.has(block)) this.breach(`${block} on ${eni.id} is leaked`);
+      for (const block of held) if (!eni.blocks.includes(block)) this.breach(`${block} is not on ${eni.id} any more`);
+    }
+    for (const [id, row] of known)
+      if (cloud.truth.eni(id) === undefined) this.breach(`${id} is ${row.state} here and gone in the cloud`);
+  }
+
+  private journalAgrees(state: State): void {
+    const { rows } = this.options.journal.load();
+    if (!isOurs(rows, { cluster: 'sim', nodeName: 'node', instanceId: this.options.instance, bootId: '', epoch: '' }))
+      this.breach('the journal is not ours');
+    const leases = rows.filter((row) => row.table === 'lease').map((row) => row.key);
+    const live = [...state.all('lease')].map((lease) => lease.id as string);
+    if (leases.sort().join() !== live.sort().join()) this.breach(`journal leases ${leases} are not ${live}`);
+    const blocks = rows.filter((row) => row.table === 'block').map((row) => row.key);
+    if (blocks.length !== state.count('block'))
+      this.breach(`journal has ${blocks.length} blocks, memory ${state.count('block')}`);
+  }
+
+  private kernelAgrees(state: State): void {
+    const { kernel, capabilities } = this.options;
+    const links = [...kernel.host.links.values()].filter((link) => isLinkName(link.name)).map((link) => link.name);
+    const wanted = [...state.all('lease')].map((lease) => linkName(lease.key));
+    if (links.sort().join() !== wanted.sort().join()) this.breach(`links ${links} are not the leases' ${wanted}`);
+    const plan = nodePlan(new Turn(new Tx(state), 0, capabilities));
+    const actual = { links: [...kernel.host.links.values()], objects: [...kernel.host.objects.values()] };
+    const steps = veth.diffNode(plan, actual);
+    if (steps.length > 0) this.breach(`the kernel needs ${steps.length} more steps: ${JSON.stringify(steps[0])}`);
+    for (const object of actual.objects) {
+      if (object.kind !== 'route' || object.link === undefined || !isLinkName(object.link)) continue;
+      if (!links.includes(object.link)) this.breach(`a route to ${object.destination} by ${object.link} is left`);
+    }
+  }
+
+  /** Pods the runtime believes to run have exactly their leases. */
+  podsAgree(state: State, pods: Iterable<Pod>): void {
+    const running = [...pods].filter((pod) => pod.state === 'running' && !pod.vanished);
+    for (const pod of running) {
+      const lease = state.leaseOf(attachmentKey(pod.attachment));
+      if (lease?.addresses.join() !== pod.addresses.join())
+        this.breach(`${pod.name} runs with ${pod.addresses} and its lease says ${lease?.addresses}`);
+    }
+    if (state.count('lease') !== running.length)
+      this.breach(`${state.count('lease')} leases for ${running.length} pods`);
+  }
+
+  private onOurEni(ip: Ip): boolean {
+    const { cloud, instance } = this.options;
+    return cloud.truth
+      .enisOf(instance)
+      .some((eni) => eni.attachment?.state !== 'detaching' && eni.blocks.some((block) => cidrContains(block, ip)));
+  }
+
+  private wasTaken(ip: Ip): boolean {
+    for (const block of this.taken) if (cidrContains(block, ip)) return true;
+    return false;
+  }
+
+  breach(text: string): void {
+    if (this.breaches.length < 20) this.breaches.push(text);
+  }
+}

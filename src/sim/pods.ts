@@ -1,0 +1,175 @@
+/**
+ * The runtime's side: pods come, ask for an address, live and go, as kubelet and containerd do it: a refused ADD is
+ * followed by DEL and a new sandbox; DEL comes twice, the second time without a namespace; a broken connection is
+ * tried again with the same request.
+ */
+import type { Streams } from '../../providers/memory/random.ts';
+import { type Attachment, attachmentKey, type RequestId } from '../core/brand.ts';
+import type { Event, Reply } from '../core/events.ts';
+import type { Ip } from '../core/ip.ts';
+import type { VirtualClock } from './clock.ts';
+import type { FakeKernel } from './kernel.ts';
+
+const RETRY_MS = 500;
+const SHIM_DEADLINE_MS = 60_000;
+const BACKOFF_MS = 2_000;
+
+export interface Pod {
+  readonly name: string;
+  readonly attachment: Attachment;
+  readonly netns: string;
+  state: 'adding' | 'running' | 'deleting' | 'gone';
+  addresses: readonly Ip[];
+  eni: string;
+  readonly startedMs: number;
+  /** The sandbox vanished without a DEL (node agents do that); a DEL may follow much later. */
+  vanished: boolean;
+}
+
+export interface PodsOptions {
+  readonly clock: VirtualClock;
+  readonly kernel: FakeKernel;
+  readonly streams: Streams;
+  readonly send: (event: Event) => void;
+  readonly up: () => boolean;
+  readonly onRunning: (pod: Pod) => void;
+  readonly onStopped: (pod: Pod) => void;
+}
+
+export class Pods {
+  readonly all = new Map<string, Pod>();
+  readonly waitsMs: number[] = [];
+  readonly refusals = new Map<string, number>();
+  private readonly options: PodsOptions;
+  private readonly pending = new Map<
+    RequestId,
+    { readonly again: () => void; readonly done: (reply: Reply) => void }
+  >();
+  private nextRequest = 1;
+  private nextPod = 1;
+
+  constructor(options: PodsOptions) {
+    this.options = options;
+  }
+
+  get liveCount(): number {
+    return this.all.size;
+  }
+
+  /** A pod that lives `lifeMs` after it runs; tries again with a new sandbox while refused and still wanted. */
+  create(lifeMs: number): Pod {
+    const n = this.nextPod++;
+    const pod: Pod = {
+      name: `pod-${n}`,
+      attachment: { network: 'underway', containerId: `c${n}`, ifname: 'eth0' },
+      netns: `/run/netns/${n}`,
+      state: 'adding',
+      addresses: [],
+      eni: '',
+      startedMs: this.options.clock.nowMs(),
+      vanished: false,
+    };
+    this.all.set(attachmentKey(pod.attachment), pod);
+    const id = this.options.kernel.addNamespace(pod.netns);
+    this.add(pod, id, lifeMs);
+    return pod;
+  }
+
+  private add(pod: Pod, netnsId: string, lifeMs: number): void {
+    const deadlineMs = this.options.clock.nowMs() + SHIM_DEADLINE_MS;
+    const event = (request: RequestId): Event => ({
+      kind: 'add',
+      request,
+      attachment: pod.attachment,
+      netns: { path: pod.netns, id: netnsId },
+      pod: { namespace: 'default', name: pod.name, uid: pod.name },
+      deadlineMs,
+    });
+    this.ask(event, (reply) => {
+      if (pod.state !== 'adding') return;
+      if (reply.kind === 'added') {
+        pod.state = 'running';
+        pod.addresses = reply.plan.addresses;
+        pod.eni = reply.eni;
+        this.waitsMs.push(this.options.clock.nowMs() - pod.startedMs);
+        this.options.onRunning(pod);
+        this.options.clock.after(lifeMs, () => this.remove(pod));
+        return;
+      }
+      if (reply.kind === 'refused')
+        this.refusals.set(reply.reason.code, (this.refusals.get(reply.reason.code) ?? 0) + 1);
+      this.remove(pod);
+    });
+  }
+
+  /** StopPodSandbox: DEL, the namespace goes, and DEL once more. */
+  remove(pod: Pod): void {
+    if (pod.state === 'deleting' || pod.state === 'gone') return;
+    pod.state = 'deleting';
+    this.options.onStopped(pod);
+    const del = (request: RequestId): Event => ({ kind: 'del', request, attachment: pod.attachment });
+    const stop = (): void =>
+      this.ask(del, (reply) => {
+        if (reply.kind === 'refused') {
+          this.options.clock.after(BACKOFF_MS, stop);
+          return;
+        }
+        this.options.kernel.deleteNamespace(pod.netns);
+        this.ask(del, () => {
+          pod.state = 'gone';
+          this.all.delete(attachmentKey(pod.attachment));
+        });
+      });
+    stop();
+  }
+
+  /** The machine booted anew: the sandbox is dead, and the runtime deletes what it remembers of it. */
+  rebooted(pod: Pod): void {
+    if (pod.state !== 'running' && pod.state !== 'adding') return;
+    pod.vanished = true;
+    this.remove(pod);
+  }
+
+  /** The namespace goes without DEL; the runtime's own clean-up comes late. */
+  vanish(pod: Pod): void {
+    if (pod.state !== 'running') return;
+    pod.vanished = true;
+    this.options.onStopped(pod);
+    this.options.kernel.deleteNamespace(pod.netns);
+    this.options.clock.after(30_000, () => this.remove(pod));
+  }
+
+  /** kubelet's deadline: it kills the shim in mid-ADD, then deletes. */
+  hangUp(pod: Pod): void {
+    if (pod.state !== 'adding') return;
+    for (const [request] of this.pending) this.options.send({ kind: 'hang-up', request });
+    this.remove(pod);
+  }
+
+  answer(request: RequestId, reply: Reply): void {
+    const pending = this.pending.get(request);
+    if (pending === undefined) return;
+    this.pending.delete(request);
+    pending.done(reply);
+  }
+
+  /** The daemon died: every connection is broken and the shims try again. */
+  broken(): void {
+    const lost = [...this.pending.values()];
+    this.pending.clear();
+    for (const { again } of lost) this.options.clock.after(RETRY_MS, again);
+  }
+
+  private ask(event: (request: RequestId) => Event, done: (reply: Reply) => void): void {
+    const again = (): void => {
+      if (!this.options.up()) {
+        this.options.clock.after(RETRY_MS, again);
+        return;
+      }
+      const request = `r${this.nextRequest++}` as RequestId;
+      this.pending.set(request, { again, done });
+      this.options.send(event(request));
+    };
+    again();
+  }
+}
