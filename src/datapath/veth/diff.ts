@@ -147,9 +147,10 @@ function removalRank(object: KernelObject): number {
     case 'route':
       return 5;
     case 'address':
-      return 6;
+      // The link-local first: it is known as ours by the ENI's own address beside it.
+      return object.scope === 'link' ? 6 : 7;
     default:
-      return 7;
+      return 8;
   }
 }
 

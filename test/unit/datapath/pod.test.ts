@@ -1,0 +1,157 @@
+import type { LeaseId } from '../../../src/core/brand.ts';
+import { HOST_MAC } from '../../../src/core/plan.ts';
+import { formatAlias, parseAlias } from '../../../src/datapath/alias.ts';
+import { type KernelObject, objectIdentity } from '../../../src/datapath/kernel-state.ts';
+import { LINK_GROUP } from '../../../src/datapath/numbering.ts';
+import { veth } from '../../../src/datapath/veth.ts';
+import { link, run, type World } from './interpreter.ts';
+import { cidr, eth0, mac, n1, p3 } from './n1.ts';
+import { stateText } from './tools-text.ts';
+
+const EMPTY: World = {
+  host: { links: [link('eth0', eth0.mac, { up: true })], objects: [] },
+  pod: { links: [link('lo', mac('00:00:00:00:00:00'))], objects: [] },
+};
+const wired = run(EMPTY, veth.wirePod(p3));
+const without = (world: World, at: 'host' | 'pod', lost: (object: KernelObject) => boolean): World => ({
+  ...world,
+  [at]: { ...world[at], objects: world[at].objects.filter((object) => !lost(object)) },
+});
+const setLink = (world: World, at: 'host' | 'pod', name: string, change: object): World => ({
+  ...world,
+  [at]: { ...world[at], links: world[at].links.map((l) => (l.name === name ? { ...l, ...change } : l)) },
+});
+
+test('a wired pod is as planned, and the host keeps its link by name, index, group and alias', () => {
+  const wanted = veth.wantedPod(p3);
+  expect(stateText(wired.pod.objects)).toEqual(stateText(wanted.pod));
+  expect(stateText(wired.host.objects)).toEqual(stateText(wanted.host.filter((object) => object.kind !== 'sysctl')));
+  expect(wired.host.links[1]).toMatchObject({
+    name: p3.link,
+    index: 100_003,
+    mac: HOST_MAC,
+    up: true,
+    group: LINK_GROUP.live,
+    alias: '0123456789abcdef-7 underway p3 eth0',
+  });
+  expect(wired.pod.links.map((l) => [l.name, l.up])).toEqual([
+    ['lo', true],
+    ['eth0', true],
+  ]);
+  expect(veth.checkPod(p3, wired)).toEqual([]);
+  expect(veth.repairPod(p3, wired)).toEqual([]);
+});
+
+test('one message sets what creation cannot; IPv6 settings only for a pod that has IPv6', () => {
+  const hostLink = (plan: typeof p3) =>
+    veth.wirePod(plan).flatMap((s) => (s.do === 'set-link' && s.at === 'host' ? [s.link] : []));
+  expect(hostLink(p3)).toMatchObject([{ up: true, rpFilter: 1, noAddrGen: true }]);
+  expect(hostLink({ ...p3, addresses: p3.addresses.slice(0, 1) })[0]).not.toHaveProperty('noAddrGen');
+});
+
+test('the host routes to a pod only when the pod is complete', () => {
+  const steps = veth.wirePod(p3).flatMap((s) => (s.do === 'put' ? [`${s.at} ${s.object.kind}`] : []));
+  expect(steps.slice(-2)).toEqual(['host route', 'host route']);
+  expect(steps.lastIndexOf('pod route')).toBeLessThan(steps.indexOf('host neighbour'));
+});
+
+test('a fence puts the link into the dead group before any route goes, and leaves nothing but the link', () => {
+  const steps = veth.fencePod(p3);
+  expect(steps[0]).toEqual({ do: 'set-link', at: 'host', link: { name: p3.link, group: LINK_GROUP.dead } });
+  expect(run(wired, steps).host.objects).toEqual([]);
+});
+
+test("a late fence leaves the address's next owner alone, and the node's fence too", () => {
+  const next = { ...p3, lease: '0123456789abcdef-8' as LeaseId, link: 'uw00000000000c9', linkIndex: 100_009 };
+  const moved = run(
+    run(wired, veth.diffNode({ ...n1, enis: [{ ...eth0, blocks: [cidr('10.0.1.21')] }] }, wired.host)),
+    [...veth.wirePod({ ...next, attachment: { ...next.attachment, ifname: 'eth9' } })],
+  );
+  const after = run(moved, veth.fencePod(p3));
+  expect(stateText(after.host.objects).filter((line) => line.includes('7700 10.0.1.21/32'))).toEqual([
+    expect.stringContaining('10.0.1.21 dev uw00000000000c9 proto 117 scope link src 10.0.1.10'),
+    expect.stringContaining('unreachable 10.0.1.21 proto 117 metric 4000000000'),
+  ]);
+});
+
+test('every object lost of a pod is named in a sentence, and brought back alone', () => {
+  for (const at of ['host', 'pod'] as const) {
+    for (const object of wired[at].objects) {
+      const broken = without(wired, at, (o) => objectIdentity(o) === objectIdentity(object));
+      expect(veth.checkPod(p3, broken)).toEqual([expect.stringMatching(/^(address|neighbour|route) .* is missing$/)]);
+      expect(veth.repairPod(p3, broken)).toEqual([{ do: 'put', at, object }]);
+    }
+  }
+});
+
+test.each([
+  ['host', p3.link, { up: false }, `link ${p3.link} on the host is down`],
+  ['host', p3.link, { group: LINK_GROUP.dead }, `link ${p3.link} on the host is not in the live group`],
+  ['host', p3.link, { alias: '' }, `link ${p3.link} on the host has the alias ""`],
+  ['host', p3.link, { mtu: 1500 }, `link ${p3.link} on the host has MTU 1500`],
+  ['pod', 'lo', { up: false }, 'link lo in the pod is down'],
+  ['pod', 'eth0', { mtu: 1500 }, 'link eth0 in the pod has MTU 1500'],
+] as const)('%s link %s with %j: one sentence, one message, mended', (at, name, change, sentence) => {
+  const broken = setLink(wired, at, name, change);
+  expect(veth.checkPod(p3, broken)).toEqual([sentence]);
+  const steps = veth.repairPod(p3, broken);
+  expect(steps).toHaveLength(1);
+  expect(veth.checkPod(p3, run(broken, steps))).toEqual([]);
+});
+
+test('a route that leads elsewhere is said with what was found', () => {
+  const other = without(wired, 'pod', (object) => object.kind === 'route' && object.gateway === '169.254.1.1');
+  const route = wired.pod.objects.find((object) => object.kind === 'route' && object.gateway === '169.254.1.1');
+  if (route?.kind !== 'route') throw new Error('no default route');
+  const led = { ...other, pod: { ...other.pod, objects: [...other.pod.objects, { ...route, link: 'eth1' }] } };
+  expect(veth.checkPod(p3, led)).toEqual([
+    'route default via 169.254.1.1 dev eth0 in table 254 in the pod differs: found route default via 169.254.1.1 dev eth1 in table 254',
+  ]);
+});
+
+test('a sysctl is judged where the read shows it', () => {
+  const path = `net/ipv4/conf/${p3.link}/rp_filter`;
+  const sysctl = { kind: 'sysctl', path, value: '0' } as const;
+  const loose = { ...wired, host: { ...wired.host, objects: [...wired.host.objects, sysctl] } };
+  expect(veth.checkPod(p3, loose)).toEqual([`${path} = 1 on the host differs: found ${path} = 0`]);
+});
+
+test('a pair that cannot be mended is made anew', () => {
+  const renamed = setLink(wired, 'host', p3.link, { mac: mac('aa:bb:cc:00:00:01') });
+  expect(veth.checkPod(p3, renamed)).toEqual([
+    `link ${p3.link} on the host has MAC aa:bb:cc:00:00:01, not ${HOST_MAC}`,
+  ]);
+  expect(veth.repairPod(p3, renamed)).toEqual([{ do: 'delete-link', at: 'host', name: p3.link }, ...veth.wirePod(p3)]);
+  expect(veth.checkPod(p3, run(renamed, veth.repairPod(p3, renamed)))).toEqual([]);
+  expect(veth.checkPod(p3, EMPTY)).toEqual([`link ${p3.link} is missing on the host`]);
+  expect(veth.repairPod(p3, EMPTY)).toEqual(veth.wirePod(p3));
+});
+
+test('an ADD may die after any step: repair ends in a pod as planned', () => {
+  const steps = veth.wirePod(p3);
+  for (let at = 0; at <= steps.length; at++) {
+    const half = run(EMPTY, steps.slice(0, at));
+    expect(veth.checkPod(p3, run(half, veth.repairPod(p3, half)))).toEqual([]);
+  }
+});
+
+test('at start the links say whose they are: wired, fenced, and half wired', () => {
+  const half = link('uw00000000000c1', HOST_MAC, { index: 7, group: LINK_GROUP.live, type: 'veth' });
+  const host = { ...wired.host, links: [...wired.host.links, half] };
+  const lease = { id: p3.lease, attachment: p3.attachment };
+  expect(veth.adopt(host)).toEqual([
+    { name: half.name, index: 7, fenced: false, addresses: [] },
+    { name: p3.link, index: 100_003, fenced: false, lease, addresses: p3.addresses },
+  ]);
+  expect(veth.adopt(run(wired, veth.fencePod(p3)).host)).toEqual([
+    { name: p3.link, index: 100_003, fenced: true, lease, addresses: [] },
+  ]);
+});
+
+test('an alias gives back its lease and attachment, and no other text does', () => {
+  const owner = { id: p3.lease, attachment: { network: 'n_1.a', containerId: 'f'.repeat(64), ifname: 'net1' } };
+  expect(parseAlias(formatAlias(owner))).toEqual(owner);
+  for (const text of ['', 'a b c', 'a b c d e', 'a  c d', 'a b c ']) expect(parseAlias(text)).toBeUndefined();
+  const long = { ...owner, attachment: { ...owner.attachment, network: 'n'.repeat(200) } };
+  expect(() => formatAlias(long)).toThrow(/alias has \d+ bytes, 255 is the kernel's most/);
+});
