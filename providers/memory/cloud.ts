@@ -15,6 +15,7 @@ import { CallMoment, type Calls } from './call.ts';
 import { createEni, deleteEni, modifyEni, tag, untag } from './eni-calls.ts';
 import { Faults, type Strikes } from './faults.ts';
 import { AWS_2026, type Figures } from './figures.ts';
+import { invariants } from './invariants.ts';
 import { Streams } from './random.ts';
 import {
   describeEnis,
@@ -38,7 +39,7 @@ import {
   type NewVpc,
   terminate,
 } from './setup.ts';
-import { invariants, snapshot } from './snapshot.ts';
+import { snapshot } from './snapshot.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { World } from './world.ts';
 
