@@ -5,7 +5,7 @@
 
 /** Routes' and rules' protocol (rtnetlink's rtm_protocol); iproute2 prints it as a number. */
 export const PROTOCOL = 117;
-/** Boot, kernel, static are taken; the pods' routes and the blocks' fences live here. */
+/** The pods' routes and the blocks' fences. */
 export const POD_TABLE = 7700;
 /** An ENI's table is 7700 + its number, which is 2..127; the primary uses main. */
 export const eniTable = (number: number): number => POD_TABLE + number;

@@ -1,6 +1,6 @@
 /**
  * veth mode, the default: a pair of veth links a pod, a table a secondary ENI, marks kept by connection.
- * docs/architecture.md draws it; the files in veth/ hold the node's part, the pods' part and the ruleset.
+ * The files in veth/ hold the node's part, the pods' part and the ruleset.
  */
 import type { Datapath } from './datapath.ts';
 import { diffNode } from './veth/diff.ts';
