@@ -22,14 +22,23 @@ export function eniCases(it: Case, able: Capabilities): void {
       expect(scene.truth(eni.id)?.blocks).toEqual(eni.blocks);
     });
 
-  if (able.ipv6)
-    it('creates an ENI with both families, its own addresses apart from the blocks', async (scene) => {
-      const eni = await scene.create({ blocks: [wish(4, 32, 1), wish(6, 80, 1)] });
-      expect(eni.blocks.map(cidrLength).sort()).toEqual([32, 80]);
+  if (able.ipv6) {
+    it('creates an ENI with both families, its own IPv6 address apart from the blocks', async (scene) => {
+      const eni = await scene.create({ blocks: [wish(4, 32, 1), wish(6, 128, 2)] });
+      expect(eni.blocks.map(cidrLength).sort()).toEqual([128, 128, 32]);
       expect(eni.primary6).toBeDefined();
       expect(eni.primary6).toBe(scene.truth(eni.id)?.primary6);
       expect(eni.blocks).not.toContain(`${eni.primary6}/128`);
     });
+
+    if (able.prefixLengths[6].includes(80))
+      it('creates an ENI with an IPv6 prefix in the answer', async (scene) => {
+        const eni = await scene.create({ blocks: [wish(6, 80, 1)] });
+        expect(eni.blocks.map(cidrLength)).toEqual([80]);
+        expect(eni.blocks).toEqual(scene.truth(eni.id)?.blocks);
+        expect(eni.primary6).toBe(scene.truth(eni.id)?.primary6);
+      });
+  }
 
   if (able.token.create) {
     it('makes one ENI of a repeated token', async (scene) => {
