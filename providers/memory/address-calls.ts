@@ -47,14 +47,14 @@ function takeNamed(world: World, { subnet, blocks }: Wanted, taken: Cidr[]): Ref
 function takeWished(world: World, wanted: Wanted, strikes: Strikes, taken: Cidr[]): Refused | undefined {
   const { subnet } = wanted;
   const full = strikes['subnet-full'];
+  const isFull = full !== undefined && (full.subnet ?? subnet) === subnet;
   for (const { family, prefixLength, count } of wanted.wishes) {
     const space = world.space(subnet, family);
     if (space === undefined) return refuse({ kind: 'invalid', detail: `${subnet} has no IPv${family} range` });
     const single = prefixLength === SINGLE[family];
     if (!single && prefixLength !== PREFIX_LENGTH[family]) return invalidLength(family, prefixLength);
-    const struck = single
-      ? full !== undefined && (full.subnet ?? subnet) === subnet
-      : strikes['no-prefix'] !== undefined;
+    // An IPv6 range is too large to run out.
+    const struck = family === 4 && (isFull || (!single && strikes['no-prefix'] !== undefined));
     const from = world.searchFrom(subnet, family);
     for (let given = 0; given < count; given++) {
       const block = struck ? undefined : single ? space.takeAddress(from) : space.takePrefix(from);

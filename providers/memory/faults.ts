@@ -12,9 +12,9 @@ export type CloudFault =
   | { readonly kind: 'latency'; readonly factor: number; readonly plusMs: number }
   | { readonly kind: 'throttle' }
   | { readonly kind: 'deny' }
-  /** Creates and assigns find no free address in the subnet (in any, when none is named). */
+  /** Creates and assigns find no free IPv4 address or prefix in the subnet (in any, when none is named). */
   | { readonly kind: 'subnet-full'; readonly subnet?: SubnetId }
-  /** No whole prefix is free; single addresses are. */
+  /** No whole IPv4 prefix is free; single addresses are. */
   | { readonly kind: 'no-prefix' }
   /** The account has all the ENIs it may have. */
   | { readonly kind: 'eni-limit' }

@@ -62,6 +62,9 @@ test('an empty subnet, a fragmented one and an account at its limit', () => {
     kind: 'subnet-full',
     free: 0,
   });
+  account.cloud.faults.arm({ kind: 'subnet-full' }, { calls: 2 });
+  expect(account.refusal('assign', { eni, family: 4, wishes: [wish(4, 28, 1)] }).kind).toBe('no-prefix');
+  account.value('assign', { eni, family: 6, wishes: [wish(6, 80, 1)] });
   account.cloud.faults.arm({ kind: 'eni-limit' }, { calls: 1 });
   const create = { subnet: account.subnet, groups: [], tags: {}, wishes: [] };
   expect(account.refusal('create-eni', create).kind).toBe('eni-limit');
