@@ -108,14 +108,9 @@ class Restore {
     const { state } = this.tx;
     for (const row of [...state.all('lease')]) this.lease(row as LeaseRow & { unwiring: boolean });
     for (const row of [...state.all('block')]) {
-      const { id, eni, releasing } = row as typeof row & { releasing: boolean };
-      this.tx.put('block', {
-        id,
-        eni,
-        state: releasing ? 'releasing' : 'installing',
-        sync: 1,
-        idleSinceMs: this.nowMs,
-      });
+      // What was handed out before is so again when the kernel's fence has been looked at.
+      const state = row.state === 'ready' ? 'installing' : row.state;
+      this.tx.put('block', { id: row.id, eni: row.eni, state, sync: 1, idleSinceMs: this.nowMs });
     }
     for (const row of [...state.all('address')]) {
       // All that cooled in an earlier boot cools again; a flush that was asked for is asked for again.
@@ -142,13 +137,22 @@ class Restore {
     }
     this.tx.put('lease', {
       ...columns,
-      state: unwiring ? 'unwiring' : 'held',
+      state: unwiring ? 'unwiring' : this.listed(row) ? 'held' : 'lost',
       busy: undefined,
       notBeforeMs: 0,
       doomed: false,
       adds: [],
       checks: [],
       dels: [],
+    });
+  }
+
+  /** The cloud had all of its addresses when the journal was written. */
+  private listed({ addresses }: LeaseRow): boolean {
+    const { state } = this.tx;
+    return addresses.every((ip) => {
+      const block = state.get('block', state.get('address', ip)?.block ?? '');
+      return block !== undefined && block.state !== 'missing';
     });
   }
 
@@ -189,8 +193,10 @@ export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>):
 /** A lease the journal knows: live with its link, cool without its namespace, unwired where the link is half gone. */
 function judge(turn: Turn, lease: LeaseRow, link: FoundLink | undefined, namespaceAlive: boolean): void {
   const wired = link !== undefined && !link.fenced && link.lease?.id === lease.id;
-  if (wired && lease.state !== 'unwiring')
-    return turn.tx.put('lease', { ...lease, state: 'ready', linkIndex: link.index });
+  if (wired && lease.state !== 'unwiring') {
+    const state = lease.state === 'lost' ? 'lost' : 'ready';
+    return turn.tx.put('lease', { ...lease, state, linkIndex: link.index });
+  }
   if (link === undefined && !namespaceAlive) {
     for (const ip of lease.addresses) coolAddress(turn, ip);
     return turn.tx.remove('lease', lease.id);

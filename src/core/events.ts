@@ -75,8 +75,15 @@ export type Event =
       readonly marks: readonly number[];
       readonly done: boolean;
     }
-  /** `changed` counts the steps it took: a sync that nothing but others' changes caused shows here what was put back. */
-  | { readonly kind: 'synced'; readonly sync: number; readonly changed: number; readonly failure?: KernelFailure }
+  /** `changed` counts the steps it took: a sync that nothing but others' changes caused shows here what was put back.
+   * `damaged` are pods whose host side is not as it was wired. */
+  | {
+      readonly kind: 'synced';
+      readonly sync: number;
+      readonly changed: number;
+      readonly damaged: readonly LeaseId[];
+      readonly failure?: KernelFailure;
+    }
   | { readonly kind: 'journal'; readonly up: boolean; readonly detail: string }
   | { readonly kind: 'wake' };
 
@@ -100,7 +107,8 @@ export type Effect =
       readonly marks: readonly number[];
       readonly markMask: number;
     }
-  | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan }
+  /** `pods` are the wired ones, whose host side is looked at too. */
+  | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan; readonly pods: readonly PodPlan[] }
   | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall };
 
 /** What one step decided. `wakeAtMs` is when the core wants a `wake`, in `nowMs`; undefined when never. */

@@ -51,7 +51,7 @@ function* addressBreaches(state: State): Generator<Breach> {
     // A pod adopted from the kernel waits as `lost` for the cloud to say which block its address is of.
     if (block === undefined) {
       if (address.state === 'held' && lease?.state !== 'lost' && lease?.state !== 'unwiring')
-        yield breach('an address is of a block', address.ip);
+        yield breach('an address is of a block', `${address.ip} of ${lease?.key} which is ${lease?.state}`);
       continue;
     }
     if (!cidrContains(block.id, address.ip))

@@ -53,7 +53,8 @@ export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number):
     doubt || !nodeRow(turn).trusted
       ? Math.max(turn.nowMs + SECOND_READ_MS, nextUsefulMs(turn))
       : turn.nowMs + BACKGROUND_READ_MS;
-  turn.setRuntime({ listing: { wantedFromMs: next, lastMs: turn.nowMs } });
+  const asked = turn.runtime.listing.wantedFromMs ?? next;
+  turn.setRuntime({ listing: { wantedFromMs: Math.min(next, asked), lastMs: turn.nowMs } });
 }
 
 /** The earliest time a read can end a doubt: before it, reads tell nothing. */

@@ -13,6 +13,7 @@ import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks,
 import { observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, OperationRow } from './rows.ts';
+import { isRead } from './state.ts';
 import type { Turn } from './turn.ts';
 
 const RETRY_MS = 500;
@@ -181,9 +182,11 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
 function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   const { action } = operation.call;
   const maybeDone = failure.kind === 'ambiguous';
-  if (action === 'listEnis' || action === 'listSubnets' || action === 'describeNode')
+  if (isRead(operation)) {
     turn.tx.remove('operation', operation.id);
-  else if (action === 'create') {
+    // Whoever wanted the list still does.
+    if (action === 'listEnis') turn.wantListing(turn.nowMs);
+  } else if (action === 'create') {
     if (failure.kind === 'parameterMismatch' || (maybeDone && !turn.capabilities.token.create)) settle(turn, operation);
     else if (maybeDone) wait(turn, operation);
     else dropCreate(turn, operation);

@@ -34,7 +34,7 @@ const durable: { readonly [T in Table]?: (row: Rows[T]) => unknown } = {
   node: (row) => row,
   subnet: (row) => ({ ...row, exhaustedUntilMs: 0, noPrefixUntilMs: 0 }),
   eni: (row) => ({ ...row, sync: undefined }),
-  block: (row) => ({ id: row.id, eni: row.eni, releasing: row.state === 'releasing' }),
+  block: ({ id, eni, state }) => ({ id, eni, state: state === 'releasing' || state === 'missing' ? state : 'ready' }),
   address: (row) => row,
   lease: ({ id, key, attachment, pool, addresses, netns, pod, linkIndex, sinceMs, state }) => ({
     id,

@@ -73,7 +73,7 @@ function apply(turn: Turn, event: Event): void {
     case 'flushed':
       return flushed(turn, event);
     case 'synced':
-      return synced(turn, event.sync, event.failure);
+      return synced(turn, event);
     case 'journal':
       return turn.setRuntime({ journal: event.up ? 'up' : 'down', journalDetail: event.detail });
     case 'wake':

@@ -4,10 +4,11 @@
  */
 
 import { nodeRow } from './eni.ts';
-import type { KernelFailure } from './events.ts';
+import type { Event } from './events.ts';
+import { podPlan, wire } from './lease.ts';
 import type { EniPlan, NodePlan } from './plan.ts';
 import { isPresent } from './pool.ts';
-import type { EniPresent, EniRow } from './rows.ts';
+import type { EniPresent, EniRow, LeaseRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
 const SYNC_RETRY_MS = 1_000;
@@ -61,11 +62,21 @@ export function planSync(turn: Turn): void {
   if (sync.inFlight !== undefined || sync.wanted <= sync.done || !plannable(turn) || !turn.due(sync.notBeforeMs))
     return;
   turn.setRuntime({ sync: { ...sync, inFlight: sync.wanted } });
-  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn) });
+  const pods = [...turn.state.all('lease')].filter((lease) => mendable(lease)).map((lease) => podPlan(turn, lease));
+  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods });
 }
 
-export function synced(turn: Turn, number: number, failure: KernelFailure | undefined): void {
+/** An adopted pod's namespace is not known until its next ADD. */
+const mendable = (lease: LeaseRow): boolean =>
+  lease.state === 'ready' && lease.busy === undefined && lease.netns.path !== '';
+
+export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): void {
+  const { sync: number, failure, damaged } = event;
   const { sync } = turn.runtime;
+  for (const id of damaged) {
+    const lease = turn.state.get('lease', id);
+    if (lease !== undefined && mendable(lease)) wire(turn, lease, false);
+  }
   if (sync.inFlight !== number) return;
   const { inFlight: _, ...rest } = sync;
   if (failure !== undefined) {

@@ -8,7 +8,8 @@ import type { Answer, CloudCall, CloudResult } from '../core/cloud.ts';
 import type { Effect, Event, KernelFailure, Reply } from '../core/events.ts';
 import type { PodPlan } from '../core/plan.ts';
 import type { Datapath } from '../datapath/datapath.ts';
-import type { KernelState, Step } from '../datapath/kernel-state.ts';
+import { type KernelObject, type KernelState, objectIdentity, type Step } from '../datapath/kernel-state.ts';
+import { sameObject } from '../datapath/same-object.ts';
 import type { Kernel, StepFailure } from '../ports/kernel.ts';
 import type { CallOptions, Provider } from '../ports/provider.ts';
 
@@ -101,13 +102,33 @@ async function flush({ addresses, marks, markMask }: Of<'flush'>, { kernel }: Ef
 const flushed = (kernel: Kernel, what: Parameters<Kernel['flushConntrack']>[0]): Promise<boolean> =>
   kernel.flushConntrack(what).catch(() => false);
 
-async function sync({ sync, plan }: Of<'sync'>, ports: EffectPorts): Promise<Event> {
+async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promise<Event> {
   const host = await ports.kernel.read().catch((): KernelState | undefined => undefined);
-  if (host === undefined)
-    return { kind: 'synced', sync, changed: 0, failure: { step: 'read the host namespace', errno: 'EIO' } };
+  if (host === undefined) {
+    return {
+      kind: 'synced',
+      sync,
+      changed: 0,
+      damaged: [],
+      failure: { step: 'read the host namespace', errno: 'EIO' },
+    };
+  }
   const steps = ports.datapath.diffNode(plan, host);
   const failure = await applied(ports.kernel, steps);
-  return { kind: 'synced', sync, changed: steps.length, ...(failure && { failure }) };
+  const damaged = pods
+    .filter((pod) => isDamaged(ports.datapath.wantedPod(pod).host, pod.link, host))
+    .map((pod) => pod.lease);
+  return { kind: 'synced', sync, changed: steps.length, damaged, ...(failure && { failure }) };
+}
+
+/** Something of the pod's host side was changed by others. A link that is gone is no damage: its pod ended. */
+function isDamaged(wanted: readonly KernelObject[], link: string, host: KernelState): boolean {
+  if (!host.links.some(({ name }) => name === link)) return false;
+  const there = new Map(host.objects.map((object) => [objectIdentity(object), object]));
+  return wanted.some((object) => {
+    const found = there.get(objectIdentity(object));
+    return object.kind !== 'sysctl' && (found === undefined || !sameObject(object, found));
+  });
 }
 
 /** The first failure that matters, as the core hears of it; undefined when all steps are done. */

@@ -4,7 +4,7 @@
  */
 
 import type { FoundLink } from '../../core/events.ts';
-import { cidrBase } from '../../core/ip.ts';
+import { cidrBase, compareIp, type Ip } from '../../core/ip.ts';
 import { isLinkName } from '../../core/link-name.ts';
 import { HOST_MAC, type PodPlan } from '../../core/plan.ts';
 import { parseAlias } from '../alias.ts';
@@ -50,20 +50,26 @@ export function adopt(host: KernelState): FoundLink[] {
         index: link.index,
         fenced: link.group === LINK_GROUP.dead || link.group === LINK_GROUP.reap,
         ...(lease === undefined ? {} : { lease }),
-        addresses: host.objects.flatMap((object) => podAddress(object, link)),
+        addresses: podAddresses(host.objects, link),
       };
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-const podAddress = (object: KernelObject, link: LinkState) =>
-  object.kind === 'route' &&
-  object.table === POD_TABLE &&
-  object.protocol === PROTOCOL &&
-  object.type === 'unicast' &&
-  object.link === link.name
-    ? [cidrBase(object.destination)]
-    : [];
+/** By its routes, or by its neighbours where somebody removed a route: an address in use must not be overlooked. */
+function podAddresses(objects: readonly KernelObject[], link: LinkState): Ip[] {
+  const found = objects.flatMap((object) => {
+    if (object.kind === 'neighbour' && object.link === link.name && !object.address.startsWith('fe80:'))
+      return [object.address];
+    const isPodRoute =
+      object.kind === 'route' &&
+      object.table === POD_TABLE &&
+      object.protocol === PROTOCOL &&
+      object.type === 'unicast';
+    return isPodRoute && object.link === link.name ? [cidrBase(object.destination)] : [];
+  });
+  return [...new Set(found)].sort(compareIp);
+}
 
 /** What cannot be set on a link that is there: the pair is made anew. */
 function brokenPair(plan: PodPlan, { host, pod }: ActualPod): string | undefined {

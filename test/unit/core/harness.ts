@@ -206,7 +206,7 @@ export class Core {
       case 'flush':
         return this.send({ kind: 'flushed', addresses: effect.addresses, marks: effect.marks, done: true });
       case 'sync':
-        return this.send({ kind: 'synced', sync: effect.sync, changed: 0 });
+        return this.send({ kind: 'synced', sync: effect.sync, changed: 0, damaged: [] });
       default:
         return this;
     }
