@@ -22,14 +22,10 @@ export class Enis {
   }
 
   /** Two reads, since EC2 joins filters by "and"; an ENI in both is taken from the first. */
-  async ofInstance(
-    { instance, cluster }: { readonly instance: InstanceId; readonly cluster: string },
-    options: CallOptions,
-  ): Promise<Answer<EniFacts[]>> {
-    const ours = tagFilters({ [OWNER_TAGS.cluster]: cluster, [OWNER_TAGS.instance]: instance });
+  async ofInstance(instance: InstanceId, options: CallOptions): Promise<Answer<EniFacts[]>> {
     const lists = await Promise.all([
       this.#describe([{ Name: 'attachment.instance-id', Values: [instance] }], options),
-      this.#describe(ours, options),
+      this.#describe(tagFilters({ [OWNER_TAGS.instance]: instance }), options),
     ]);
     const merged = new Map<EniId, EniFacts>();
     for (const list of lists) {

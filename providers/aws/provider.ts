@@ -20,8 +20,6 @@ import { allPages } from './pages.ts';
 import { createInput, eniIn, subnetsIn, tagList } from './translate.ts';
 
 export interface AwsConfig {
-  /** The value of the tag `underway.dev/cluster`. */
-  readonly cluster: string;
   /** The instance's own, from its metadata, when absent. */
   readonly region?: string;
   /** Another EC2 endpoint than the region's, such as a lab's `http://127.0.0.1:4566`. */
@@ -35,12 +33,12 @@ export interface AwsConfig {
 }
 
 /** Connects to nothing yet: a daemon starts from its journal also when metadata and EC2 are away. */
-export function createAwsProvider({ cluster, endpoint, env, onUnknownCode, ...config }: AwsConfig): AwsProvider {
+export function createAwsProvider({ endpoint, env, onUnknownCode, ...config }: AwsConfig): AwsProvider {
   const imds = new Imds({ endpoint: config.metadataEndpoint });
   const region = async () => config.region ?? (await imds.identity()).region;
   const credentials = credentialSource({ env, imds, region });
   const ec2 = connectEc2({ region, endpoint, credentials, onUnknownCode });
-  return new AwsProvider({ ec2, imds, cluster });
+  return new AwsProvider({ ec2, imds });
 }
 
 export class AwsProvider implements Provider {
@@ -49,14 +47,12 @@ export class AwsProvider implements Provider {
   readonly #node: AwsNode;
   readonly #enis: Enis;
   readonly #addresses: Addresses;
-  readonly #cluster: string;
 
-  constructor({ ec2, imds, cluster }: { readonly ec2: Ec2; readonly imds: Imds; readonly cluster: string }) {
+  constructor({ ec2, imds }: { readonly ec2: Ec2; readonly imds: Imds }) {
     this.#ec2 = ec2;
     this.#node = new AwsNode({ imds, ec2 });
     this.#enis = new Enis(ec2);
     this.#addresses = new Addresses({ ec2, enis: this.#enis });
-    this.#cluster = cluster;
   }
 
   /** Closes kept connections. */
@@ -83,7 +79,7 @@ export class AwsProvider implements Provider {
   async listEnis(options: CallOptions): Promise<Answer<EniFacts[]>> {
     const self = await this.#node.instanceId();
     if (!self.ok) return self;
-    return this.#enis.ofInstance({ instance: self.value, cluster: this.#cluster }, sharedDeadline(options));
+    return this.#enis.ofInstance(self.value, sharedDeadline(options));
   }
 
   async createEni(wish: Parameters<Provider['createEni']>[0], options: CallOptions): Promise<Answer<EniFacts>> {
