@@ -175,7 +175,10 @@ export const cidrsIn = (text: string | undefined): Answer<Cidr[]> =>
 
 const isSingle = (family: Family, length: number): boolean => length === (family === 4 ? 32 : 128);
 
-/** A wish for IPv6 addresses asks for one more: the first becomes the ENI's own (`EnablePrimaryIpv6`). */
+/**
+ * A wish for IPv6 addresses asks for one more: the first becomes the ENI's own (`EnablePrimaryIpv6`). EC2 does not say
+ * what that flag gives beside a count of prefixes, which excludes a count of addresses, so it is not sent there.
+ */
 export function createInput(wish: {
   readonly subnet: SubnetId;
   readonly groups: readonly GroupId[];
@@ -201,10 +204,9 @@ export function createInput(wish: {
     TagSpecifications: [{ ResourceType: 'network-interface', Tags: tagList(wish.tags) }],
     ...(addresses4 > 0 ? { SecondaryPrivateIpAddressCount: addresses4 } : {}),
     ...(prefixes4 > 0 ? { Ipv4PrefixCount: prefixes4 } : {}),
-    ...(addresses6 > 0 ? { Ipv6AddressCount: addresses6 + 1 } : {}),
+    ...(addresses6 > 0 ? { Ipv6AddressCount: addresses6 + 1, EnablePrimaryIpv6: true } : {}),
     ...(prefixes6 > 0 ? { Ipv6PrefixCount: prefixes6 } : {}),
-    ...(addresses6 + prefixes6 > 0 ? { EnablePrimaryIpv6: true } : {}),
-  };
+      };
 }
 
 export const tagList = (tags: Tags): Tag[] => Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
