@@ -206,7 +206,7 @@ export function createInput(wish: {
     ...(prefixes4 > 0 ? { Ipv4PrefixCount: prefixes4 } : {}),
     ...(addresses6 > 0 ? { Ipv6AddressCount: addresses6 + 1, EnablePrimaryIpv6: true } : {}),
     ...(prefixes6 > 0 ? { Ipv6PrefixCount: prefixes6 } : {}),
-      };
+  };
 }
 
 export const tagList = (tags: Tags): Tag[] => Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
