@@ -25,7 +25,7 @@ const SANITIZED = '-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 
 /** The C compiler: $CC, or the first of cc, gcc and clang that runs. Undefined when there is none. */
 export function findCompiler(): string | undefined {
-  const wanted = process.env['CC'];
+  const wanted = process.env.CC;
   const candidates = wanted === undefined || wanted === '' ? ['cc', 'gcc', 'clang'] : [wanted];
   return candidates.find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
 }
@@ -58,7 +58,10 @@ function main(): number {
   if (isUpToDate(SHIM_PATH)) return 0;
   const compiler = findCompiler();
   if (compiler === undefined) {
-    console.error('The CNI binary needs a C compiler, and none runs here. On Debian: apt-get install gcc libc6-dev.');
+    const tried = process.env.CC ? `no CC=${process.env.CC}` : 'neither cc nor gcc nor clang';
+    console.error(
+      `The CNI binary needs a C compiler, but ${tried} runs here. On Debian: apt-get install gcc libc6-dev.`,
+    );
     return 1;
   }
   try {

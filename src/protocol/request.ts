@@ -1,0 +1,227 @@
+/**
+ * What travels to the daemon: one JSON envelope a request, `POST /v1/cni` on the Unix socket.
+ *
+ *   {"command","containerId","netns","ifname","args","path","traceparent","config","deadlineMs"}
+ *
+ * The first seven are the environment as the runtime set it, absent where it set nothing. `config` is stdin as a JSON
+ * string (the shim, which parses no JSON) or the object itself (a person with curl). `deadlineMs` is how long the
+ * caller still waits. Everything is checked here, so what comes out needs no second look. A spooled DEL is the same
+ * envelope in a file; its deadline means nothing any more.
+ */
+import { z } from 'zod';
+import type { Attachment } from '../core/brand.ts';
+import { type Ip, parseIp } from '../core/ip.ts';
+import type { PodRef } from '../core/rows.ts';
+import { podOf } from './cni-args.ts';
+import { type CniError, CODE, type Verb } from './error.ts';
+import { checkConfig, checkName, NAME, type NetworkConfig, type PrevResult, versionOf } from './network-config.ts';
+import { isSupported, NEWEST_VERSION } from './version.ts';
+
+/** The largest envelope that the shim sends (src/cni/request.h); the server reads no further. */
+export const ENVELOPE_BYTES_MAX = 2 * 1024 * 1024 + 256 * 1024;
+
+/** See network-config.ts: what the link's alias leaves. */
+export const CONTAINER_ID_MAX = 128;
+
+/** Kept back of the caller's deadline, so that the answer still arrives: a second, or a tenth of a short one. */
+const REPLY_MARGIN_MS = 1_000;
+/** For a person with curl, who names none. */
+const DEADLINE_MS_DEFAULT = 61_000;
+const DEADLINE_MS_MAX = 600_000;
+
+interface Asked {
+  /** What the answer is written in. */
+  readonly cniVersion: string;
+  /** How long the daemon may take. */
+  readonly budgetMs: number;
+  /** W3C Trace Context, from a libcni that traces. */
+  readonly traceparent?: string;
+}
+
+export type CniRequest = Asked &
+  (
+    | {
+        readonly verb: 'ADD';
+        readonly attachment: Attachment;
+        readonly netns: string;
+        readonly pod?: PodRef;
+        readonly config: NetworkConfig;
+      }
+    /** `netns` is missing when the runtime already removed it (containerd's second DEL): it succeeds all the same. */
+    | { readonly verb: 'DEL'; readonly attachment: Attachment; readonly netns?: string }
+    /** `expected` are the addresses that the runtime was told for this interface. */
+    | {
+        readonly verb: 'CHECK';
+        readonly attachment: Attachment;
+        readonly netns: string;
+        readonly expected: readonly Ip[];
+        readonly config: NetworkConfig;
+      }
+    /** `valid` is undefined when the runtime named no list: then nothing may be collected. */
+    | { readonly verb: 'GC'; readonly network: string; readonly valid: readonly Attachment[] | undefined }
+    | { readonly verb: 'STATUS'; readonly network: string }
+  );
+
+export type ParsedRequest =
+  | { readonly request: CniRequest }
+  /** `cniVersion` is the one asked for where it could be read and is known. */
+  | { readonly error: CniError; readonly cniVersion: string };
+
+const envelope = z.object({
+  command: z.string(),
+  containerId: z.string().optional(),
+  netns: z.string().max(4_095).optional(),
+  ifname: z.string().optional(),
+  args: z.string().optional(),
+  traceparent: z.string().max(55).optional(),
+  config: z.union([z.string(), z.record(z.string(), z.unknown())]),
+  deadlineMs: z.number().min(0).max(DEADLINE_MS_MAX).default(DEADLINE_MS_DEFAULT),
+});
+type Envelope = z.infer<typeof envelope>;
+
+type Step<T> = { readonly value: T } | { readonly error: CniError };
+
+const fail = (code: number, msg: string, details?: string): { readonly error: CniError } => ({
+  error: { code, msg, ...(details !== undefined && { details }) },
+});
+
+/** Never throws: whatever the text holds, the answer is a request or a CNI error (codes 1, 4, 6, 7). */
+export function parseRequest(body: string): ParsedRequest {
+  const opened = openEnvelope(body);
+  if ('error' in opened) return { ...opened, cniVersion: NEWEST_VERSION };
+  const { raw, sent } = opened.value;
+  const version = versionOf(raw);
+  const cniVersion = isSupported(version) ? version : NEWEST_VERSION;
+  const parsed = checkVerb(sent, raw, {
+    cniVersion,
+    budgetMs: Math.floor(sent.deadlineMs - Math.min(REPLY_MARGIN_MS, sent.deadlineMs / 10)),
+    ...(sent.traceparent !== undefined && { traceparent: sent.traceparent }),
+  });
+  return 'error' in parsed ? { ...parsed, cniVersion } : { request: parsed.value };
+}
+
+/** The envelope, and the configuration in it as an object not yet looked into. Code 6. */
+function openEnvelope(body: string): Step<{ readonly sent: Envelope; readonly raw: object }> {
+  if (body.length > ENVELOPE_BYTES_MAX)
+    return fail(CODE.undecodable, `the request has more than ${ENVELOPE_BYTES_MAX} bytes`);
+  const outer = parseJson(body, 'the request');
+  if ('error' in outer) return outer;
+  const sent = envelope.safeParse(outer.value);
+  if (!sent.success) {
+    const [issue] = sent.error.issues;
+    return fail(CODE.undecodable, `the request is wrong at ${issue?.path.join('.') || 'its top'}`, issue?.message);
+  }
+  const { config } = sent.data;
+  const raw = typeof config === 'string' ? parseJson(config, 'the network configuration') : { value: config };
+  if ('error' in raw) return raw;
+  if (typeof raw.value !== 'object' || raw.value === null || Array.isArray(raw.value))
+    return fail(CODE.undecodable, 'the network configuration is no JSON object');
+  return { value: { sent: sent.data, raw: raw.value } };
+}
+
+function parseJson(text: string, what: string): Step<unknown> {
+  try {
+    return { value: JSON.parse(text) };
+  } catch (error) {
+    return fail(
+      CODE.undecodable,
+      `${what} is not JSON`,
+      Error.isError(error) ? error.message.slice(0, 200) : undefined,
+    );
+  }
+}
+
+function checkVerb(sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
+  switch (sent.command) {
+    case 'ADD':
+    case 'CHECK':
+      return checkInPod(sent.command, sent, raw, asked);
+    case 'DEL':
+      return checkDel(sent, raw, asked);
+    case 'GC':
+    case 'STATUS':
+      return checkNetworkWide(sent.command, raw, asked);
+    default:
+      return fail(
+        CODE.badEnvironment,
+        `CNI_COMMAND ${JSON.stringify(sent.command.slice(0, 40))} is none that the daemon knows`,
+      );
+  }
+}
+
+function checkInPod(verb: 'ADD' | 'CHECK', sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
+  const named = checkNames(verb, sent, ['containerId', 'netns', 'ifname']);
+  if ('error' in named) return named;
+  const checked = checkConfig(raw, verb);
+  if ('error' in checked) return checked;
+  const config = checked.value;
+  const { containerId, netns, ifname } = named.value;
+  const attachment = { network: config.name, containerId, ifname };
+  if (verb === 'ADD') {
+    const pod = podOf(sent.args ?? '');
+    return { value: { ...asked, verb, attachment, netns, ...(pod && { pod }), config } };
+  }
+  if (config.prevResult === undefined) return fail(CODE.invalidConfig, 'CHECK needs prevResult, which is missing');
+  const expected = expectedAddresses(config.prevResult, ifname);
+  return 'error' in expected
+    ? expected
+    : { value: { ...asked, verb, attachment, netns, expected: expected.value, config } };
+}
+
+/** Of the configuration only the name: an old or half-broken one must not keep an address from being freed. */
+function checkDel(sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
+  const named = checkNames('DEL', sent, ['containerId', 'ifname']);
+  if ('error' in named) return named;
+  const network = checkName(raw);
+  if ('error' in network) return network;
+  const { containerId, netns, ifname } = named.value;
+  const attachment = { network: network.value, containerId, ifname };
+  return { value: { ...asked, verb: 'DEL', attachment, ...(netns !== '' && { netns }) } };
+}
+
+function checkNetworkWide(verb: 'GC' | 'STATUS', raw: object, asked: Asked): Step<CniRequest> {
+  const checked = checkConfig(raw, verb);
+  if ('error' in checked) return checked;
+  const { name: network, validAttachments } = checked.value;
+  if (verb === 'STATUS') return { value: { ...asked, verb, network } };
+  const valid = validAttachments?.map(({ containerID, ifname }) => ({ network, containerId: containerID, ifname }));
+  return { value: { ...asked, verb, network, valid } };
+}
+
+const VARIABLES = { containerId: 'CNI_CONTAINERID', netns: 'CNI_NETNS', ifname: 'CNI_IFNAME' } as const;
+type Variable = keyof typeof VARIABLES;
+
+/** Code 4, naming what is missing or wrong. CNI_PATH is not asked for: the shim does that, and nothing here uses it. */
+function checkNames(verb: Verb, sent: Envelope, needed: readonly Variable[]): Step<Record<Variable, string>> {
+  const { containerId = '', netns = '', ifname = '' } = sent;
+  const missing = needed.filter((variable) => !sent[variable]).map((variable) => VARIABLES[variable]);
+  if (missing.length > 0)
+    return fail(
+      CODE.badEnvironment,
+      `${verb} needs these environment variables, which are missing: ${missing.join(', ')}`,
+    );
+  if (!NAME.test(containerId) || containerId.length > CONTAINER_ID_MAX) {
+    const msg = `CNI_CONTAINERID must match ${NAME.source} and have at most ${CONTAINER_ID_MAX} characters`;
+    return fail(CODE.badEnvironment, msg, `it is ${JSON.stringify(containerId.slice(0, 140))}`);
+  }
+  if (!isIfname(ifname)) {
+    const msg =
+      "CNI_IFNAME must have 1 to 15 printable ASCII characters without '/', ':' and space, and not be '.' or '..'";
+    return fail(CODE.badEnvironment, msg, `it is ${JSON.stringify(ifname.slice(0, 40))}`);
+  }
+  return { value: { containerId, netns, ifname } };
+}
+
+/** As the kernel's dev_valid_name, but printable ASCII only, as in the shim: the alias separates by spaces. */
+const isIfname = (name: string): boolean => /^[!-.0-9;-~]{1,15}$/.test(name) && name !== '.' && name !== '..';
+
+/** The addresses that the runtime's own copy of our result gives to the pod's interface of this name. */
+function expectedAddresses(result: PrevResult, ifname: string): Step<readonly Ip[]> {
+  const ours = result.interfaces.findIndex((link) => link.name === ifname && link.sandbox);
+  const texts = result.ips.filter((entry) => entry.interface === ours).map((entry) => entry.address);
+  const addresses = texts.map((text) => parseIp(text.split('/')[0] ?? ''));
+  const good = addresses.filter((address) => address !== undefined);
+  return good.length === addresses.length
+    ? { value: good }
+    : fail(CODE.invalidConfig, 'an address in prevResult is none', texts.join(', ').slice(0, 200));
+}
