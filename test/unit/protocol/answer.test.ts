@@ -1,0 +1,145 @@
+import type { LeaseId, Mac } from '../../../src/core/brand.ts';
+import type { Ip } from '../../../src/core/ip.ts';
+import type { PodPlan } from '../../../src/core/plan.ts';
+import { REASON_CODES, type Reason } from '../../../src/core/reasons.ts';
+import { answerTo, errorAnswer } from '../../../src/protocol/answer.ts';
+import { errorOf } from '../../../src/protocol/error.ts';
+import { parseRequest } from '../../../src/protocol/request.ts';
+
+const PLAN: PodPlan = {
+  lease: '0123456789abcdef-1' as LeaseId,
+  attachment: { network: 'underway', containerId: 'c1', ifname: 'eth0' },
+  link: 'uw0123456789abc',
+  linkIndex: 1001,
+  netns: '/var/run/netns/cni-1',
+  addresses: ['10.0.1.21', '2001:db8:1::21'] as Ip[],
+  podMac: '02:75:77:00:00:02' as Mac,
+  mtu: 9001,
+  nodeAddresses: ['10.0.1.5'] as Ip[],
+};
+const added = { kind: 'added', plan: PLAN, pool: 'default', eni: 'eni-1' } as const;
+
+function asked(command: string, config: object = {}) {
+  const parsed = parseRequest(
+    JSON.stringify({
+      command,
+      containerId: 'c1',
+      netns: '/var/run/netns/cni-1',
+      ifname: 'eth0',
+      config: { cniVersion: '1.1.0', name: 'underway', type: 'underway', ...config },
+    }),
+  );
+  if ('error' in parsed) throw new Error(parsed.error.msg);
+  return parsed.request;
+}
+
+const ROUTES = [
+  { dst: '0.0.0.0/0', gw: '169.254.1.1' },
+  { dst: '::/0', gw: 'fe80::1' },
+];
+const HOST = { name: 'uw0123456789abc', mac: '02:75:77:00:00:01' };
+const POD = { name: 'eth0', mac: '02:75:77:00:00:02', sandbox: '/var/run/netns/cni-1' };
+const IPS = [
+  { address: '10.0.1.21/32', gateway: '169.254.1.1', interface: 1 },
+  { address: '2001:db8:1::21/128', gateway: 'fe80::1', interface: 1 },
+];
+const OLD_IPS = [
+  { version: '4', ...IPS[0] },
+  { version: '6', ...IPS[1] },
+];
+
+test.each([
+  ['0.3.0', [HOST, POD], OLD_IPS],
+  ['0.3.1', [HOST, POD], OLD_IPS],
+  ['0.4.0', [HOST, POD], OLD_IPS],
+  ['1.0.0', [HOST, POD], IPS],
+  [
+    '1.1.0',
+    [
+      { ...HOST, mtu: 9001 },
+      { ...POD, mtu: 9001 },
+    ],
+    IPS,
+  ],
+])('ADD in %s', (cniVersion, interfaces, ips) => {
+  const { status, body } = answerTo(asked('ADD', { cniVersion }), added);
+  expect(status).toBe(200);
+  expect(JSON.parse(body)).toEqual({ cniVersion, interfaces, ips, routes: ROUTES });
+});
+
+test('the same facts give the same bytes', () => {
+  expect(answerTo(asked('ADD'), added).body).toBe(
+    '{"cniVersion":"1.1.0","interfaces":[' +
+      '{"name":"uw0123456789abc","mac":"02:75:77:00:00:01","mtu":9001},' +
+      '{"name":"eth0","mac":"02:75:77:00:00:02","mtu":9001,"sandbox":"/var/run/netns/cni-1"}],' +
+      '"ips":[{"address":"10.0.1.21/32","gateway":"169.254.1.1","interface":1},' +
+      '{"address":"2001:db8:1::21/128","gateway":"fe80::1","interface":1}],' +
+      '"routes":[{"dst":"0.0.0.0/0","gw":"169.254.1.1"},{"dst":"::/0","gw":"fe80::1"}]}',
+  );
+});
+
+test('the configuration’s dns is passed on, an empty one is not', () => {
+  const dns = { nameservers: ['10.0.0.2'], search: ['svc.cluster.local'] };
+  expect(JSON.parse(answerTo(asked('ADD', { dns }), added).body)).toHaveProperty('dns', dns);
+  expect(JSON.parse(answerTo(asked('ADD', { dns: {} }), added).body)).not.toHaveProperty('dns');
+});
+
+test('an earlier plugin’s result is passed on whole, and ours points at our own interface', () => {
+  const prevResult = {
+    cniVersion: '1.1.0',
+    interfaces: [{ name: 'net1', mac: '02:00:00:00:00:09', sandbox: '/x', pciID: '0000:00:01.0' }],
+    ips: [{ address: '192.0.2.9/24', interface: 0 }],
+    routes: [{ dst: '192.0.2.0/24', priority: 10 }],
+    dns: { domain: 'a.example' },
+  };
+  const { interfaces, ips, routes, dns } = JSON.parse(answerTo(asked('ADD', { prevResult }), added).body);
+  expect(interfaces).toEqual([...prevResult.interfaces, { ...HOST, mtu: 9001 }, { ...POD, mtu: 9001 }]);
+  expect(ips).toEqual([...prevResult.ips, ...IPS.map((ip) => ({ ...ip, interface: 2 }))]);
+  expect(routes).toEqual([...prevResult.routes, ...ROUTES]);
+  expect(dns).toEqual(prevResult.dns);
+});
+
+test.each(['DEL', 'GC', 'STATUS'])('%s has no result', (verb) => {
+  expect(answerTo(asked(verb), { kind: 'done' })).toEqual({ status: 200, body: '' });
+});
+
+test('a refusal reaches the pod’s event with its numbers and where to read on', () => {
+  const reason: Reason = { code: 'CEILING', ceiling: 30 };
+  const { status, body } = answerTo(asked('ADD', { cniVersion: '0.4.0' }), { kind: 'refused', reason });
+  expect(status).toBe(503);
+  expect(JSON.parse(body)).toEqual({
+    cniVersion: '0.4.0',
+    code: 11,
+    msg: "the pool's ceiling of 30 addresses is reached: raise targets.ceiling",
+    details: 'CEILING, see docs/errors.md#ceiling',
+  });
+});
+
+test('the caller’s own mistakes are status 400', () => {
+  expect(errorAnswer({ code: 4, msg: 'x' }, '1.0.0')).toEqual({
+    status: 400,
+    body: '{"cniVersion":"1.0.0","code":4,"msg":"x"}',
+  });
+});
+
+const starting: Reason = { code: 'DAEMON_STARTING', detail: 'reading the journal' };
+const lost: Reason = { code: 'ADDRESS_LOST', address: '10.0.1.21' as Ip };
+
+test.each([
+  ['STATUS while starting', errorOf(starting, 'STATUS'), 50],
+  ['STATUS while pods are hurt', errorOf(lost, 'STATUS'), 51],
+  ['ADD while starting', errorOf(starting, 'ADD'), 11],
+  ['CHECK that failed', errorOf({ code: 'NOT_AS_WIRED', problems: ['eth0 is down'] }, 'CHECK'), 101],
+  ['the kernel refused', errorOf({ code: 'KERNEL', step: 'create-veth', errno: 'EEXIST' }, 'ADD'), 102],
+  ['a namespace that is gone', errorOf({ code: 'NETNS_GONE', netns: '/x' }, 'ADD'), 103],
+  ['a bug', errorOf({ code: 'INTERNAL', detail: 'x' }, 'DEL'), 199],
+])('%s', (_, error, code) => {
+  expect(error.code).toBe(code);
+});
+
+test('no reason is code 3, which would spare the runtime the DEL that frees the address', () => {
+  const codes = REASON_CODES.map(
+    (code) => errorOf({ code, subnets: [], problems: [] } as unknown as Reason, 'ADD').code,
+  );
+  expect(codes).not.toContain(3);
+});
