@@ -78,6 +78,12 @@ test('the same facts give the same bytes', () => {
   );
 });
 
+test('an answer carries its length in bytes, without which the shim takes it for malformed', () => {
+  const { headers, body } = answerTo(asked('ADD', { dns: { domain: 'é€😀' } }), added);
+  expect(headers).toEqual({ 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
+  expect(body.length).toBeLessThan(Buffer.byteLength(body));
+});
+
 test('the configuration’s dns is passed on, an empty one is not', () => {
   const dns = { nameservers: ['10.0.0.2'], search: ['svc.cluster.local'] };
   expect(JSON.parse(answerTo(asked('ADD', { dns }), added).body)).toHaveProperty('dns', dns);
@@ -100,7 +106,7 @@ test('an earlier plugin’s result is passed on whole, and ours points at our ow
 });
 
 test.each(['DEL', 'GC', 'STATUS'])('%s has no result', (verb) => {
-  expect(answerTo(asked(verb), { kind: 'done' })).toEqual({ status: 200, body: '' });
+  expect(answerTo(asked(verb), { kind: 'done' })).toMatchObject({ status: 200, body: '' });
 });
 
 test('a refusal reaches the pod’s event with its numbers and where to read on', () => {
@@ -116,7 +122,7 @@ test('a refusal reaches the pod’s event with its numbers and where to read on'
 });
 
 test('the caller’s own mistakes are status 400', () => {
-  expect(errorAnswer({ code: 4, msg: 'x' }, '1.0.0')).toEqual({
+  expect(errorAnswer({ code: 4, msg: 'x' }, '1.0.0')).toMatchObject({
     status: 400,
     body: '{"cniVersion":"1.0.0","code":4,"msg":"x"}',
   });
