@@ -21,7 +21,8 @@ struct reply {
 
 /* "HTTP/1.x NNN", then a space or the line's end. */
 static bool parse_status(const char *line, size_t length, unsigned *status) {
-  if (length < 12 || memcmp(line, "HTTP/1.", 7) != 0 || line[8] != ' ' || (length > 12 && line[12] != ' ')) return false;
+  if (length < 12 || memcmp(line, "HTTP/1.", 7) != 0 || line[8] != ' ') return false;
+  if (length > 12 && line[12] != ' ') return false;
   if (line[7] != '0' && line[7] != '1') return false;
   *status = 0;
   for (size_t i = 9; i < 12; i++) {

@@ -74,16 +74,20 @@ static bool is_letter_or_digit(char byte) {
 static bool is_container_id(const char *id) {
   if (!is_letter_or_digit(id[0])) return false;
   size_t length = 1;
-  for (; id[length] != 0; length++)
-    if (length >= CONTAINER_ID_MAX || (!is_letter_or_digit(id[length]) && strchr("_.-", id[length]) == NULL)) return false;
+  for (; id[length] != 0; length++) {
+    if (length >= CONTAINER_ID_MAX) return false;
+    if (!is_letter_or_digit(id[length]) && strchr("_.-", id[length]) == NULL) return false;
+  }
   return true;
 }
 
 /* As the kernel's dev_valid_name, but printable ASCII only: the name also goes into a file's name and into logs. */
 static bool is_ifname(const char *name) {
   size_t length = 0;
-  for (; name[length] != 0; length++)
-    if (length >= IFNAME_MAX || name[length] <= ' ' || name[length] > '~' || strchr("/:", name[length]) != NULL) return false;
+  for (; name[length] != 0; length++) {
+    if (length >= IFNAME_MAX || name[length] <= ' ' || name[length] > '~') return false;
+    if (strchr("/:", name[length]) != NULL) return false;
+  }
   return length > 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 

@@ -109,7 +109,12 @@ static bool build_envelope(struct call *call, size_t config_length) {
 /* Sends the request until it is answered, the daemon was away for too long, or the time is up. */
 static enum outcome carry(struct call *call) {
   struct exchange *exchange = &call->exchange;
-  *exchange = (struct exchange){.settings = &call->settings, .envelope = &call->envelope, .deadline = call->deadline, .bytes = reply_bytes};
+  *exchange = (struct exchange){
+      .settings = &call->settings,
+      .envelope = &call->envelope,
+      .deadline = call->deadline,
+      .bytes = reply_bytes,
+  };
   size_t length = call->envelope.length;
   millis seen = call->start, pause = PAUSE_MS_MIN;
   for (;;) {
@@ -128,17 +133,21 @@ static enum outcome carry(struct call *call) {
 
 /* Sentence and code for every outcome but ANSWERED. */
 static void explain(struct call *call, enum outcome outcome) {
-  enum failure_code code = outcome == MALFORMED ? CODE_MALFORMED_REPLY : outcome == TOO_LARGE ? CODE_REPLY_TOO_LARGE : CODE_TRY_AGAIN;
+  enum failure_code code = outcome == MALFORMED   ? CODE_MALFORMED_REPLY
+                           : outcome == TOO_LARGE ? CODE_REPLY_TOO_LARGE
+                                                  : CODE_TRY_AGAIN;
   struct text *msg = fail(&call->failure, code);
   if (outcome == MALFORMED) put(msg, "the answer is not Underway's (what listens there?)");
   else if (outcome == TOO_LARGE) put(msg, "the answer has more than 1 MiB");
   else if (outcome == LATE) put(msg, "the Underway daemon took the request but did not answer");
-  else put(msg, outcome == AWAY ? "the Underway daemon cannot be reached" : "the Underway daemon broke the connection off");
+  else if (outcome == AWAY) put(msg, "the Underway daemon cannot be reached");
+  else put(msg, "the Underway daemon broke the connection off");
   put(msg, " on "), put(msg, call->settings.socket);
   put(msg, " after "), put_number(msg, (unsigned long)(now_ms() - call->start)), put(msg, " ms");
   if (outcome == AWAY || outcome == BROKEN) put(msg, " ("), put_errno(msg, call->exchange.error), put(msg, ")");
-  put(msg, code == CODE_TRY_AGAIN ? ": see whether the underway daemon on this node runs and what it logs; the runtime tries again"
-                                  : ": see that shim and daemon are of versions that fit each other");
+  put(msg, code == CODE_TRY_AGAIN
+               ? ": see whether the underway daemon on this node runs and what it logs; the runtime tries again"
+               : ": see that shim and daemon are of versions that fit each other");
 }
 
 /* Passes the daemon's answer on. An ADD must have a result, an error must be one: what else comes is malformed. */

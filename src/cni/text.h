@@ -47,7 +47,10 @@ static const char *as_string(struct text *text) {
 static size_t utf8_length(const unsigned char *at, size_t left) {
   unsigned char first = at[0];
   if (first < 0x80) return 1;
-  size_t length = first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+  size_t length = 0;
+  if (first >= 0xc2 && first <= 0xdf) length = 2;
+  else if (first >= 0xe0 && first <= 0xef) length = 3;
+  else if (first >= 0xf0 && first <= 0xf4) length = 4;
   if (length == 0 || length > left) return 0;
   for (size_t i = 1; i < length; i++)
     if ((at[i] & 0xc0) != 0x80) return 0;

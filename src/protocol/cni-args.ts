@@ -1,6 +1,6 @@
 /**
- * CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=…;K8S_POD_NAME=…;K8S_POD_UID=…` in any order. Read leniently: a pair
- * without `=` is skipped (libcni's own parser refuses the whole), what we do not know is none of our business.
+ * CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=…;K8S_POD_NAME=…;K8S_POD_UID=…` in any order. Read leniently: a
+ * pair without `=` is skipped (libcni's own parser refuses the whole), what we do not know is none of our business.
  */
 import type { PodRef } from '../core/rows.ts';
 

@@ -23,7 +23,8 @@ printf '1HTTP/1.1 503 X\r\nDate: x\r\ncontent-length:  2 \r\n\r\n{}' >$out/seeds
 printf '1HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' >$out/seeds/reply-chunks
 printf '2plain "quoted" \\ \001 \303\251 \342\202\254 \360\237\230\200 \377' >$out/seeds/escape
 printf '3{"a":{"cniVersion":"9"},"b":["\\"{"], "cniVersion" : "1.0.0"}' >$out/seeds/version
-printf '4ADD\0c1\0/var/run/netns/x\0eth0\0A=1;B=2\0/opt/cni/bin\00000-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\0{}' >$out/seeds/environment
+trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+printf '4ADD\0c1\0/var/run/netns/x\0eth0\0A=1\0/opt/cni/bin\0%s\0{}' $trace >$out/seeds/environment
 printf '4DEL\0a-b_c.d\0-\0eth0\0-\0/p\0-\0{"name":"x"}' >$out/seeds/environment-del
 printf '5{"msg":"ENI not found, No such file or directory"}' >$out/seeds/del-error
 

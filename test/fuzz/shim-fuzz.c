@@ -50,11 +50,15 @@ static void fuzz_escape(const char *bytes, size_t length) {
   PROMISE(narrow.length <= sizeof small && is_safe_json(&narrow));
 }
 
+static bool is_version(const char *text) {
+  return strspn(text, "0123456789.+-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text);
+}
+
 static void fuzz_version(const char *bytes, size_t length) {
   char version[VERSION_LENGTH_MAX + 1], out[256];
   struct text text = TEXT_IN(out);
   scan_version(version, bytes, length);
-  PROMISE(version[0] != 0 && strspn(version, "0123456789.+-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(version));
+  PROMISE(version[0] != 0 && is_version(version));
   put_versions(&text, version);
   PROMISE(!text.cut && is_safe_json(&(struct text){.bytes = text.bytes, .length = text.length - 1}));
 }
@@ -64,7 +68,9 @@ static void fuzz_environment(const char *bytes, size_t length) {
   static char copy[1 << 16], out[1 << 17];
   struct failure failure;
   struct environment env = {0};
-  const char **fields[] = {&env.command, &env.container_id, &env.netns, &env.ifname, &env.args, &env.path, &env.traceparent};
+  const char **fields[] = {
+      &env.command, &env.container_id, &env.netns, &env.ifname, &env.args, &env.path, &env.traceparent,
+  };
   if (length >= sizeof copy) return;
   memcpy(copy, bytes, length);
   copy[length] = 0;

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSy
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CniRequest, parseRequest } from '../../../src/protocol/request.ts';
+import { SUPPORTED_VERSIONS } from '../../../src/protocol/version.ts';
 import { CONFIG, ENV, type Run, refuse, Stand, shimBinary } from './stand.ts';
 
 const binary = shimBinary();
@@ -41,7 +42,7 @@ describeShim('without the daemon', () => {
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toEqual({
       cniVersion,
-      supportedVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'],
+      supportedVersions: SUPPORTED_VERSIONS,
     });
   });
 
