@@ -77,7 +77,8 @@ static void set_times(struct call *call) {
   unsigned verb = call->verb->deadline_ms, set = call->settings.deadline_ms;
   unsigned deadline = set == 0 ? verb : call->verb == &verbs[ADD] || set < verb ? set : verb;
   call->deadline = call->start + deadline;
-  call->away_ms = call->verb->away_ms < deadline / 3 ? call->verb->away_ms : deadline / 3;
+  /* A short deadline leaves time to be answered in. */
+  call->away_ms = call->verb->away_ms < deadline / 2 ? call->verb->away_ms : deadline / 2;
 }
 
 static bool read_config(struct call *call, size_t *length) {
