@@ -235,3 +235,19 @@ describe('what cannot be served is refused with the specification’s code, in t
     expect(refusal(sent({}, { ...CONFIG, cniVersion: '0.2.0' })).cniVersion).toBe('1.1.0');
   });
 });
+
+test('cut at any byte it is refused as undecodable, and nothing is thrown', () => {
+  const whole = sent({ command: 'CHECK' }, { ...CONFIG, prevResult: PREV });
+  for (let length = 0; length < whole.length; length++) expect(refusal(whole.slice(0, length)).error.code).toBe(6);
+});
+
+test('with any one value replaced by one of another type, it is read or refused, never thrown at', () => {
+  const odd = [null, true, -1, 1e300, '', [], {}, [[]], [null], { name: {} }];
+  const fields = ['cniVersion', 'name', 'type', 'args', 'dns', 'runtimeConfig', 'prevResult', 'cni.dev/attachments'];
+  for (const command of ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS']) {
+    for (const value of odd) {
+      for (const field of fields) parseRequest(sent({ command }, { ...CONFIG, prevResult: PREV, [field]: value }));
+      for (const field of Object.keys(ENVELOPE)) parseRequest(sent({ command, [field]: value }));
+    }
+  }
+});
