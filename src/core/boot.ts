@@ -6,7 +6,7 @@ import { coolAddress } from './address.ts';
 import { attachmentKey, type LeaseId } from './brand.ts';
 import { nodeRow } from './eni.ts';
 import type { Event, FoundLink } from './events.ts';
-import { cidrContains, hostCidr, type Ip } from './ip.ts';
+import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
 import { release } from './lease.ts';
 import { linkName } from './link-name.ts';
 import { settle } from './operation.ts';
@@ -218,7 +218,7 @@ function orphan(turn: Turn, link: FoundLink): void {
     key: attachmentKey(lease.attachment),
     attachment: lease.attachment,
     pool: firstPoolId(turn),
-    state: 'lost',
+    state: link.addresses.every((ip) => blockOf(turn, ip) !== undefined) ? 'ready' : 'lost',
     addresses: link.addresses,
     netns: link.netns ?? { path: '', id: '' },
     linkIndex: link.index,
@@ -230,16 +230,21 @@ function orphan(turn: Turn, link: FoundLink): void {
     checks: [],
     dels: [],
   });
-  for (const ip of link.addresses) turn.tx.put('address', { ip, block: hostCidr(ip), state: 'held', lease: lease.id });
+  for (const ip of link.addresses)
+    turn.tx.put('address', { ip, block: blockOf(turn, ip) ?? hostCidr(ip), state: 'held', lease: lease.id });
+}
+
+/** The block of ours that holds the address; undefined while the cloud has not been asked. */
+function blockOf(turn: Turn, ip: Ip): Cidr | undefined {
+  for (const block of turn.state.all('block')) if (cidrContains(block.id, ip)) return block.id;
+  return undefined;
 }
 
 /** free -> cooling: somebody used it until now. */
 function coolFree(turn: Turn, ip: Ip): void {
-  if (turn.state.get('address', ip) !== undefined) return;
-  for (const block of turn.state.all('block')) {
-    if (cidrContains(block.id, ip))
-      turn.tx.put('address', { ip, block: block.id, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
-  }
+  const block = blockOf(turn, ip);
+  if (block === undefined || turn.state.get('address', ip) !== undefined) return;
+  turn.tx.put('address', { ip, block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
 }
 
 const firstPoolId = (turn: Turn) => {

@@ -208,8 +208,8 @@ function inOrder(turn: Turn, row: EniPresent, facts: EniFacts): boolean {
   if (row.kind === 'primary' && row.primary6 !== facts.primary6) return false;
   const listed = new Set<Cidr>(facts.blocks);
   const rows = turn.state.blocksOf(row.key).filter((block) => block.state !== 'missing');
-  const unknown = row.kind === 'primary' ? 0 : listed.size - rows.filter((block) => listed.has(block.id)).length;
-  return unknown === 0 && rows.every((block) => listed.has(block.id));
+  const known = [...rows.map((block) => block.id), ...row.foreignBlocks];
+  return known.length === listed.size && known.every((block) => listed.has(block));
 }
 
 function matchAttachment(turn: Turn, row: EniPresent, facts: EniFacts): void {
@@ -238,14 +238,17 @@ function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: Oper
   if (row.kind !== 'primary') return installBlocks(turn, row.key, facts.blocks);
   // Of the primary's addresses only those are ours that our own assign brought, and it brought no more than it asked.
   const asked = settled?.call.action === 'assign' ? settled.call.wish.count : 0;
-  if (fresh.length <= asked) installBlocks(turn, row.key, fresh);
+  if (fresh.length > 0 && fresh.length <= asked) return installBlocks(turn, row.key, fresh);
+  const foreignBlocks = facts.blocks.filter((block) => turn.state.get('block', block) === undefined);
+  turn.tx.put('eni', { ...row, foreignBlocks });
 }
 
 /** An ENI of ours that this read does not show. */
 function notSeen(turn: Turn, row: EniPresent, readMs: number): boolean {
   const operation = turn.state.operationOn(row.key);
   if (row.kind === 'primary' || operation?.state === 'flying') return true;
-  const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, operation?.notBeforeMs ?? 0);
+  const settlesMs = operation?.state === 'settling' ? operation.notBeforeMs : 0;
+  const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, settlesMs);
   if (!agrees(turn, row.id, 'absent', readMs, notBeforeMs)) return false;
   if (row.kind === 'secondary') for (const block of turn.state.blocksOf(row.key)) blockMissing(turn, block);
   if (turn.state.blocksOf(row.key).length === 0) eniGone(turn, row);

@@ -34,6 +34,8 @@ export interface NodeOptions {
   readonly crashHere: (at: Failpoint | 'kernel-step') => boolean;
   readonly onReply: (request: RequestId, reply: Reply) => void;
   readonly onCrash: () => void;
+  /** A bug: the daemon threw. */
+  readonly onError: (error: unknown) => void;
   readonly onEvent: (event: Event) => void;
 }
 
@@ -138,8 +140,8 @@ export class SimNode {
     try {
       deed();
     } catch (error) {
-      if (!(error instanceof Crash)) throw error;
-      this.crash();
+      if (error instanceof Crash) this.crash();
+      else this.options.onError(error);
     }
   }
 

@@ -87,6 +87,7 @@ class World {
       crashHere: () => this.crashHere(),
       onReply: (request, reply) => this.pods.answer(request, reply),
       onCrash: () => this.crashed(),
+      onError: (error) => this.failed(error),
       onEvent: (event) => this.heard(event),
     });
     this.pods = new Pods({
@@ -129,7 +130,7 @@ class World {
       await clock.run(clock.nowMs() + scenario.unwellMs, () => this.broken);
       if (!this.broken) await this.heal();
     } catch (error) {
-      this.oracle.breach(Error.isError(error) ? (error.stack ?? error.message) : String(error));
+      this.failed(error);
     }
     return {
       seed: scenario.seed,
@@ -301,7 +302,11 @@ class World {
   }
 
   private startNode(): void {
-    this.node.start().catch((error) => this.oracle.breach(Error.isError(error) ? (error.stack ?? error.message) : String(error)));
+    this.node.start().catch((error) => this.failed(error));
+  }
+
+  private failed(error: unknown): void {
+    this.oracle.breach(Error.isError(error) ? (error.stack ?? error.message) : String(error));
   }
 
   private heard(event: Event): void {
