@@ -58,16 +58,18 @@ const CODES: ReadonlyMap<string, Verdict> = new Map<string, Verdict>([
   ['ServiceUnavailable', 'ambiguous'],
   ['Unavailable', 'ambiguous'],
 
-  // What we asked for cannot be: configuration (a subnet, a group) or a defect here. Nothing was done.
+  // The configuration names a subnet or group that is not there. Nothing was done.
+  ['InvalidSubnetID.NotFound', 'misconfigured'],
+  ['InvalidSubnet', 'misconfigured'],
+  ['InvalidGroup.NotFound', 'misconfigured'],
+  ['InvalidSecurityGroupID.NotFound', 'misconfigured'],
+  ['SecurityGroupsPerInterfaceLimitExceeded', 'misconfigured'],
+
+  // A defect here: what we asked for cannot be. Nothing was done.
   ['InvalidParameterValue', 'bug'],
   ['InvalidParameterCombination', 'bug'],
   ['InvalidParameter', 'bug'],
   ['MissingParameter', 'bug'],
-  ['InvalidSubnetID.NotFound', 'bug'],
-  ['InvalidSubnet', 'bug'],
-  ['InvalidGroup.NotFound', 'bug'],
-  ['InvalidSecurityGroupID.NotFound', 'bug'],
-  ['SecurityGroupsPerInterfaceLimitExceeded', 'bug'],
   ['InvalidNetworkInterfaceID.Malformed', 'bug'],
   ['InvalidInstanceType', 'bug'],
   ['TagLimitExceeded', 'bug'],

@@ -30,7 +30,7 @@ export interface SubnetFacts {
   readonly cidr4?: Cidr;
   readonly cidr6?: Cidr;
   readonly gateway4?: Ip;
-  /** Link-local on every cloud that has IPv6. */
+  /** Link-local on EC2, an address of the subnet on ECS. */
   readonly gateway6?: Ip;
   readonly freeCount4: number;
   readonly zone: string;
@@ -48,7 +48,8 @@ export interface EniFacts {
   readonly blocks: readonly Cidr[];
   readonly attachment?: {
     readonly instance: InstanceId;
-    readonly deviceIndex: number;
+    /** Where the caller chooses it (`capabilities.deviceIndex`); ECS neither takes nor reliably reports one. */
+    readonly deviceIndex?: number;
     readonly state: 'attaching' | 'attached' | 'detaching';
   };
   readonly tags: Tags;
@@ -101,7 +102,8 @@ export type CloudResult =
 export type ExhaustedScope = 'subnet' | 'prefix' | 'eni' | 'instance' | 'account';
 
 /**
- * Why a call was not done. `transient` surely did nothing; `ambiguous` may have done all of it.
+ * Why a call was not done. `ambiguous` may have done all of it; every other kind surely did nothing. `notFound` is
+ * about the ENI of the call; a subnet or group of ours that is not there is `misconfigured`.
  * `code` and `message` are the cloud's own, for people only: the core reads `kind` and `scope`.
  */
 export type CloudFailure = { readonly code: string; readonly message: string } & (
@@ -112,6 +114,7 @@ export type CloudFailure = { readonly code: string; readonly message: string } &
         | 'notFound'
         | 'conflict'
         | 'parameterMismatch'
+        | 'misconfigured'
         | 'denied'
         | 'nodeGone'
         | 'transient'

@@ -4,7 +4,7 @@
  */
 import type { EniKey, Mac } from './brand.ts';
 import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
-import { type Cidr, cidrContains, type Family, familyOf, type Ip } from './ip.ts';
+import { type Cidr, cidrBase, cidrContains, type Family, familyOf, type Ip } from './ip.ts';
 import { startOperation } from './operation.ts';
 import { blockSize, isPresent } from './pool.ts';
 import type { BlockRow, EniPresent, EniRow } from './rows.ts';
@@ -73,10 +73,16 @@ export function installBlocks(turn: Turn, eni: EniKey, blocks: readonly Cidr[]):
   for (const id of blocks) {
     const known = turn.state.get('block', id);
     if (known !== undefined && known.eni === eni && known.state !== 'missing') continue;
+    const overtaken = [...turn.state.all('block')].filter((block) => block.id !== id && overlap(block.id, id));
+    // The cloud gives an address once: what we hold of it elsewhere was taken away and not yet noticed.
+    for (const block of overtaken) blockMissing(turn, block);
     turn.tx.put('block', { id, eni, state: 'installing', sync: turn.wantSync(), idleSinceMs: turn.nowMs });
     leasesFound(turn, id);
+    for (const block of overtaken) if (turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
   }
 }
+
+const overlap = (a: Cidr, b: Cidr): boolean => cidrContains(a, cidrBase(b)) || cidrContains(b, cidrBase(a));
 
 /** lost -> ready for leases whose block the cloud lists (again). Adopted addresses learn here which block they are of. */
 function leasesFound(turn: Turn, block: Cidr): void {

@@ -36,6 +36,7 @@ function hardRefusal(turn: Turn): FailureRow | undefined {
     ({ failure, notBeforeMs }) =>
       notBeforeMs > turn.nowMs &&
       (failure.kind === 'denied' ||
+        failure.kind === 'misconfigured' ||
         failure.kind === 'nodeGone' ||
         failure.kind === 'bug' ||
         failure.kind === 'exhausted'),
@@ -118,12 +119,14 @@ export function failureReason(turn: Turn, row: FailureRow): Reason | undefined {
       return { code: 'THROTTLED', action, retryAfterMs: Math.max(0, budgetOf(turn, action).notBeforeMs - turn.nowMs) };
     case 'transient':
     case 'ambiguous':
-      return failure.code === 'METADATA'
+      return failure.code === 'MetadataUnreachable'
         ? { code: 'METADATA_UNREACHABLE', detail: failure.message }
         : { code: 'CLOUD_UNREACHABLE', action, detail: failure.message };
     case 'exhausted':
       if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code };
       return undefined;
+    case 'misconfigured':
+      return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: failure.code, detail: failure.message };
     case 'bug':
     case 'nodeGone':
       return { code: 'INTERNAL', detail: `the cloud answered ${failure.code} to ${action}: ${failure.message}` };

@@ -13,6 +13,9 @@ import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf, wi
 import type { EniPresent, EniRow, PoolRow, SubnetRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
+/** How often a block that the cloud took from running pods is asked for. */
+const ASK_AGAIN_MS = 60_000;
+
 /** Addresses of one family to ask for now, so that the pool reaches its target. */
 export function shortfall(pool: PoolRow, pods: number, held: Holding): number {
   const { floor, headroom, ceiling } = pool.targets;
@@ -52,19 +55,20 @@ function undrain(turn: Turn, pool: PoolRow, family: Family, missing: number): nu
 function askAgain(turn: Turn, pool: PoolRow): void {
   for (const eni of enisOf(turn.state, pool)) {
     if (eni.state !== 'ready' || turn.state.operationOn(eni.key) !== undefined) continue;
-    const missing = turn.state.blocksOf(eni.key).filter((block) => block.state === 'missing');
+    const missing = turn.state
+      .blocksOf(eni.key)
+      .filter(
+        (block) => block.state === 'missing' && (block.askedMs === undefined || turn.due(block.askedMs + ASK_AGAIN_MS)),
+      );
     const first = missing[0];
     if (first === undefined) continue;
     const alike = missing.filter(
       (block) => familyOf(block.id) === familyOf(first.id) && cidrLength(block.id) === cidrLength(first.id),
     );
     const wish: BlockWish = { family: familyOf(first.id), prefixLength: cidrLength(first.id), count: alike.length };
-    startOperation(
-      turn,
-      { action: 'assign', eni: eni.id, wish, blocks: alike.map((block) => block.id) },
-      'blocked-pod',
-      eni.key,
-    );
+    const call = { action: 'assign', eni: eni.id, wish, blocks: alike.map((block) => block.id) } as const;
+    if (!startOperation(turn, call, 'blocked-pod', eni.key)) continue;
+    for (const block of alike) turn.tx.put('block', { ...block, askedMs: turn.nowMs });
   }
 }
 

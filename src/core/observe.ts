@@ -121,8 +121,10 @@ function unknownEni(turn: Turn, facts: EniFacts, readMs: number): boolean {
   return true;
 }
 
-const attachmentIndex = (facts: EniFacts) =>
-  facts.attachment === undefined ? {} : { deviceIndex: facts.attachment.deviceIndex };
+const attachmentIndex = ({ attachment }: EniFacts): { readonly deviceIndex?: number } => {
+  const deviceIndex = attachment?.deviceIndex;
+  return deviceIndex === undefined ? {} : { deviceIndex };
+};
 
 function newRow(turn: Turn, facts: EniFacts, pool: PoolRow) {
   const key = intentIn(turn, facts.tags) ?? turn.newId<EniKey>();

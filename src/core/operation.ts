@@ -155,6 +155,7 @@ function actionBackoffMs(failure: CloudFailure, count: number, operation: Operat
     case 'ambiguous':
       return retryMs(count, operation);
     case 'denied':
+    case 'misconfigured':
     case 'nodeGone':
     case 'bug':
     case 'parameterMismatch':

@@ -39,6 +39,13 @@ export type Reason =
   | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number }
   /** Free addresses are only cooling ones. */
   | { readonly code: 'COOLING'; readonly cooling: number; readonly nextMs: number }
+  /** The cloud does not know a subnet or security group that the configuration names. */
+  | {
+      readonly code: 'CLOUD_MISCONFIGURED';
+      readonly action: CloudAction;
+      readonly cloudCode: string;
+      readonly detail: string;
+    }
   | { readonly code: 'CLOUD_UNREACHABLE'; readonly action: CloudAction; readonly detail: string }
   | { readonly code: 'METADATA_UNREACHABLE'; readonly detail: string }
   | { readonly code: 'DAEMON_STARTING'; readonly detail: string }
@@ -75,6 +82,7 @@ export const REASON_CODES = [
   'ATTACHING',
   'ATTACH_STUCK',
   'COOLING',
+  'CLOUD_MISCONFIGURED',
   'CLOUD_UNREACHABLE',
   'METADATA_UNREACHABLE',
   'DAEMON_STARTING',
@@ -121,6 +129,8 @@ export function reasonText(reason: Reason): string {
       return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried`;
     case 'COOLING':
       return `the node's only free addresses cool down (${reason.cooling}), the next is usable in ${seconds(reason.nextMs)}: raise targets.headroom if pods churn this fast`;
+    case 'CLOUD_MISCONFIGURED':
+      return `the cloud refuses ${reason.action} because of what the configuration names (${reason.cloudCode}: ${reason.detail}): correct pool.subnets or pool.groups`;
     case 'CLOUD_UNREACHABLE':
       return `the cloud's API does not answer ${reason.action} (${reason.detail}): pods are served from the pool meanwhile`;
     case 'METADATA_UNREACHABLE':

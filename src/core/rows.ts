@@ -165,6 +165,8 @@ export interface BlockRow {
   readonly sync: number;
   /** When one of its addresses last became free: the longest idle is handed out first. */
   readonly idleSinceMs: number;
+  /** missing: when it was last asked for. */
+  readonly askedMs?: number;
 }
 
 /** A row only while held, cooling or quarantined; free is the block minus its rows. */
