@@ -4,6 +4,8 @@
  */
 import type { ApiAction } from '../../../providers/memory/api.ts';
 import type { CloudRefusal } from '../../../providers/memory/refusal.ts';
+import { type Cidr, familyOf } from '../../core/ip.ts';
+import { singlesOf } from './blocks.ts';
 import { Ec2Error, invalidCombination, invalidValue } from './ec2-error.ts';
 
 type Kind = CloudRefusal['kind'];
@@ -28,6 +30,9 @@ const notFound = (what: keyof typeof NOT_FOUND, id: string): Ec2Error => {
   if (what === 'route') return new Ec2Error(code, `no route with destination-cidr-block ${id} in the route table`);
   return new Ec2Error(code, `The ${noun} ID '${id}' does not exist`);
 };
+
+/** Single addresses without their length, prefixes with it. */
+const shown = (cidr: Cidr): string => singlesOf([cidr], familyOf(cidr))[0] ?? cidr;
 
 const TABLE: Table = {
   throttled: () => new Ec2Error('RequestLimitExceeded', 'Request limit exceeded.', 503),
@@ -68,12 +73,12 @@ const TABLE: Table = {
     ),
   'address-in-use': ({ address }, action) =>
     action === 'assign'
-      ? invalidValue(`[${address.slice(0, address.indexOf('/'))}] is assigned, but move is not allowed.`)
-      : new Ec2Error('InvalidIPAddress.InUse', `Address ${address.slice(0, address.indexOf('/'))} is in use.`),
+      ? invalidValue(`[${shown(address)}] is assigned, but move is not allowed.`)
+      : new Ec2Error('InvalidIPAddress.InUse', `Address ${shown(address)} is in use.`),
   'address-not-in-subnet': ({ address }) =>
-    invalidValue(`Address ${address.slice(0, address.indexOf('/'))} does not fall within the subnet's address range`),
+    invalidValue(`Address ${shown(address)} does not fall within the subnet's address range`),
   'address-not-on-eni': ({ eni, missing }) =>
-    invalidValue(`Some of [${missing.join(', ')}] are not assigned to interface ${eni}`),
+    invalidValue(`Some of [${missing.map(shown).join(', ')}] are not assigned to interface ${eni}`),
   'primary-address': ({ ip }) => invalidValue(`The primary address ${ip} of an interface cannot be unassigned`),
   'eni-limit': ({ max }) =>
     new Ec2Error(
