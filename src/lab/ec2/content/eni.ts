@@ -9,12 +9,12 @@ import type { Content, Elements } from '../xml.ts';
 
 /** EC2 API reference, NetworkInterface. */
 export function eniContent(eni: EniRecord, session: Session): Elements {
-  const { attachment } = eni;
+  const { id, publicIp, attachment } = eni;
+  const association = publicIp && { ...publicAddress(publicIp), associationId: idLike('eipassoc', id) };
   return {
-    ...commonContent(eni, session),
+    ...commonContent(eni, { session, association }),
     availabilityZone: eni.zone,
     availabilityZoneId: zoneId(eni.zone, session.region),
-    association: associationOf(eni),
     attachment: attachment && {
       ...attachmentContent(attachment, session),
       instanceId: attachment.instance,
@@ -27,15 +27,19 @@ export function eniContent(eni: EniRecord, session: Session): Elements {
 
 /** EC2 API reference, InstanceNetworkInterface: the same without what the instance says already. */
 export function instanceEniContent(eni: EniRecord, session: Session): Elements {
-  const { attachment } = eni;
+  const { publicIp, attachment } = eni;
   return {
-    ...commonContent(eni, session),
-    association: associationOf(eni),
+    ...commonContent(eni, { session, association: publicIp && publicAddress(publicIp) }),
     attachment: attachment && attachmentContent(attachment, session),
   };
 }
 
-function commonContent(eni: EniRecord, session: Session): Elements {
+/** `association`: how the internet sees the ENI's own address. */
+function commonContent(
+  eni: EniRecord,
+  { session, association }: { readonly session: Session; readonly association: Content },
+): Elements {
+  const address = (ip: Ip) => ({ privateIpAddress: ip, privateDnsName: dnsName(ip, session.region) });
   return {
     networkInterfaceId: eni.id,
     subnetId: eni.subnet,
@@ -49,7 +53,11 @@ function commonContent(eni: EniRecord, session: Session): Elements {
     sourceDestCheck: eni.sourceDestCheck,
     interfaceType: 'interface',
     groupSet: groupSet(eni.groups, session),
-    privateIpAddressesSet: addressesOf(eni, session),
+    association,
+    privateIpAddressesSet: [
+      { ...address(eni.primary4), primary: true, association },
+      ...singlesOf(eni.blocks, 4).map((ip) => ({ ...address(ip), primary: false })),
+    ],
     ipv6AddressesSet: [
       ...(eni.primary6 === undefined ? [] : [{ ipv6Address: eni.primary6, isPrimaryIpv6: true }]),
       ...singlesOf(eni.blocks, 6).map((ip) => ({ ipv6Address: ip, isPrimaryIpv6: false })),
@@ -78,14 +86,4 @@ export const groupSet = (groups: EniRecord['groups'], session: Session): Content
 export const groupName = (groupId: string, session: Session): string =>
   [...session.truth.vpcs.values()].some((vpc) => vpc.defaultGroup === groupId) ? 'default' : groupId;
 
-function addressesOf(eni: EniRecord, session: Session): Content {
-  const own = { primary: true, association: associationOf(eni) };
-  const address = (ip: Ip) => ({ privateIpAddress: ip, privateDnsName: dnsName(ip, session.region) });
-  return [
-    { ...address(eni.primary4), ...own },
-    ...singlesOf(eni.blocks, 4).map((ip) => ({ ...address(ip), primary: false })),
-  ];
-}
-
-const associationOf = ({ id, publicIp }: EniRecord): Content =>
-  publicIp && { publicIp, ipOwnerId: ACCOUNT_ID, associationId: idLike('eipassoc', id) };
+const publicAddress = (publicIp: Ip): Elements => ({ publicIp, ipOwnerId: ACCOUNT_ID });
