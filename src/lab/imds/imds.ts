@@ -39,6 +39,7 @@ interface Request {
   header(name: string): string | undefined;
 }
 
+/** Answers while the machine is up, also when its instance is being terminated: closing the server is the machine's end. */
 export function createImds({ instance, ...options }: ImdsOptions): Imds {
   const { cloud, clock } = options;
   const sessions = new Sessions(() => clock.nowMs());
@@ -46,8 +47,7 @@ export function createImds({ instance, ...options }: ImdsOptions): Imds {
     down: false,
     listener(request, response) {
       const record = cloud.truth.instances.get(instance);
-      // A terminated instance has no metadata service any more.
-      if (imds.down || record?.state !== 'running') {
+      if (imds.down || record === undefined) {
         request.socket.resetAndDestroy();
         return;
       }
