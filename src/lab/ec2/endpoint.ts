@@ -68,8 +68,9 @@ function answer(
 const internalError = (error: unknown): Ec2Error => new Ec2Error('InternalError', `The lab failed: ${error}`, 500);
 
 async function parametersOf(request: IncomingMessage): Promise<QueryNode> {
-  const { pathname, search } = new URL(request.url ?? '/', 'http://ec2');
-  if (pathname !== '/') throw new Ec2Error('InvalidRequest', `There is nothing at ${pathname}`, 404);
+  const [path, ...rest] = (request.url ?? '/').split('?');
+  const search = rest.join('?');
+  if (path !== '/') throw new Ec2Error('InvalidRequest', `There is nothing at ${path}`, 404);
   if (request.method === 'GET') return parseQuery(search);
   if (request.method !== 'POST') throw new Ec2Error('InvalidRequest', `${request.method} is not supported`, 405);
   let body = '';
@@ -80,7 +81,7 @@ async function parametersOf(request: IncomingMessage): Promise<QueryNode> {
     if (length <= BODY_LENGTH_MAX) body += chunk;
   }
   if (length > BODY_LENGTH_MAX) throw new Ec2Error('RequestEntityTooLarge', 'The request is too large', 413);
-  return parseQuery(search === '' ? body : `${search.slice(1)}&${body}`);
+  return parseQuery(search === '' ? body : `${search}&${body}`);
 }
 
 /** Parameters of a signed URL (Signature Version 4 and 2), which are not the action's. */

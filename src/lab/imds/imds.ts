@@ -54,7 +54,7 @@ export function createImds({ instance, ...options }: ImdsOptions): Imds {
       const { status, body, headers } = replyTo(
         {
           method: request.method ?? '',
-          path: new URL(request.url ?? '/', 'http://metadata').pathname,
+          path: (request.url ?? '/').replace(/\?.*$/s, ''),
           header: (name) => [request.headers[name]].flat()[0],
         },
         { sessions, read: () => metadataOf(record, options) },

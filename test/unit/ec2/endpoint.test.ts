@@ -72,6 +72,7 @@ test(
     expect(await refusal('Action=toString&Version=2016-11-15')).toBe('400 InvalidAction');
     expect(await refusal('Action=DescribeVpcs&Version=2016-11-15&Colour=red')).toBe('400 UnknownParameter');
     expect(await rawRefusal(stage, { path: '/elsewhere' })).toMatchObject({ status: 404 });
+    expect(await rawRefusal(stage, { path: '//' })).toMatchObject({ status: 404 });
     expect(await rawRefusal(stage, { method: 'PUT' })).toMatchObject({ status: 405 });
     expect(await rawRefusal(stage, { body: `a=${'x'.repeat(2_000_000)}` })).toMatchObject({
       status: 413,

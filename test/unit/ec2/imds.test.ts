@@ -143,6 +143,8 @@ test(
     ])
       expect([path, await instance.meta(path)]).toEqual([path, undefined]);
     expect(await instance.get('/2021-07-15/meta-data/instance-id')).toBe(stage.node);
+    expect(await instance.get('//')).toBe('latest/');
+    expect(await instance.get('/latest/meta-data/instance-id?x=y')).toBe(stage.node);
     expect(await instance.get('/v1/meta-data/instance-id')).toBeUndefined();
   }),
 );
