@@ -168,12 +168,14 @@ export function freeDeviceIndexes(turn: Turn): number[] {
 /** any -> detaching: nothing is leased or cooling on it, or it never came up. */
 export function startDetaching(turn: Turn, eni: EniPresent, force: boolean): void {
   if (eni.kind !== 'secondary') throw new Error(`${eni.id} is ${eni.kind}: it is never detached`);
+  losePods(turn, eni);
   turn.tx.put('eni', { ...eni, state: 'detaching', sinceMs: turn.nowMs, force });
   turn.wantSync();
 }
 
 /** detaching -> deleting */
 export function detached(turn: Turn, eni: EniPresent): void {
+  losePods(turn, eni);
   const { deviceIndex: _, ...rest } = eni;
   turn.tx.put('eni', {
     ...rest,
@@ -182,6 +184,11 @@ export function detached(turn: Turn, eni: EniPresent): void {
     writtenMs: turn.nowMs,
     flushed: eni.number === undefined,
   });
+}
+
+/** Addresses that the cloud moved to an ENI which never came up are used by pods that lost them. */
+function losePods(turn: Turn, eni: EniPresent): void {
+  for (const block of turn.state.blocksOf(eni.key)) if (turn.state.takenIn(block.id) > 0) blockMissing(turn, block);
 }
 
 /** deleting -> gone: its rows go with it. */

@@ -10,6 +10,7 @@ import type { EniKey, OperationId } from './brand.ts';
 import { answered, jitterOf, type Priority, takeToken, throttled } from './budget.ts';
 import type { Answer, CloudAction, CloudCall, CloudFailure, CloudResult } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
+import type { Cidr } from './ip.ts';
 import { observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, OperationRow } from './rows.ts';
@@ -125,8 +126,13 @@ function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
   else {
     turn.tx.put('eni', result.action === 'modify' ? { ...written, settled: true } : written);
     if (result.action === 'assign') installBlocks(turn, eni.key, result.blocks);
-    if (operation.call.action === 'unassign') for (const block of operation.call.blocks) removeBlock(turn, block);
+    if (operation.call.action === 'unassign') unassigned(turn, eni, operation.call.blocks);
   }
+}
+
+/** releasing -> gone. A block that the cloud has given to another ENI of ours meanwhile is that one's. */
+function unassigned(turn: Turn, eni: EniPresent, blocks: readonly Cidr[]): void {
+  for (const block of blocks) if (turn.state.get('block', block)?.eni === eni.key) removeBlock(turn, block);
 }
 
 const indexOf = (call: CloudCall): number | undefined => (call.action === 'attach' ? call.deviceIndex : undefined);

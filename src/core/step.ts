@@ -105,8 +105,9 @@ function plan(turn: Turn): void {
   readTheCloud(turn);
   becomeReady(turn);
   resumeOperations(turn);
-  progressEnis(turn);
   for (const pool of turn.state.all('pool')) planPool(turn, pool);
+  // After the pools: what they decided to drain starts now, not at the next event.
+  progressEnis(turn);
   settleEnis(turn);
   planSync(turn);
   planFlush(turn);
