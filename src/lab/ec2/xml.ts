@@ -43,7 +43,9 @@ const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', 
 /** XML 1.0 has no way to say the other control characters; EC2 takes none in tags or descriptions either. */
 const escaped = (plain: string): string =>
   plain
+    .toWellFormed()
     .replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character)
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '?')
-    .replace(/\r/g, '&#13;');
+    .replace(/[\p{Cc}\ufffe\uffff]/gu, (character) => CONTROLS[character] ?? '?');
+
+/** A bare carriage return would be read as a line feed. */
+const CONTROLS: Readonly<Record<string, string>> = { '\t': '\t', '\n': '\n', '\r': '&#13;' };

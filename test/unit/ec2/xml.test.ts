@@ -27,7 +27,7 @@ test('errors are framed as EC2 frames them', () => {
 });
 
 test('whatever text a client stores, the answer stays well-formed', () => {
-  const nasty = `]]><item>&amp;"'\u0000\u0007\t\r\n€😀`;
+  const nasty = `]]><item>&amp;"'\u0000\u0007\t\r\n€😀\ud800`;
   const root = readXml(successXml('Foo', 'r', { description: nasty }));
-  expect(textAt(root, 'description')).toBe(`]]><item>&amp;"'??\t\r\n€😀`);
+  expect(textAt(root, 'description')).toBe(`]]><item>&amp;"'??\t\r\n€😀\ufffd`);
 });
