@@ -7,6 +7,7 @@ import type { CloudFault } from '../../providers/memory/faults.ts';
 import { AWS_2026 } from '../../providers/memory/figures.ts';
 import { MemoryProvider } from '../../providers/memory/provider.ts';
 import { Streams } from '../../providers/memory/random.ts';
+import { limited } from '../cloud/limited.ts';
 import type { Event } from '../core/events.ts';
 import type { Cidr } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
@@ -73,7 +74,7 @@ class World {
     this.kernel = new FakeKernel({ clock, flushes: !scenario.faults.has('no-flush') });
     const instance = this.network();
     const capabilities = scenario.cloud === 'ec2' ? ec2Capabilities(AWS_2026) : ecsCapabilities(AWS_2026);
-    const provider = new MemoryProvider({ cloud: this.cloud, instance, capabilities, clock });
+    const provider = limited(new MemoryProvider({ cloud: this.cloud, instance, capabilities, clock }));
     this.oracle = new Oracle({ cloud: this.cloud, instance, kernel: this.kernel, journal: this.journal, capabilities });
     const { families, prefixes, primaryEni, targets } = scenario;
     this.node = new SimNode({

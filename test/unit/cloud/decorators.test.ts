@@ -1,0 +1,50 @@
+import { ec2Capabilities } from '../../../providers/memory/capabilities.ts';
+import { MemoryCloud } from '../../../providers/memory/cloud.ts';
+import { AWS_2026 } from '../../../providers/memory/figures.ts';
+import { MemoryProvider } from '../../../providers/memory/provider.ts';
+import { limited } from '../../../src/cloud/limited.ts';
+import { type CallSeen, metered } from '../../../src/cloud/metered.ts';
+import type { Cidr } from '../../../src/core/ip.ts';
+import type { CallOptions, Provider } from '../../../src/ports/provider.ts';
+import { VirtualClock } from '../../../src/sim/clock.ts';
+
+const OPTIONS: CallOptions = { signal: new AbortController().signal, timeoutMs: 10_000 };
+
+function world() {
+  const clock = new VirtualClock();
+  const cloud = new MemoryCloud({ clock, seed: 1, figures: { ...AWS_2026, spread: 0 } });
+  const vpc = cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr] });
+  const subnet = cloud.addSubnet({ vpc: vpc.id, zone: 'a', cidr4: '10.0.1.0/24' as Cidr });
+  const { id: instance, primaryEni } = cloud.launch({ instanceType: 'm5.large', subnet: subnet.id });
+  const provider: Provider = new MemoryProvider({ cloud, instance, capabilities: ec2Capabilities(AWS_2026), clock });
+  return { clock, cloud, provider, primaryEni };
+}
+
+test('a metered call answers as it did, and its time and failure are told', async () => {
+  const { clock, cloud, provider } = world();
+  const seen: CallSeen[] = [];
+  const one = metered(provider, { nowMs: () => clock.nowMs(), seen: (call) => seen.push(call) });
+  const listed = one.listEnis(OPTIONS);
+  await clock.run(clock.nowMs() + 1_000);
+  expect((await listed).ok).toBe(true);
+  cloud.faults.arm({ kind: 'deny' });
+  const denied = one.describeNode(OPTIONS);
+  await clock.run(clock.nowMs() + 1_000);
+  expect(await denied).toMatchObject({ ok: false, failure: { kind: 'denied' } });
+  expect(seen).toMatchObject([
+    { action: 'listEnis', ms: 118 },
+    { action: 'describeNode', ms: 118, failure: { kind: 'denied' } },
+  ]);
+});
+
+test('at most four reads are out at once, and they do not hold up a write', async () => {
+  const { clock, cloud, provider, primaryEni } = world();
+  const bounded = limited(provider);
+  const reads = Array.from({ length: 10 }, () => bounded.listEnis(OPTIONS));
+  const write = bounded.unassign(primaryEni, ['10.0.1.99/32' as Cidr], OPTIONS);
+  await clock.run(clock.nowMs() + 1);
+  expect([cloud.callCounts.get('describe-enis'), cloud.callCounts.get('unassign')]).toEqual([4, 1]);
+  await clock.run(clock.nowMs() + 1_000);
+  expect((await Promise.all(reads)).every((answer) => answer.ok)).toBe(true);
+  expect((await write).ok).toBe(true);
+});
