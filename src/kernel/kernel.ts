@@ -1,0 +1,59 @@
+/**
+ * The Kernel port on Linux, over netlink in a worker thread.
+ *
+ * `listen` does not report what our own sockets changed: links apart, which are always told, every notification carries
+ * the port of the socket that asked for the change (notification.ts says what that covers).
+ */
+import { stat, statfs } from 'node:fs/promises';
+import type { Kernel, KernelEvent, NamespaceId } from '../ports/kernel.ts';
+import { PROTOCOL } from './read.ts';
+import { WorkerClient } from './worker-client.ts';
+
+/** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
+const NSFS_MAGIC = 0x6e73_6673;
+/** src/datapath/numbering.ts has the same name. */
+const NFT_TABLE = 'underway';
+
+export interface KernelOptions {
+  /** Path of the host's network namespace; the process's own without it. */
+  readonly netns?: string;
+  /** nf_tables tables that are ours; `underway` without it. */
+  readonly nftTables?: readonly string[];
+}
+
+/** Starts the worker; `close` ends it. */
+export function createKernel(options: KernelOptions = {}): Kernel {
+  const client = new WorkerClient();
+  return kernelOver(client, options, () => client.close());
+}
+
+/** For many namespaces on one worker, which `close` then leaves alone. */
+export function kernelOver(client: WorkerClient, options: KernelOptions, close: () => Promise<void>): Kernel {
+  const { netns: host, nftTables = [NFT_TABLE] } = options;
+  return {
+    apply: (steps, pod) => client.call('apply', { host, pod: pod?.netns, steps }),
+    read: (netns) =>
+      netns === undefined
+        ? client.call('read', { netns: host, scope: { protocol: PROTOCOL, nftTables }, keep: true })
+        : client.call('read', { netns, scope: { nftTables: [] }, keep: false }),
+    identify: namespaceIdentity,
+    flushConntrack: (what) => client.call('flushConntrack', { netns: host, what }),
+    listen(listener: (event: KernelEvent) => void) {
+      const { ready, stop } = client.listen({ netns: host, protocol: PROTOCOL, nftTables }, listener);
+      // A subscription that could not be opened has lost every event; the next read will say why.
+      ready.catch(() => listener({ kind: 'changed', what: 'lost' }));
+      return stop;
+    },
+    close,
+  };
+}
+
+/** `dev:inode`; undefined when the path is no namespace, such as the file that a deleted one leaves behind. */
+export async function namespaceIdentity(path: string): Promise<NamespaceId | undefined> {
+  try {
+    const [{ dev, ino }, { type }] = await Promise.all([stat(path, { bigint: true }), statfs(path)]);
+    return type === NSFS_MAGIC ? `${dev}:${ino}` : undefined;
+  } catch {
+    return undefined;
+  }
+}

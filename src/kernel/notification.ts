@@ -1,0 +1,112 @@
+/**
+ * What a notification of the kernel means to us (pure).
+ *
+ * Told by the port in the message: changes of links, addresses, IPv4 and IPv6 routes, rules, neighbours and nf_tables that
+ * our own sockets made are not others' changes, and are not reported. Port 0 is the kernel's own doing. On the host a
+ * removal by it counts (routes go with a link that went down), unless the link itself went in the same burst; in a pod only
+ * a process's changes count, since its namespace's end removes everything.
+ * Not told apart: a sysctl written through /proc by us (NETCONF has no port); it is reported once and found right.
+ */
+import type { KernelEvent } from '../ports/kernel.ts';
+import { attributeMap, attributeText, type Message, parseAttributes } from './netlink.ts';
+import { RTM_ADDRESS } from './rtnetlink/address.ts';
+import { decodeLink, RTM_LINK } from './rtnetlink/link.ts';
+import { RTM_NEIGHBOUR } from './rtnetlink/neighbour.ts';
+import { RTM_ROUTE } from './rtnetlink/route.ts';
+import { RTM_RULE } from './rtnetlink/rule.ts';
+
+const RTM_NEWNETCONF = 80;
+const RTA_OIF = 4;
+const ROUTE_HEADER = 12;
+const FRA_PROTOCOL = 21;
+const RULE_HEADER = 12;
+const NETCONF_HEADER = 4;
+const NFGEN_BYTES = 4;
+/** NFTA_TABLE_NAME and every other object's *_TABLE. */
+const NFTA_TABLE = 1;
+const NFT_NEWGEN = (10 << 8) | 15;
+
+export interface Notified {
+  readonly message: Message;
+  /** Of a namespace other than ours. */
+  readonly foreign: boolean;
+}
+
+export interface Interest {
+  readonly protocol: number;
+  readonly nftTables: readonly string[];
+  readonly isOwnPort: (port: number) => boolean;
+}
+
+type Change = Extract<KernelEvent, { kind: 'changed' }>['what'];
+interface Found {
+  readonly what: Change;
+  /** The link that it hung on. */
+  readonly index?: number | undefined;
+}
+
+/** The events of one burst of rtnetlink: each link once, as it was last, and each kind of change once. */
+export function routeEvents(notified: readonly Notified[], interest: Interest): KernelEvent[] {
+  const links = new Map<number, KernelEvent>();
+  const found: Found[] = [];
+  for (const { message, foreign } of notified) {
+    if (!foreign) seeLink(links, message);
+    const change = isOthers(message, foreign, interest) ? changeOf(message, foreign, interest) : undefined;
+    if (change !== undefined) found.push(change);
+  }
+  const isGone = (index: number | undefined) => index !== undefined && links.get(index)?.kind === 'link-gone';
+  const changes = new Set(found.filter(({ index }) => !isGone(index)).map(({ what }) => what));
+  return [...links.values(), ...[...changes].map((what): KernelEvent => ({ kind: 'changed', what }))];
+}
+
+export function nftEvents(notified: readonly Notified[], { nftTables, isOwnPort }: Interest): KernelEvent[] {
+  const changed = notified.some(({ message, foreign }) => {
+    if (foreign || message.type === NFT_NEWGEN || isOwnPort(message.port)) return false;
+    const table = attributeMap(message.payload, NFGEN_BYTES).get(NFTA_TABLE);
+    return table !== undefined && nftTables.includes(attributeText(table));
+  });
+  return changed ? [{ kind: 'changed', what: 'nft' }] : [];
+}
+
+function seeLink(links: Map<number, KernelEvent>, message: Message): void {
+  // A bridge port's own messages have family AF_BRIDGE and come beside the link's.
+  if (message.payload[0] !== 0) return;
+  if (message.type === RTM_LINK.NEW) {
+    const { name, index, mac, up } = decodeLink(message);
+    links.set(index, { kind: 'link-seen', name, index, mac, up });
+  } else if (message.type === RTM_LINK.DELETE) {
+    const { name, index, mac } = decodeLink(message);
+    links.set(index, { kind: 'link-gone', name, index, mac });
+  }
+}
+
+function isOthers({ type, port }: Message, foreign: boolean, { isOwnPort }: Interest): boolean {
+  if (port !== 0) return !isOwnPort(port);
+  if (type === RTM_NEWNETCONF) return !foreign;
+  return !foreign && (type === RTM_ADDRESS.DELETE || type === RTM_ROUTE.DELETE || type === RTM_RULE.DELETE);
+}
+
+function changeOf({ type, payload }: Message, foreign: boolean, { protocol }: Interest): Found | undefined {
+  switch (type) {
+    case RTM_ADDRESS.NEW:
+    case RTM_ADDRESS.DELETE:
+      return { what: 'address', index: foreign ? undefined : payload.readUInt32LE(4) };
+    case RTM_NEIGHBOUR.NEW:
+    case RTM_NEIGHBOUR.DELETE:
+      return { what: 'neighbour', index: foreign ? undefined : payload.readUInt32LE(4) };
+    case RTM_ROUTE.NEW:
+    case RTM_ROUTE.DELETE: {
+      if (payload[5] !== protocol) return undefined;
+      const index = foreign ? undefined : attributeMap(payload, ROUTE_HEADER).get(RTA_OIF)?.readUInt32LE(0);
+      return { what: 'route', index };
+    }
+    case RTM_RULE.NEW:
+    case RTM_RULE.DELETE:
+      return attributeMap(payload, RULE_HEADER).get(FRA_PROTOCOL)?.[0] === protocol ? { what: 'rule' } : undefined;
+    case RTM_NEWNETCONF:
+      // The index and one value: a change. All values at once: a link that has just come.
+      return parseAttributes(payload, NETCONF_HEADER).length === 2 ? { what: 'sysctl' } : undefined;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Reads one namespace back as plain objects.
+ */
+import type { Family } from '../core/ip.ts';
+import type { KernelObject, KernelState, LinkState, SysctlObject } from '../datapath/kernel-state.ts';
+import { codeOf, readSysctl } from './namespace.ts';
+import type { NetlinkSocket } from './netlink-socket.ts';
+import { readTables } from './nftables/read.ts';
+import { decodeAddress, dumpAddresses } from './rtnetlink/address.ts';
+import { decodeLink, decodeLinkSysctls, dumpLinks } from './rtnetlink/link.ts';
+import { decodeNeighbour, dumpNeighbours } from './rtnetlink/neighbour.ts';
+import { decodeRoute, dumpRoutes } from './rtnetlink/route.ts';
+import { decodeRule, dumpRules } from './rtnetlink/rule.ts';
+import type { Session } from './session.ts';
+
+/** Ours: routes and rules that carry it are read and reported, others not. src/datapath/numbering.ts says the same. */
+export const PROTOCOL = 117;
+/** RT_TABLE_LOCAL: the kernel's own routes to each address. */
+const LOCAL_TABLE = 255;
+const FAMILIES: readonly Family[] = [4, 6];
+const NODE_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'] as const;
+/** What the kernel answers for a family or a subsystem that it was built or booted without. */
+const UNSUPPORTED = ['EAFNOSUPPORT', 'EOPNOTSUPP', 'EPROTONOSUPPORT', 'EINVAL'];
+
+export interface ReadScope {
+  /** Only routes and rules of this protocol; undefined is all but the kernel's local table. */
+  readonly protocol?: number;
+  /** Names of the nf_tables tables to read, of whatever family. */
+  readonly nftTables: readonly string[];
+}
+
+/**
+ * All links with the sysctls that the datapath sets on them, all addresses, all permanent neighbours, and the routes,
+ * rules and tables of the scope. Throws SystemError (EINTR when changes interrupted every attempt).
+ */
+export function readState(session: Session, scope: ReadScope): KernelState {
+  const { route } = session;
+  const links: LinkState[] = [];
+  const sysctls: SysctlObject[] = [];
+  for (const [link, own] of route.dump(dumpLinks(), (m) => [decodeLink(m), decodeLinkSysctls(m)] as const)) {
+    links.push(link);
+    sysctls.push(...own);
+  }
+  const names = new Map(links.map(({ index, name }) => [index, name]));
+  const linkName = (index: number) => names.get(index);
+  const isOurs = ({ protocol }: { readonly protocol: number }) =>
+    scope.protocol === undefined || protocol === scope.protocol;
+
+  const routes = FAMILIES.flatMap((family) =>
+    dumpSupported(route, dumpRoutes({ family, protocol: scope.protocol ?? 0 }), (m) => decodeRoute(m, linkName)),
+  );
+  const rules = FAMILIES.flatMap((family) => dumpSupported(route, dumpRules(family), decodeRule));
+  const objects: KernelObject[] = [
+    ...nodeSysctls(session),
+    ...sysctls,
+    ...dumpSupported(route, dumpAddresses(), (m) => decodeAddress(m, linkName)),
+    ...dumpSupported(route, dumpNeighbours(), (m) => decodeNeighbour(m, linkName)),
+    ...routes.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
+    ...rules.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
+    ...(scope.nftTables.length === 0 ? [] : readTables(session, scope.nftTables)),
+  ];
+  return { links, objects };
+}
+
+/** Empty where the kernel lacks it; what decodes as undefined is none of ours. */
+export function dumpSupported<T>(
+  socket: NetlinkSocket,
+  request: Buffer,
+  decode: (message: Parameters<Parameters<NetlinkSocket['dump']>[1]>[0]) => T | undefined,
+): T[] {
+  try {
+    return socket.dump(request, decode).filter((found) => found !== undefined);
+  } catch (error) {
+    if (UNSUPPORTED.includes(codeOf(error))) return [];
+    throw error;
+  }
+}
+
+/** The two that belong to no link. */
+function nodeSysctls(session: Session): SysctlObject[] {
+  return session.inside(() =>
+    NODE_SYSCTLS.flatMap((path): SysctlObject[] => {
+      const value = readSysctl(path);
+      return value === undefined ? [] : [{ kind: 'sysctl', path, value }];
+    }),
+  );
+}

@@ -1,0 +1,66 @@
+/**
+ * The sockets of one network namespace, and what has to be remembered with them.
+ * Invariant: nf_tables is changed through one socket only, since a table with an owner takes changes from no other.
+ */
+import { inNamespace } from './namespace.ts';
+import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
+import { decodeLink, getLink } from './rtnetlink/link.ts';
+
+/** More than the pods that can be wired between a change and its notification. */
+const CLOSED_PORTS_MAX = 1_024;
+const openPorts = new Set<number>();
+/** Ports are random, so that of a closed session is nobody else's while its notifications are still under way. */
+const closedPorts = new Set<number>();
+
+/** Whether a notification with this port tells of our own change. */
+export const isOwnPort = (port: number): boolean => openPorts.has(port) || closedPorts.has(port);
+
+export class Session {
+  /** Undefined is the process's own namespace. */
+  readonly path: string | undefined;
+  readonly route: NetlinkSocket;
+  /** `family name` of nf_tables tables that the kernel would not let us own. */
+  readonly ownerless = new Set<string>();
+  private nft: NetlinkSocket | undefined;
+
+  /** Throws NoNamespaceError. While it is open the namespace lives on, also without its file. */
+  constructor(path?: string) {
+    this.path = path;
+    this.route = this.open(NETLINK.ROUTE);
+  }
+
+  /** Opened at the first need: most pods have none. */
+  get netfilter(): NetlinkSocket {
+    this.nft ??= this.open(NETLINK.NETFILTER);
+    return this.nft;
+  }
+
+  /** By RTM_GETLINK (8 us), never from memory: an index that belongs to another link now would cut a stranger off. */
+  linkIndex(name: string): number | undefined {
+    const answer = this.route.query(getLink(name));
+    return 'payload' in answer ? decodeLink(answer).index : undefined;
+  }
+
+  inside<T>(deed: () => T): T {
+    return inNamespace(this.path, deed);
+  }
+
+  close(): void {
+    for (const socket of [this.route, this.nft]) {
+      if (socket === undefined) continue;
+      socket.close();
+      openPorts.delete(socket.port);
+      closedPorts.add(socket.port);
+    }
+    for (const oldest of closedPorts) {
+      if (closedPorts.size <= CLOSED_PORTS_MAX) break;
+      closedPorts.delete(oldest);
+    }
+  }
+
+  private open(protocol: number): NetlinkSocket {
+    const socket = this.inside(() => new NetlinkSocket(protocol));
+    openPorts.add(socket.port);
+    return socket;
+  }
+}

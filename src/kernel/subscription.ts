@@ -1,0 +1,178 @@
+/**
+ * Hears the kernel: the host's rtnetlink and nf_tables groups, and rtnetlink of every namespace that the host has a
+ * number for (the peer of a veth gives it one), through one socket with NETLINK_LISTEN_ALL_NSID.
+ * One poll on libuv's pool waits for all subscriptions of the worker, at most 500 ms at a time, so that the worker's own
+ * loop stays free and the process can exit.
+ */
+import { closeSync, readSync, writeSync } from 'node:fs';
+import type { KernelEvent } from '../ports/kernel.ts';
+import { addressOf, eventfd, MSG_DONTWAIT, poll, receiveMessage, SOL } from './libc.ts';
+import { codeOf } from './namespace.ts';
+import { parseMessages } from './netlink.ts';
+import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
+import { type Interest, type Notified, nftEvents, routeEvents } from './notification.ts';
+import type { Session } from './session.ts';
+
+/** RTNLGRP_*: link, neighbour, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
+const ROUTE_GROUPS = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25] as const;
+/** NFNLGRP_NFTABLES. */
+const NFT_GROUP = 7;
+/** A burst of 250 pods is about 1 MB of notifications. */
+const BUFFER_BYTES = 1 << 22;
+const POLL_MS = 500;
+const POLLIN = 1;
+/** cmsg type of the namespace's number. */
+const CMSG_NSID = 8;
+
+class Ears {
+  private readonly socket: NetlinkSocket;
+  private readonly datagram = Buffer.alloc(1 << 16);
+  private readonly control = Buffer.alloc(64);
+  /** struct iovec, struct msghdr. */
+  private readonly vector = Buffer.alloc(16);
+  private readonly header = Buffer.alloc(56);
+
+  constructor(socket: NetlinkSocket) {
+    this.socket = socket;
+    this.socket.enlargeBuffers(BUFFER_BYTES);
+    this.vector.writeBigUInt64LE(BigInt(addressOf(this.datagram)), 0);
+    this.vector.writeBigUInt64LE(BigInt(this.datagram.length), 8);
+  }
+
+  get fd(): number {
+    return this.socket.fd;
+  }
+
+  /** All that is queued; `lost` when the queue overflowed. */
+  drain(): { readonly notified: readonly Notified[]; readonly lost: boolean } {
+    const notified: Notified[] = [];
+    let lost = false;
+    for (;;) {
+      try {
+        notified.push(...this.receive());
+      } catch (error) {
+        if (codeOf(error) === 'EAGAIN') return { notified, lost };
+        if (codeOf(error) !== 'ENOBUFS') throw error;
+        lost = true;
+      }
+    }
+  }
+
+  close(): void {
+    this.socket.close();
+  }
+
+  private receive(): Notified[] {
+    this.header.fill(0);
+    this.header.writeBigUInt64LE(BigInt(addressOf(this.vector)), 16);
+    this.header.writeBigUInt64LE(1n, 24);
+    this.header.writeBigUInt64LE(BigInt(addressOf(this.control)), 32);
+    this.header.writeBigUInt64LE(BigInt(this.control.length), 40);
+    const length = receiveMessage(this.fd, this.header, MSG_DONTWAIT);
+    const foreign = hasNamespaceNumber(this.control.subarray(0, Number(this.header.readBigUInt64LE(40))));
+    // A copy: the next datagram takes this one's place before these are looked at.
+    return parseMessages(Buffer.from(this.datagram.subarray(0, length))).map((message) => ({ message, foreign }));
+  }
+}
+
+/** struct cmsghdr: length, level, type; our own namespace's messages have none. */
+const hasNamespaceNumber = (control: Buffer): boolean =>
+  control.length >= 20 && control.readInt32LE(8) === SOL.NETLINK && control.readInt32LE(12) === CMSG_NSID;
+
+export class Subscription {
+  private readonly route: Ears;
+  private readonly nft: Ears;
+  private readonly interest: Interest;
+  private readonly tell: (events: readonly KernelEvent[]) => void;
+
+  constructor(session: Session, interest: Interest, tell: (events: readonly KernelEvent[]) => void) {
+    this.interest = interest;
+    this.tell = tell;
+    [this.route, this.nft] = session.inside(() => {
+      const route = new NetlinkSocket(NETLINK.ROUTE);
+      const nft = new NetlinkSocket(NETLINK.NETFILTER);
+      for (const group of ROUTE_GROUPS) route.join(group);
+      route.hearAllNamespaces();
+      nft.join(NFT_GROUP);
+      return [new Ears(route), new Ears(nft)];
+    });
+  }
+
+  get fds(): readonly number[] {
+    return [this.route.fd, this.nft.fd];
+  }
+
+  hear(): void {
+    const route = this.route.drain();
+    const nft = this.nft.drain();
+    const events: KernelEvent[] = [
+      ...routeEvents(route.notified, this.interest),
+      ...nftEvents(nft.notified, this.interest),
+      ...(route.lost || nft.lost ? [{ kind: 'changed', what: 'lost' } as const] : []),
+    ];
+    if (events.length > 0) this.tell(events);
+  }
+
+  close(): void {
+    this.route.close();
+    this.nft.close();
+  }
+}
+
+/** All subscriptions of the worker. */
+export class Listener {
+  private readonly subscriptions = new Map<number, Subscription>();
+  private readonly alarm = eventfd();
+  private waiting = false;
+
+  add(id: number, subscription: Subscription): void {
+    this.subscriptions.set(id, subscription);
+    if (this.waiting) this.wake();
+    else void this.wait();
+  }
+
+  remove(id: number): void {
+    const subscription = this.subscriptions.get(id);
+    this.subscriptions.delete(id);
+    subscription?.close();
+    this.wake();
+  }
+
+  close(): void {
+    for (const id of [...this.subscriptions.keys()]) this.remove(id);
+    if (!this.waiting) closeSync(this.alarm);
+  }
+
+  private wake(): void {
+    writeSync(this.alarm, new Uint8Array(BigUint64Array.of(1n).buffer));
+  }
+
+  private async wait(): Promise<void> {
+    this.waiting = true;
+    while (this.subscriptions.size > 0) {
+      await poll(pollfds([this.alarm, ...[...this.subscriptions.values()].flatMap(({ fds }) => fds)]), POLL_MS);
+      this.hush();
+      for (const subscription of this.subscriptions.values()) subscription.hear();
+    }
+    this.waiting = false;
+  }
+
+  /** An eventfd that is at 0 answers EAGAIN. */
+  private hush(): void {
+    try {
+      readSync(this.alarm, new Uint8Array(8));
+    } catch (error) {
+      if (codeOf(error) !== 'EAGAIN') throw error;
+    }
+  }
+}
+
+/** An array of struct pollfd. */
+function pollfds(fds: readonly number[]): Buffer {
+  const array = Buffer.alloc(8 * fds.length);
+  for (const [at, fd] of fds.entries()) {
+    array.writeInt32LE(fd, 8 * at);
+    array.writeInt16LE(POLLIN, 8 * at + 4);
+  }
+  return array;
+}
