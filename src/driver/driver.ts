@@ -122,7 +122,7 @@ export class Driver {
     }
     for (const event of events) this.options.observe?.({ kind: 'event', event, nowMs });
     this.arm(outcome.wakeAtMs);
-    for (const effect of outcome.effects) this.runEffect(effect, nowMs);
+    for (const effect of this.safeEffects(outcome.effects)) this.runEffect(effect, nowMs);
   }
 
   private stepAll(
@@ -204,5 +204,8 @@ export class Driver {
       wakeAtMs === undefined ? undefined : this.options.clock.timer(wakeAtMs, () => this.enqueue({ kind: 'wake' }));
   }
 }
+
+const givesBack = (effect: Effect): effect is Extract<Effect, { kind: 'cloud' }> =>
+  effect.kind === 'cloud' && ['unassign', 'detach', 'delete'].includes(effect.call.action);
 
 const messageOf = (cause: unknown): string => (Error.isError(cause) ? cause.message : String(cause));

@@ -20,7 +20,7 @@ export interface Journal {
   load(): JournalContents;
   /** All rows or none. Throws (any Error) when nothing was written: full disk, damaged file, read-only. */
   commit(changes: readonly RowChange[]): void;
-  /** Fsyncs and shortens the log when there is time for it. */
+  /** What was committed so far survives a power loss from here on; also shortens the log. Throws when it cannot say so. */
   checkpoint(): void;
   close(): void;
 }

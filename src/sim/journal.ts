@@ -6,6 +6,8 @@ import type { Journal, JournalContents, RowChange } from '../ports/journal.ts';
 export class MemoryJournal implements Journal {
   private readonly commits: (readonly RowChange[])[] = [];
   private begun = false;
+  /** How many commits a power loss cannot take. */
+  private synced = 0;
   /** While true every commit fails, as on a full disk. */
   full = false;
 
@@ -28,18 +30,22 @@ export class MemoryJournal implements Journal {
     this.commits.push(JSON.parse(JSON.stringify(changes)));
   }
 
-  checkpoint(): void {}
+  checkpoint(): void {
+    if (this.full) throw new Error('ENOSPC: no space left on device');
+    this.synced = this.commits.length;
+  }
 
   close(): void {}
 
   /** Power loss: the newest commits since the last checkpoint are gone. */
   loseSuffix(count: number): void {
-    this.commits.splice(Math.max(1, this.commits.length - count));
+    this.commits.splice(Math.max(1, this.synced, this.commits.length - count));
   }
 
   /** Somebody deletes the file. */
   wipe(): void {
     this.commits.length = 0;
+    this.synced = 0;
     this.begun = false;
   }
 }
