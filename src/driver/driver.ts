@@ -125,6 +125,26 @@ export class Driver {
     for (const effect of this.safeEffects(outcome.effects)) this.runEffect(effect, nowMs);
   }
 
+  /**
+   * What gives something back to the cloud goes out only when its intent survives a power loss too: a journal that
+   * forgot an unassign would hand out an address that is somebody else's by now. Where the disk cannot promise it, the
+   * call is answered as not done, and the core tries again.
+   */
+  private safeEffects(effects: readonly Effect[]): readonly Effect[] {
+    if (!effects.some(givesBack)) return effects;
+    try {
+      this.options.journal.checkpoint();
+      return effects;
+    } catch (cause) {
+      for (const effect of effects) {
+        if (!givesBack(effect)) continue;
+        const failure = { kind: 'transient', code: 'JOURNAL', message: messageOf(cause) } as const;
+        this.queue.push({ kind: 'cloud-answered', operation: effect.operation, answer: { ok: false, failure } });
+      }
+      return effects.filter((effect) => !givesBack(effect));
+    }
+  }
+
   private stepAll(
     tx: Tx,
     events: readonly Event[],
