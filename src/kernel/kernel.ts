@@ -12,7 +12,7 @@ import { WorkerClient } from './worker-client.ts';
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
 const NSFS_MAGIC = 0x6e73_6673;
 /** src/datapath/numbering.ts has the same name. */
-const NFT_TABLE = 'underway';
+export const NFT_TABLE = 'underway';
 
 export interface KernelOptions {
   /** Path of the host's network namespace; the process's own without it. */

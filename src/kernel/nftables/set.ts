@@ -16,6 +16,7 @@ const NFTA_SET = {
   DATA_LEN: 7,
   DESC: 9,
   ID: 10,
+  USERDATA: 13,
 } as const;
 const NFTA_SET_DESC_CONCAT = 2;
 const NFTA_SET_FIELD_LEN = 1;
@@ -25,13 +26,17 @@ const DATA_VERDICT = 0xffff_ff00;
 /** nft packs the types of a concatenation into one number, six bits each. */
 const TYPE_BITS = 6;
 
+/** NFTNL_UDATA_SET_KEYBYTEORDER: nft prints keys in the machine's order only where this tells it so. */
+const USERDATA_KEY_ORDER = 0;
+const BYTE_ORDER = { concatenation: 0, host: 1, network: 2 } as const;
+
 /** TYPE_* of nft's datatype.h, and the bytes of a value. */
-const KEY_TYPE: Record<NftKeyType, { readonly number: number; readonly bytes: number }> = {
-  ipv4_addr: { number: 7, bytes: 4 },
-  ipv6_addr: { number: 8, bytes: 16 },
-  ether_addr: { number: 9, bytes: 6 },
-  mark: { number: 19, bytes: 4 },
-  ifname: { number: 41, bytes: 16 },
+const KEY_TYPE: Record<NftKeyType, { readonly number: number; readonly bytes: number; order: 'host' | 'network' }> = {
+  ipv4_addr: { number: 7, bytes: 4, order: 'network' },
+  ipv6_addr: { number: 8, bytes: 16, order: 'network' },
+  ether_addr: { number: 9, bytes: 6, order: 'network' },
+  mark: { number: 19, bytes: 4, order: 'host' },
+  ifname: { number: 41, bytes: 16, order: 'host' },
 };
 
 export const keyBytes = (type: NftKeyType): number => KEY_TYPE[type].bytes;
@@ -59,6 +64,9 @@ export const putSet = ({ family, table }: TableName, set: NftSet, id: number): B
       writer.attributeU32be(NFTA_SET.DATA_LEN, 4);
     }
     writer.attributeU32be(NFTA_SET.ID, id);
+    const [only] = set.key;
+    const order = concatenated || only === undefined ? 'concatenation' : KEY_TYPE[only].order;
+    writer.attribute(NFTA_SET.USERDATA, Uint8Array.of(USERDATA_KEY_ORDER, 4, BYTE_ORDER[order], 0, 0, 0));
     if (!concatenated) return;
     writer.nest(NFTA_SET.DESC, () => {
       writer.nest(NFTA_SET_DESC_CONCAT, () => {

@@ -68,6 +68,6 @@ function writeAddress(
   writer.u8(0);
   writer.u8(SCOPE[object.scope]);
   writer.u32(index);
-  if (familyOf(ip) === 4) writer.attribute(IFA.LOCAL, ipBytes(ip));
+  writer.attribute(IFA.LOCAL, ipBytes(ip));
   writer.attribute(IFA.ADDRESS, ipBytes(ip));
 }

@@ -1,0 +1,182 @@
+/**
+ * The whole of veth mode, put by the Kernel port into real namespaces and read back, by us and by the tools.
+ */
+import type { KernelState, Step } from '../../src/datapath/kernel-state.ts';
+import { veth } from '../../src/datapath/veth.ts';
+import type { Kernel, KernelEvent } from '../../src/ports/kernel.ts';
+import { n1, p3 } from '../unit/datapath/n1.ts';
+import { cidr, ip, mac, TestNetworks, tool } from './namespaces.ts';
+
+const nets = new TestNetworks();
+let host: string;
+let kernel: Kernel;
+afterAll(() => nets.close());
+
+/** A node's namespace with the ENIs of n1, the primary configured as the operating system would. */
+beforeAll(async () => {
+  const fabric = await nets.make();
+  host = await nets.make();
+  for (const { link, mac: address } of n1.enis) {
+    const outside = { netns: fabric, name: `f-${link}`, mac: mac(`06${address.slice(2)}`), mtu: 9001 };
+    await nets.networks.createVeth(outside, { netns: host, name: link, mac: address, mtu: 9001 });
+    await nets.networks.apply([up(`f-${link}`)], { netns: fabric });
+  }
+  kernel = nets.networks.kernel({ netns: host });
+  const addresses = [cidr('10.0.1.10/32'), cidr('2001:db8:1::10/128')] as const;
+  await kernel.apply([up('lo'), up('eth0')]);
+  await nets.networks.put(
+    host,
+    addresses.map((address) => ({
+      kind: 'address',
+      link: 'eth0',
+      address: address as `${(typeof plan.addresses)[number]}/${number}`,
+      scope: 'global',
+      noPrefixRoute: false,
+      noDad: true,
+      deprecated: false,
+    })),
+  );
+});
+
+const up = (name: string): Step => ({ do: 'set-link', at: 'host', link: { name, up: true } });
+const state = async (netns?: string): Promise<KernelState> => {
+  const found = await kernel.read(netns);
+  if (found === undefined) throw new Error(`${netns} cannot be read`);
+  return found;
+};
+let plan = p3;
+
+/** Waits for what others' doing makes us hear. */
+async function heard(events: readonly KernelEvent[], isIt: (event: KernelEvent) => boolean): Promise<boolean> {
+  for (let tries = 0; tries < 40 && !events.some(isIt); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  return events.some(isIt);
+}
+
+test('a node is built in one apply, is found as wanted, and nft prints the tested ruleset', async () => {
+  expect(await kernel.apply(veth.diffNode(n1, await state()))).toEqual([]);
+  expect(veth.diffNode(n1, await state())).toEqual([]);
+  // What a person sees; the golden is what nft 1.0.6 printed for the ruleset written as text.
+  const ruleset = tool(host, 'nft', 'list', 'table', 'inet', 'underway');
+  expect(ruleset).toContain('elements = { 0x00000001 : goto eni1, 0x00000002 : goto eni2, 0x00000003 : goto eni3 }');
+  expect(ruleset).toContain('elements = { "eth0" : goto new1,');
+  expect(ruleset).toContain('elements = { 10.0.1.21 : goto new2, 10.0.1.22 : goto new2,');
+  expect(ruleset).toContain('ip6 saddr != fe80::/10 fib saddr . iif oif 0 drop');
+  expect(ruleset).toContain('oifname "eth0" ip daddr != @inside4 snat ip to 10.0.1.10 fully-random');
+  expect(tool(host, 'ip', 'rule')).toContain('710:\tfrom all fwmark 0x2/0x7f lookup 7702 proto 117');
+  expect(tool(host, 'ip', 'route', 'show', 'table', '7702')).toContain(
+    'unreachable default proto 117 metric 4000000000',
+  );
+  expect(tool(host, 'ip', '-6', 'addr', 'show', 'eth1')).toContain('inet6 fe80::ff:fe00:20/64 scope link nodad');
+});
+
+test('applying what is there again changes nothing and fails nowhere', async () => {
+  const again = veth.wantedNode(n1).filter((object) => object.kind !== 'nft-element');
+  expect(await kernel.apply(again.map((object) => ({ do: 'put', at: 'host', object })))).toEqual([]);
+  expect(veth.diffNode(n1, await state())).toEqual([]);
+});
+
+test('a chain with other rules reads as not wanted, and is put right', async () => {
+  const chain = veth.wantedNode(n1).find((object) => object.kind === 'nft-chain');
+  if (chain?.kind !== 'nft-chain') throw new Error('n1 has no chain');
+  const wrong = { ...chain, chain: { ...chain.chain, rules: [] } };
+  await nets.networks.put(host, [wrong]);
+  const steps = veth.diffNode(n1, await state());
+  expect(steps).toEqual([{ do: 'put', at: 'host', object: chain }]);
+  expect(await kernel.apply(steps)).toEqual([]);
+  expect(veth.diffNode(n1, await state())).toEqual([]);
+});
+
+test('a pod is wired as planned, in both families', async () => {
+  plan = { ...p3, netns: await nets.make() };
+  expect(await kernel.apply(veth.wirePod(plan), plan)).toEqual([]);
+  expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+  const link = tool(host, 'ip', '-d', 'link', 'show', plan.link);
+  expect(link).toContain(`${plan.linkIndex}: ${plan.link}@if2:`);
+  expect(link).toContain('addrgenmode none');
+  expect(link).toContain(`alias ${plan.lease} `);
+  expect(tool(host, 'cat', `/proc/sys/net/ipv4/conf/${plan.link}/rp_filter`)).toBe('1\n');
+  expect(tool(host, 'ip', '-6', 'addr', 'show', 'dev', plan.link)).toBe('');
+  expect(tool(plan.netns, 'ip', 'route')).toContain('default via 169.254.1.1 dev eth0 proto 117\n');
+  expect(tool(plan.netns, 'ip', '-6', 'route')).toContain('default via fe80::1 dev eth0 proto 117 metric 1024');
+  expect(tool(host, 'ping', '-c1', '-W1', plan.addresses[0] ?? '')).toContain('1 received');
+});
+
+test('wiring a pod whose link is there fails at the create and stops', async () => {
+  const [failure, ...more] = await kernel.apply(veth.wirePod(plan), plan);
+  expect(failure).toMatchObject({ step: { do: 'create-veth' }, errno: 'EEXIST' });
+  expect(more).toEqual([]);
+});
+
+test('in a pod where index 2 is taken, the link is found all the same', async () => {
+  const other = { ...p3, netns: await nets.make(), link: 'uw00000000000d4', linkIndex: 100_104 };
+  const addresses = [ip('10.0.1.22')];
+  await nets.networks.createVeth(
+    { netns: other.netns, name: 'a', mac: mac('02:00:00:00:0a:01'), mtu: 1500 },
+    { netns: other.netns, name: 'b', mac: mac('02:00:00:00:0a:02'), mtu: 1500 },
+  );
+  expect(await kernel.apply(veth.wirePod({ ...other, addresses }), other)).toEqual([]);
+  expect(tool(other.netns, 'ip', 'addr', 'show', 'eth0')).toContain('inet 10.0.1.22/32 scope global eth0');
+  expect(await kernel.apply([{ do: 'delete-link', at: 'host', name: other.link }])).toEqual([]);
+});
+
+test('a change by another program is heard, ours are not', async () => {
+  const events: KernelEvent[] = [];
+  const stop = kernel.listen((event) => events.push(event));
+  const changes = () => events.filter((event) => event.kind === 'changed').map((event) => event.what);
+  try {
+    await kernel.apply([]);
+    const route = veth.wantedPod(plan).host.find((object) => object.kind === 'route');
+    if (route === undefined) throw new Error('p3 has no route');
+    await nets.networks.remove(host, [route]);
+    await nets.networks.put(host, [route]);
+    tool(host, 'ip', 'link', 'add', 'uwk-a', 'type', 'veth', 'peer', 'name', 'uwk-b');
+    expect(await heard(events, (event) => event.kind === 'link-seen' && event.name === 'uwk-a')).toBe(true);
+    expect(changes()).toEqual([]);
+
+    tool(host, 'ip', 'rule', 'del', 'priority', '700');
+    expect(await heard(events, (event) => event.kind === 'changed' && event.what === 'rule')).toBe(true);
+    expect(await kernel.apply(veth.diffNode(n1, await state()))).toEqual([]);
+
+    tool(plan.netns, 'ip', 'route', 'del', 'default');
+    expect(await heard(events, (event) => event.kind === 'changed' && event.what === 'route')).toBe(true);
+    const repair = veth.repairPod(plan, { host: await state(), pod: await state(plan.netns) });
+    expect(repair).toMatchObject([{ do: 'put', at: 'pod', object: { kind: 'route', destination: '0.0.0.0/0' } }]);
+    expect(await kernel.apply(repair, plan)).toEqual([]);
+
+    tool(host, 'ip', 'link', 'del', 'uwk-a');
+    expect(await heard(events, (event) => event.kind === 'link-gone' && event.name === 'uwk-a')).toBe(true);
+  } finally {
+    stop();
+  }
+});
+
+test("another program's flush leaves our table (kernel 6.9 and later)", async () => {
+  expect(tool(host, 'nft', 'list', 'table', 'inet', 'underway')).toContain('flags owner');
+  tool(host, 'nft', 'flush', 'ruleset');
+  expect(veth.diffNode(n1, await state())).toEqual([]);
+  expect(() => tool(host, 'nft', 'delete', 'table', 'inet', 'underway')).toThrow();
+});
+
+test('a fenced pod keeps its link, in the dead group; fencing twice, and after the link is gone, is told apart', async () => {
+  expect(await kernel.apply(veth.fencePod(plan))).toEqual([]);
+  expect(await kernel.apply(veth.fencePod(plan))).toEqual([]);
+  const links = (await state()).links.find(({ name }) => name === plan.link);
+  expect(links).toMatchObject({ group: 0x5557_0001, type: 'veth', up: true });
+  expect(tool(host, 'ip', 'route', 'show', 'table', '7700')).not.toContain(plan.link);
+  expect(await kernel.apply([{ do: 'delete-links', names: [plan.link, 'uw-never-there'] }])).toEqual([]);
+  expect((await state()).links.map(({ name }) => name)).not.toContain(plan.link);
+  expect(await kernel.apply(veth.fencePod(plan))).toMatchObject([{ step: { do: 'set-link' }, errno: 'ENODEV' }]);
+});
+
+test('a node that is taken down leaves nothing of ours', async () => {
+  const bare = { ...n1, enis: [] };
+  const node = (objects: KernelState['objects']) =>
+    objects.filter(
+      (object) => object.kind !== 'sysctl' && !(object.kind === 'address' && /^(eth0|lo)$/.test(object.link)),
+    );
+  const steps = veth.diffNode(bare, await state());
+  expect(await kernel.apply(steps)).toEqual([]);
+  const left = node((await state()).objects).filter(({ kind }) => kind === 'route' || kind === 'rule');
+  expect(left).toEqual([]);
+});

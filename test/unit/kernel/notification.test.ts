@@ -1,0 +1,107 @@
+import type { Mac } from '../../../src/core/brand.ts';
+import type { Cidr, Ip } from '../../../src/core/ip.ts';
+import type { RouteObject } from '../../../src/datapath/kernel-state.ts';
+import { encodeMessage, type Message, parseMessages } from '../../../src/kernel/netlink.ts';
+import { putTable } from '../../../src/kernel/nftables/table.ts';
+import { type Interest, nftEvents, routeEvents } from '../../../src/kernel/notification.ts';
+import { removeAddress } from '../../../src/kernel/rtnetlink/address.ts';
+import { createVeth, RTM_LINK } from '../../../src/kernel/rtnetlink/link.ts';
+import { putNeighbour } from '../../../src/kernel/rtnetlink/neighbour.ts';
+import { putRoute, removeRoute } from '../../../src/kernel/rtnetlink/route.ts';
+
+const OURS = 0x9000_0001;
+const OTHERS = 4711;
+const KERNEL = 0;
+const interest: Interest = { protocol: 117, nftTables: ['underway'], isOwnPort: (port) => port === OURS };
+
+const mac = '02:00:00:00:00:20' as Mac;
+const route: RouteObject = {
+  kind: 'route',
+  family: 6,
+  table: 7700,
+  type: 'unicast',
+  destination: '2001:db8::/64' as Cidr,
+  link: 'uw0',
+  metric: 1024,
+  scope: 'global',
+  protocol: 117,
+};
+
+/** A notification is laid out as the request that would have made it. */
+function told(bytes: Buffer, port: number, foreign = false): { message: Message; foreign: boolean } {
+  const [message] = parseMessages(bytes);
+  if (message === undefined) throw new Error('no message');
+  return { message: { ...message, port }, foreign };
+}
+const linkMessage = (type: number): Buffer => {
+  const bytes = createVeth({ name: 'uw0', index: 9, mac, mtu: 1500 }, { name: 'p', mac, mtu: 1500 }, 3);
+  bytes.writeUInt16LE(type, 4);
+  return bytes;
+};
+const changed = (what: string) => [{ kind: 'changed', what }];
+
+test('a route of ours that somebody removed is reported once, however many went', () => {
+  const burst = [told(removeRoute(route, 9), OTHERS), told(removeRoute(route, 9), OTHERS)];
+  expect(routeEvents(burst, interest)).toEqual(changed('route'));
+});
+
+test('what our own sockets changed is not reported, nor a route that is none of ours', () => {
+  const burst = [told(putRoute(route, 9), OURS), told(putRoute({ ...route, protocol: 3 }, 9), OTHERS)];
+  expect(routeEvents(burst, interest)).toEqual([]);
+});
+
+test('what the kernel removes by itself is reported on the host, unless it went with its link', () => {
+  const removal = told(removeRoute(route, 9), KERNEL);
+  expect(routeEvents([removal], interest)).toEqual(changed('route'));
+  expect(routeEvents([removal, told(linkMessage(RTM_LINK.DELETE), KERNEL)], interest)).toEqual([
+    { kind: 'link-gone', name: 'uw0', index: 9, mac },
+  ]);
+  expect(routeEvents([told(putRoute(route, 9), KERNEL)], interest)).toEqual([]);
+});
+
+test("in a pod's namespace only what a process did counts, and its links are not the host's", () => {
+  const address = {
+    kind: 'address',
+    link: 'eth0',
+    address: '10.0.0.1/32' as `${Ip}/32`,
+    scope: 'global',
+    noPrefixRoute: false,
+    noDad: false,
+    deprecated: false,
+  } as const;
+  const ended = [
+    told(removeAddress(address, 2), KERNEL, true),
+    told(removeRoute(route, 2), KERNEL, true),
+    told(linkMessage(RTM_LINK.DELETE), KERNEL, true),
+  ];
+  expect(routeEvents(ended, interest)).toEqual([]);
+  expect(routeEvents([told(removeAddress(address, 2), OTHERS, true)], interest)).toEqual(changed('address'));
+});
+
+test('a link is told once a burst, as it was last', () => {
+  const burst = [told(linkMessage(RTM_LINK.NEW), OTHERS), told(linkMessage(RTM_LINK.DELETE), KERNEL)];
+  expect(routeEvents(burst, interest)).toEqual([{ kind: 'link-gone', name: 'uw0', index: 9, mac }]);
+});
+
+test("the kernel's own neighbour upkeep is no change", () => {
+  const neighbour = { kind: 'neighbour', link: 'eth1', address: '10.0.0.1' as Ip, mac } as const;
+  expect(routeEvents([told(putNeighbour(neighbour, 3), KERNEL)], interest)).toEqual([]);
+  expect(routeEvents([told(putNeighbour(neighbour, 3), OTHERS)], interest)).toEqual(changed('neighbour'));
+});
+
+test('one sysctl that changed is reported; all of them at once are a link that came', () => {
+  const netconf = (...types: number[]) =>
+    encodeMessage({ type: 80 }, (writer) => {
+      writer.u32(2);
+      for (const type of types) writer.attributeU32(type, 1);
+    });
+  expect(routeEvents([told(netconf(1, 3), KERNEL)], interest)).toEqual(changed('sysctl'));
+  expect(routeEvents([told(netconf(1, 2, 3, 4, 5), KERNEL)], interest)).toEqual([]);
+});
+
+test('nf_tables: our tables, by others', () => {
+  const ours = putTable({ family: 'inet', table: 'underway', owned: false });
+  const theirs = putTable({ family: 'inet', table: 'filter', owned: false });
+  expect(nftEvents([told(ours, OURS), told(theirs, OTHERS)], interest)).toEqual([]);
+  expect(nftEvents([told(ours, OTHERS), told(ours, OTHERS)], interest)).toEqual(changed('nft'));
+});
