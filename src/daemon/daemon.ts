@@ -1,0 +1,319 @@
+/**
+ * The node daemon: journal, core, driver, kernel and server put together, over ports.
+ *
+ * Start: the journal (its lock says that no other daemon lives), the socket, who this instance is, the kernel, the
+ * spooled DELs, and only then requests. Requests that come before that wait, and hear at their deadline what for.
+ * Stop: the other way round; a kill -9 at any moment is as good, only slower for whoever waited.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { type Identity, isOurs } from '../core/boot.ts';
+import type { InstanceId } from '../core/brand.ts';
+import type { Event } from '../core/events.ts';
+import type { Breach } from '../core/invariants.ts';
+import { type Reason, reasonText, UnderwayError } from '../core/reasons.ts';
+import type { Datapath } from '../datapath/datapath.ts';
+import { Driver, type Failpoint, type Observation } from '../driver/driver.ts';
+import { runEffect } from '../driver/effects.ts';
+import { coreEvent, startedEvent } from '../driver/kernel-events.ts';
+import type { Clock, Entropy } from '../ports/clock.ts';
+import type { Kernel } from '../ports/kernel.ts';
+import type { Provider } from '../ports/provider.ts';
+import { EXIT_BREACH, writeBreach } from './breach.ts';
+import { type Config, needsRestart, poolsOf, settingsOf } from './config.ts';
+import { Desk, type Handled } from './desk.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { type Self, strangerWord, whoAmI } from './identity.ts';
+import { openJournal, type SqliteJournal } from './journal.ts';
+import { logHandled, Narrator } from './logs.ts';
+import type { Metrics } from './metrics.ts';
+import { pagesOf } from './pages.ts';
+import { every, pause } from './rhythm.ts';
+import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
+import { Spool } from './spool.ts';
+
+const HEARTBEAT_MS = 10_000;
+/** The shim may have spooled a DEL in the moment in which the daemon came up. */
+const SECOND_SCAN_MS = 2_000;
+const RETRY_MS = 1_000;
+const CHECKPOINT_IDLE_MS = 1_000;
+const STOP_GRACE_MS = 3_000;
+const STOP_POLL_MS = 10;
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly kernel: Kernel;
+  readonly provider: Provider;
+  readonly datapath: Datapath;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Ends the process at once: after a breach nothing of this state may be used. */
+  readonly exit: (code: number) => void;
+  readonly failpoint?: (at: Failpoint) => void;
+}
+
+export class Daemon {
+  private readonly options: DaemonOptions;
+  private readonly journal: SqliteJournal;
+  private readonly desk: Desk;
+  private readonly spool: Spool;
+  private readonly heartbeat: Heartbeat;
+  private readonly narrator: Narrator;
+  private readonly abort = new AbortController();
+  private readonly ends: (() => void)[] = [];
+  private readonly listening: Listening[] = [];
+  private config: Config;
+  private driver: Driver | undefined;
+  private starting: Reason = { code: 'DAEMON_STARTING', detail: 'opening' };
+  private cancelCheckpoint: (() => void) | undefined;
+  private stopping: Promise<void> | undefined;
+
+  /**
+   * Resolves when the socket is there; serving begins when kernel and (without a journal) cloud have answered.
+   * Throws JournalLockedError while another daemon lives, any other Error where journal or socket cannot be had.
+   */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const { config, clock, log } = options;
+    const path = join(config.stateDir, 'underway.db');
+    const journal = await openJournal({ path, clock, lockWaitMs: config.lockWaitMs });
+    const { origin, detail, rows } = journal.load();
+    if (origin === 'set-aside') log.error({ why: detail }, 'the journal was set aside');
+    else log.info({ origin, rows: rows.length }, 'journal opened');
+    const daemon = new Daemon(options, journal);
+    await daemon.listen();
+    daemon.open().catch((error) => daemon.fail(error));
+    return daemon;
+  }
+
+  private constructor(options: DaemonOptions, journal: SqliteJournal) {
+    this.options = options;
+    this.config = options.config;
+    this.journal = journal;
+    const { clock, kernel, log, metrics, config } = options;
+    this.heartbeat = new Heartbeat({ stateDir: config.stateDir, clock });
+    this.narrator = new Narrator(log, metrics.repaired);
+    this.desk = new Desk({
+      clock,
+      kernel,
+      addDeadlineMs: () => this.config.addDeadlineMs,
+      handled: (seen) => this.handled(seen),
+    });
+    this.spool = new Spool({
+      stateDir: config.stateDir,
+      replay: (request) => this.desk.replay(request),
+      log: (file, outcome, detail) =>
+        log[outcome === 'replayed' ? 'info' : 'warn'](
+          { file, ...(detail && { why: detail }) },
+          `spooled DEL ${outcome}`,
+        ),
+    });
+  }
+
+  /** True once pods are served. */
+  get isServing(): boolean {
+    return this.driver?.state.runtime.phase === 'serving';
+  }
+
+  /** Takes a new configuration, or says in one sentence why not. */
+  reload(next: Config): string | undefined {
+    const keys = needsRestart(this.config, next);
+    if (keys.length > 0) return `${keys.join(', ')} can only be changed by a restart: nothing was changed`;
+    this.config = next;
+    this.driver?.enqueue({ kind: 'configured', pools: poolsOf(next), settings: settingsOf(next) });
+    return undefined;
+  }
+
+  /** Answers who waits, lets the kernel finish, gives journal and socket back. Safe to call twice. */
+  stop(): Promise<void> {
+    this.stopping ??= this.stopNow();
+    return this.stopping;
+  }
+
+  /** A bug, or a port that is gone: the supervisor starts a new process from truth. */
+  fail(error: unknown): void {
+    this.options.log.fatal({ err: error }, 'the daemon ends: a new one starts from journal, kernel and cloud');
+    this.options.exit(EXIT_BREACH);
+  }
+
+  private async listen(): Promise<void> {
+    const { metricsListen, socket } = this.config;
+    const { log } = this.options;
+    const pages = pagesOf({
+      metrics: this.options.metrics,
+      state: () => this.driver?.state,
+      starting: () => reasonText(this.starting),
+    });
+    const cni: Routes['cni'] = (body, respond) => this.desk.ask(body, respond);
+    this.listening.push(await listenOnSocket(socket, { cni, pages }));
+    log.info({ socket }, 'listening');
+    if (metricsListen === null) return;
+    // A port that somebody else has must not keep pods from their network.
+    const { '/v1/state': _, ...safe } = pages;
+    await listenOnPort(metricsListen, safe).then(
+      (port) => this.listening.push(port),
+      (error) => log.error({ metricsListen, why: String(error) }, 'no metrics on this port; the socket has them too'),
+    );
+  }
+
+  /** From the journal's rows to a core that serves. */
+  private async open(): Promise<void> {
+    const { clock, kernel, datapath } = this.options;
+    this.spool.scan();
+    const identity = await this.identify();
+    if (identity === undefined) return;
+    const driver = await this.openDriver(identity);
+    if (driver === undefined) return;
+    this.driver = driver;
+    const enqueue = (event: Event): void => driver.enqueue(event);
+    const unlisten = kernel.listen((heard) => {
+      const event = coreEvent(heard);
+      if (event !== undefined) enqueue(event);
+    });
+    this.ends.push(unlisten);
+    enqueue({ kind: 'configured', pools: poolsOf(this.config), settings: settingsOf(this.config) });
+    enqueue(await startedEvent(driver.state, kernel, datapath));
+    if (this.abort.signal.aborted) return;
+    this.desk.open({ state: driver.state, enqueue });
+    this.ends.push(clock.timer(clock.nowMs() + SECOND_SCAN_MS, () => this.housekeeping()));
+    this.ends.push(every(clock, HEARTBEAT_MS, () => this.housekeeping()));
+  }
+
+  /** Waits until it is known which instance this is; undefined when it is stopped before. */
+  private async identify(): Promise<Identity | undefined> {
+    const { provider, clock, entropy, log } = this.options;
+    const { cluster, nodeName, bootIdFile } = this.config;
+    const self: Self = { cluster, nodeName, bootId: readFileSync(bootIdFile, 'utf8').trim() };
+    while (!this.abort.signal.aborted) {
+      const { rows } = this.journal.load();
+      const verdict = await whoAmI({ self, rows, provider, signal: this.abort.signal });
+      if (this.abort.signal.aborted) return undefined;
+      if (verdict.kind === 'known') {
+        const identity = { ...self, instanceId: verdict.instanceId, epoch: entropy.epoch() };
+        if (rows.length > 0 && !isOurs(rows, identity)) this.setAside(strangerWord(rows, self));
+        log.info({ instance: verdict.instanceId, sure: verdict.sure, epoch: identity.epoch }, 'this instance');
+        if (!verdict.sure) this.verifyLater(self, verdict.instanceId);
+        return identity;
+      }
+      this.wait(verdict.reason);
+      await pause(clock, RETRY_MS);
+    }
+    return undefined;
+  }
+
+  private setAside(word: string): void {
+    const aside = this.journal.setAside(word);
+    this.options.log.error({ aside }, `the journal is not this instance's (${word}) and was set aside`);
+  }
+
+  /** A journal that was believed without proof: when the cloud answers otherwise, the next process sets it aside. */
+  private verifyLater(self: Self, believed: InstanceId): void {
+    const { provider, clock } = this.options;
+    const ask = async (): Promise<void> => {
+      const verdict = await whoAmI({ self, rows: [], provider, signal: this.abort.signal });
+      if (this.abort.signal.aborted) return;
+      if (verdict.kind === 'unknown') this.ends.push(clock.timer(clock.nowMs() + HEARTBEAT_MS, () => void ask()));
+      else if (verdict.instanceId !== believed)
+        this.fail(new Error(`the journal is ${believed}'s, and this is ${verdict.instanceId}`));
+    };
+    void ask();
+  }
+
+  /** The first commit holds the new epoch; while it cannot be written nothing else may be done. */
+  private async openDriver(identity: Identity): Promise<Driver | undefined> {
+    const { clock, provider, failpoint } = this.options;
+    while (!this.abort.signal.aborted) {
+      try {
+        const driver = Driver.open({
+          clock,
+          journal: this.journal,
+          provider,
+          identity,
+          rows: this.journal.load().rows,
+          run: (effect) =>
+            runEffect(effect, {
+              ...this.options,
+              reply: (request, reply) => this.desk.reply(request, reply),
+              enqueue: (event) => driver.enqueue(event),
+              signal: this.abort.signal,
+            }),
+          observe: (seen) => this.observe(driver, seen),
+          onBreach: (breach, recent) => this.broken(driver, breach, recent),
+          ...(failpoint && { failpoint }),
+        });
+        return driver;
+      } catch (error) {
+        if (!(error instanceof UnderwayError)) throw error;
+        this.wait(error.reason);
+        await pause(clock, RETRY_MS);
+      }
+    }
+    return undefined;
+  }
+
+  private wait(reason: Reason): void {
+    if (JSON.stringify(reason) !== JSON.stringify(this.starting))
+      this.options.log.warn({ reason: reason.code, why: reasonText(reason) }, 'not serving yet');
+    this.starting = reason;
+    this.desk.startingBecause(reason);
+  }
+
+  private observe(driver: Driver, seen: Observation): void {
+    this.options.metrics.observe(seen);
+    this.narrator.observe(seen, driver.state);
+    if (seen.kind === 'commit') this.checkpointSoon();
+    if (seen.kind === 'event' && this.isServing && this.heartbeat.isSilent) this.heartbeat.beat();
+  }
+
+  private housekeeping(): void {
+    try {
+      this.spool.scan();
+      if (this.isServing) this.heartbeat.beat();
+    } catch (error) {
+      // A full or sick disk: pods are served all the same, and the journal says so where it matters.
+      this.options.log.warn({ err: error }, 'the state folder cannot be used');
+    }
+  }
+
+  /** A second after the last commit nobody waits for the disk. */
+  private checkpointSoon(): void {
+    const { clock } = this.options;
+    this.cancelCheckpoint?.();
+    this.cancelCheckpoint = clock.timer(clock.nowMs() + CHECKPOINT_IDLE_MS, () => this.journal.checkpoint());
+  }
+
+  private handled(seen: Handled): void {
+    this.options.metrics.handled(seen);
+    logHandled(this.options.log, seen);
+  }
+
+  private broken(driver: Driver, breach: Breach, recent: readonly Event[]): void {
+    this.options.metrics.broke();
+    const file = writeBreach({ stateDir: this.config.stateDir, breach, recent, state: driver.state });
+    this.options.log.fatal(
+      { ...breach, file },
+      'an invariant is broken: this is a bug, please report it with this file',
+    );
+    driver.stop();
+    this.options.exit(EXIT_BREACH);
+  }
+
+  private async stopNow(): Promise<void> {
+    const { clock, log, metrics } = this.options;
+    log.info('stopping');
+    this.desk.close();
+    const untilMs = clock.nowMs() + STOP_GRACE_MS;
+    while (!this.desk.isIdle && clock.nowMs() < untilMs) await pause(clock, STOP_POLL_MS);
+    await Promise.all(this.listening.map((one) => one.close()));
+    for (const end of this.ends) end();
+    this.cancelCheckpoint?.();
+    this.driver?.stop();
+    this.abort.abort();
+    this.journal.checkpoint();
+    this.journal.close();
+    metrics.close();
+    log.info('stopped');
+  }
+}

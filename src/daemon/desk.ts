@@ -1,0 +1,228 @@
+/**
+ * Between the socket and the core: a request in CNI's words becomes an event, the core's reply an answer.
+ *
+ * Invariants: every request is answered once, or its caller is gone and the core knows; nothing is decided here that
+ * the core could decide; while there is no core yet, requests wait and at their deadline hear why.
+ */
+import { type Attachment, attachmentKey, type RequestId } from '../core/brand.ts';
+import type { Event, Reply } from '../core/events.ts';
+import type { Reason } from '../core/reasons.ts';
+import type { LeaseRow, NetnsRef } from '../core/rows.ts';
+import type { State } from '../core/state.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Kernel } from '../ports/kernel.ts';
+import { answerTo, errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
+import { type CniError, errorOf, type Verb } from '../protocol/error.ts';
+import { type CniRequest, parseRequest } from '../protocol/request.ts';
+
+/** The core as the desk sees it, once there is one. */
+export interface Core {
+  readonly state: State;
+  readonly enqueue: (event: Event) => void;
+}
+
+/** One request's end, for logs and metrics. */
+export interface Handled {
+  readonly verb: Verb | 'INVALID';
+  /** CNI's error code; 0 for success. */
+  readonly code: number;
+  readonly ms: number;
+  readonly request?: CniRequest;
+  readonly reply?: Reply;
+  readonly error?: CniError;
+  /** What the attachment held when it was asked for. */
+  readonly lease?: LeaseRow;
+}
+
+export interface DeskOptions {
+  readonly clock: Clock;
+  readonly kernel: Pick<Kernel, 'identify'>;
+  readonly addDeadlineMs: () => number;
+  readonly handled: (seen: Handled) => void;
+}
+
+interface Pending {
+  readonly request: CniRequest;
+  readonly settle: (reply: Reply) => void;
+}
+
+export class Desk {
+  private readonly options: DeskOptions;
+  private readonly pending = new Map<RequestId, Pending>();
+  private readonly cancelDeadline = new Map<RequestId, () => void>();
+  private core: Core | undefined;
+  private notYet: Reason = { code: 'DAEMON_STARTING', detail: 'it was started a moment ago' };
+  private closed = false;
+  private count = 0;
+
+  constructor(options: DeskOptions) {
+    this.options = options;
+  }
+
+  /** Why there is no core yet: what requests hear that cannot wait any longer. */
+  startingBecause(reason: Reason): void {
+    this.notYet = reason;
+  }
+
+  /** From now on the core takes requests; those that waited are first, in their order. */
+  open(core: Core): void {
+    this.core = core;
+    for (const cancel of this.cancelDeadline.values()) cancel();
+    this.cancelDeadline.clear();
+    for (const id of [...this.pending.keys()]) this.submit(id);
+  }
+
+  /** One request's text. The returned function says that its caller is gone; after the answer it does nothing. */
+  ask(body: string, respond: (answer: HttpAnswer) => void): () => void {
+    const beganMs = this.options.clock.nowMs();
+    const parsed = parseRequest(body);
+    if ('error' in parsed) {
+      const { error, cniVersion } = parsed;
+      this.options.handled({ verb: 'INVALID', code: error.code, ms: 0, error });
+      respond(errorAnswer(error, cniVersion));
+      return () => undefined;
+    }
+    const { request } = parsed;
+    const lease = this.leaseOf(request);
+    const id = this.take(request, (reply) => {
+      const ms = this.options.clock.nowMs() - beganMs;
+      const checked = this.compared(request, reply);
+      const code = checked.kind === 'refused' ? errorOf(checked.reason, request.verb).code : 0;
+      this.options.handled({ verb: request.verb, code, ms, request, reply: checked, ...(lease && { lease }) });
+      respond(mended(request, answerTo(request, checked)));
+    });
+    return () => this.hangUp(id);
+  }
+
+  /** A DEL that the shim wrote down while no daemon listened. */
+  replay(request: CniRequest): Promise<Reply> {
+    return new Promise((resolve) => this.take(request, resolve));
+  }
+
+  /** The core's answer. Who asked may be gone. */
+  reply(id: RequestId, reply: Reply): void {
+    const pending = this.pending.get(id);
+    this.forget(id);
+    pending?.settle(reply);
+  }
+
+  /** Nothing more is taken. What waits for an address is answered now; what the kernel is at is answered when done. */
+  close(): void {
+    this.closed = true;
+    this.notYet = { code: 'DAEMON_STARTING', detail: 'it is being restarted' };
+    for (const [id, { request }] of [...this.pending]) {
+      if (this.core !== undefined && !this.waitsForAddress(request)) continue;
+      this.core?.enqueue({ kind: 'hang-up', request: id });
+      this.refuse(id, this.notYet);
+    }
+  }
+
+  get isIdle(): boolean {
+    return this.pending.size === 0;
+  }
+
+  private take(request: CniRequest, settle: (reply: Reply) => void): RequestId {
+    const id = `r${++this.count}` as RequestId;
+    this.pending.set(id, { request, settle });
+    if (this.core !== undefined && !this.closed) this.submit(id);
+    else if (this.closed || request.verb === 'STATUS') this.refuse(id, this.notYet);
+    else this.awaitCore(id, request);
+    return id;
+  }
+
+  private awaitCore(id: RequestId, request: CniRequest): void {
+    const atMs = this.options.clock.nowMs() + this.budgetMs(request);
+    const cancel = this.options.clock.timer(atMs, () => this.refuse(id, this.notYet));
+    this.cancelDeadline.set(id, cancel);
+  }
+
+  private submit(id: RequestId): void {
+    const request = this.pending.get(id)?.request;
+    if (request === undefined) return;
+    if (request.verb === 'ADD') this.identify(id, request);
+    else if (request.verb === 'GC' && request.valid === undefined) this.reply(id, { kind: 'done' });
+    else this.core?.enqueue(eventOf(id, request));
+  }
+
+  /** Who the pod's namespace is, before the core hears of it: a path may be another pod's tomorrow. */
+  private identify(id: RequestId, request: Extract<CniRequest, { verb: 'ADD' }>): void {
+    const deadlineMs = this.options.clock.nowMs() + this.budgetMs(request);
+    this.options.kernel.identify(request.netns).then(
+      (namespace) => {
+        // Its caller may have gone meanwhile.
+        if (!this.pending.has(id)) return;
+        if (namespace === undefined) return this.refuse(id, { code: 'NETNS_GONE', netns: request.netns });
+        const netns: NetnsRef = { path: request.netns, id: namespace };
+        const { attachment, pod } = request;
+        this.core?.enqueue({ kind: 'add', request: id, attachment, netns, ...(pod && { pod }), deadlineMs });
+      },
+      (cause) =>
+        this.refuse(id, { code: 'KERNEL', step: `look at ${request.netns}`, errno: cause?.code ?? String(cause) }),
+    );
+  }
+
+  private refuse(id: RequestId, reason: Reason): void {
+    this.reply(id, { kind: 'refused', reason });
+  }
+
+  private hangUp(id: RequestId): void {
+    if (!this.pending.has(id)) return;
+    this.forget(id);
+    this.core?.enqueue({ kind: 'hang-up', request: id });
+  }
+
+  private forget(id: RequestId): void {
+    this.pending.delete(id);
+    this.cancelDeadline.get(id)?.();
+    this.cancelDeadline.delete(id);
+  }
+
+  private budgetMs(request: CniRequest): number {
+    return Math.min(request.budgetMs, this.options.addDeadlineMs());
+  }
+
+  private waitsForAddress(request: CniRequest): boolean {
+    return request.verb === 'ADD' && this.core?.state.get('waiter', attachmentKey(request.attachment)) !== undefined;
+  }
+
+  private leaseOf(request: CniRequest): LeaseRow | undefined {
+    return 'attachment' in request ? this.core?.state.leaseOf(attachmentKey(request.attachment)) : undefined;
+  }
+
+  /** CHECK also fails where the runtime was told other addresses than the lease has. */
+  private compared(request: CniRequest, reply: Reply): Reply {
+    if (request.verb !== 'CHECK' || reply.kind !== 'done') return reply;
+    const leased = new Set<string>(this.leaseOf(request)?.addresses ?? []);
+    const problems = request.expected
+      .filter((ip) => !leased.has(ip))
+      .map((ip) => `the runtime was told ${ip}, which is not leased to it`);
+    return problems.length === 0 ? reply : { kind: 'refused', reason: { code: 'NOT_AS_WIRED', problems } };
+  }
+}
+
+function eventOf(id: RequestId, request: Exclude<CniRequest, { verb: 'ADD' }>): Event {
+  switch (request.verb) {
+    case 'DEL':
+      return { kind: 'del', request: id, attachment: request.attachment };
+    case 'CHECK':
+      return { kind: 'check', request: id, attachment: request.attachment };
+    case 'GC': {
+      const valid: readonly Attachment[] = request.valid ?? [];
+      return { kind: 'gc', request: id, network: request.network, valid };
+    }
+    case 'STATUS':
+      return { kind: 'status', request: id };
+  }
+}
+
+/**
+ * containerd's go-cni takes a DEL error with these words for success and forgets the pod, which would leak its
+ * address; a cloud's or the kernel's own text may hold them. The other words are as long, so the length stays.
+ */
+function mended(request: CniRequest, answer: HttpAnswer): HttpAnswer {
+  if (request.verb !== 'DEL' || answer.status === 200) return answer;
+  const body = answer.body
+    .replace(/not found/gi, 'not there')
+    .replace(/no such file or directory/gi, 'a file or path is missing');
+  return { ...answer, headers: { ...answer.headers, 'content-length': Buffer.byteLength(body) }, body };
+}

@@ -1,0 +1,148 @@
+/**
+ * The log: JSON lines on standard output, one an event that matters to a person who asks what happened to a pod or an
+ * ENI. What happens all the time and well is a metric, not a line.
+ */
+import pino, { type DestinationStream, type Logger } from 'pino';
+import type { EniKey, OperationId } from '../core/brand.ts';
+import type { CloudCall } from '../core/cloud.ts';
+import type { Event } from '../core/events.ts';
+import { reasonText } from '../core/reasons.ts';
+import type { EniRow } from '../core/rows.ts';
+import type { State } from '../core/state.ts';
+import type { Observation } from '../driver/driver.ts';
+import type { Handled } from './desk.ts';
+
+/** Written at once, not from a buffer: the last lines before a crash are the ones that are wanted. */
+export const openLog = (options: {
+  readonly level: string;
+  readonly base: Readonly<Record<string, string>>;
+  readonly destination?: DestinationStream;
+}): Logger => {
+  const { level, base, destination } = options;
+  const format = { level: (label: string) => ({ level: label }) };
+  return pino(
+    { level, base: { ...base }, formatters: format, timestamp: pino.stdTimeFunctions.isoTime },
+    destination ?? pino.destination({ dest: 1, sync: true }),
+  );
+};
+
+const LEVEL_OF_VERB = {
+  ADD: 'info',
+  DEL: 'info',
+  CHECK: 'debug',
+  GC: 'info',
+  STATUS: 'debug',
+  INVALID: 'warn',
+} as const;
+
+/** One request's line: who, what it got, how long it took, and why not. */
+export function logHandled(log: Logger, { verb, code, ms, request, reply, error, lease }: Handled): void {
+  const refused = reply?.kind === 'refused' ? reply.reason : undefined;
+  const pod = lease?.pod ?? (request?.verb === 'ADD' ? request.pod : undefined);
+  const added = reply?.kind === 'added' ? { ips: reply.plan.addresses, eni: reply.eni, pool: reply.pool } : undefined;
+  const fields = {
+    verb,
+    ...(request !== undefined && 'attachment' in request && { ...request.attachment }),
+    ...(pod && { pod: `${pod.namespace}/${pod.name}` }),
+    ...(lease && { ips: lease.addresses }),
+    ...added,
+    durationMs: Math.round(ms * 100) / 100,
+    code,
+    ...(refused && { reason: refused.code, why: reasonText(refused) }),
+    ...(error && { why: error.msg, details: error.details }),
+  };
+  if (code === 0) log[LEVEL_OF_VERB[verb]](fields, DONE[verb]);
+  else log.warn(fields, `${verb.toLowerCase()} refused`);
+}
+
+const DONE = {
+  ADD: 'added',
+  DEL: 'deleted',
+  CHECK: 'checked',
+  GC: 'collected',
+  STATUS: 'status',
+  INVALID: 'invalid',
+} as const;
+
+/** Hears the driver and writes what changed: ENIs, failed calls, the journal, the phase, kernel state put back. */
+export class Narrator {
+  private readonly log: Logger;
+  private readonly onRepair: () => void;
+  private readonly eniStates = new Map<EniKey, EniRow['state']>();
+  private readonly calls = new Map<OperationId, CloudCall>();
+  private phase = '';
+  /** The plan of the sync in flight, and of the last one that the kernel has: equal when only others changed it. */
+  private planAsked = '';
+  private planDone: string | undefined;
+
+  constructor(log: Logger, onRepair: () => void) {
+    this.log = log;
+    this.onRepair = onRepair;
+  }
+
+  observe(seen: Observation, state: State): void {
+    if (seen.kind === 'journal') {
+      if (seen.up) this.log.info('the journal can be written again');
+      else this.log.error({ why: seen.detail }, 'the journal cannot be written: pods are deleted but not added');
+    } else if (seen.kind === 'effect') {
+      if (seen.effect.kind === 'cloud') this.calls.set(seen.effect.operation, seen.effect.call);
+      if (seen.effect.kind === 'sync') this.planAsked = JSON.stringify(seen.effect.plan);
+    } else if (seen.kind === 'event') {
+      this.heard(seen.event);
+      this.enis(state);
+      this.phases(state);
+    }
+  }
+
+  private heard(event: Event): void {
+    if (event.kind === 'cloud-answered') {
+      const call = this.calls.get(event.operation);
+      this.calls.delete(event.operation);
+      if (event.answer.ok) return this.log.debug({ ...call, operation: event.operation }, 'cloud call done');
+      this.log.warn({ ...call, operation: event.operation, failure: event.answer.failure }, 'cloud call failed');
+    } else if (event.kind === 'synced') this.synced(event);
+    else if ((event.kind === 'wired' || event.kind === 'unwired') && event.failure !== undefined)
+      this.log.warn({ lease: event.lease, failure: event.failure }, `kernel refused: not ${event.kind}`);
+  }
+
+  /** A sync of the same plan as the last one took steps: somebody else had undone them. */
+  private synced({ changed, damaged, failure }: Extract<Event, { kind: 'synced' }>): void {
+    if (failure !== undefined) {
+      this.planDone = undefined;
+      return this.log.warn({ failure }, 'kernel refused: the node is not in sync');
+    }
+    const undone = this.planDone === this.planAsked && changed > 0;
+    this.planDone = this.planAsked;
+    if (!undone && damaged.length === 0) return;
+    const steps = undone ? changed : 0;
+    this.onRepair();
+    this.log.warn(
+      { reason: 'DATAPATH_REPAIRED', steps, leases: damaged },
+      reasonText({ code: 'DATAPATH_REPAIRED', steps: steps + damaged.length }),
+    );
+  }
+
+  private enis(state: State): void {
+    const seen = new Set<EniKey>();
+    for (const eni of state.all('eni')) {
+      seen.add(eni.key);
+      const was = this.eniStates.get(eni.key);
+      if (was === eni.state) continue;
+      this.eniStates.set(eni.key, eni.state);
+      const id = eni.state === 'creating' ? {} : { eni: eni.id };
+      this.log.info({ key: eni.key, ...id, kind: eni.kind, subnet: eni.subnet, from: was, to: eni.state }, 'eni');
+    }
+    for (const [key, was] of this.eniStates) {
+      if (seen.has(key)) continue;
+      this.eniStates.delete(key);
+      this.log.info({ key, from: was, to: 'gone' }, 'eni');
+    }
+  }
+
+  private phases(state: State): void {
+    const { phase } = state.runtime;
+    if (phase === this.phase) return;
+    this.phase = phase;
+    this.log.info({ phase }, phase === 'serving' ? 'serving' : `not serving yet: ${phase}`);
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * `underwayd`: flags, signals and exit codes around the daemon, and the one place that knows which kernel and which
+ * clouds there are.
+ *
+ * Exit codes: 0 stopped as asked, 1 could not start, 64 wrong flags, 70 a bug (restart me), 75 another daemon lives,
+ * 78 wrong configuration (sysexits.h).
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import packageJson from '../../package.json' with { type: 'json' };
+import { createProvider, type OpenProvider, providerNames } from '../../providers/index.ts';
+import { veth } from '../datapath/veth.ts';
+import { createKernel } from '../kernel/kernel.ts';
+import { systemClock, systemEntropy } from '../ports/clock.ts';
+import { EXIT_BREACH } from './breach.ts';
+import { type CheckedConfig, type Config, parseConfig } from './config.ts';
+import { Daemon } from './daemon.ts';
+import { failpointIn } from './failpoint.ts';
+import { JournalLockedError } from './journal.ts';
+import { openLog } from './logs.ts';
+import { Metrics } from './metrics.ts';
+
+const EXIT = { ok: 0, failed: 1, usage: 64, locked: 75, config: 78 } as const;
+const CONFIG_PATH = '/etc/underway/underwayd.json';
+
+const HELP = `underwayd: gives the pods of this node addresses of the cloud's own VPC.
+
+  --config FILE       JSON; default ${CONFIG_PATH}, which may be missing
+  --set KEY=VALUE     one key over the file, such as --set pool.targets.floor=16; may be repeated
+  --print-config      print the effective configuration, every default included, and exit
+  --help, --version
+
+SIGHUP reads the configuration again; SIGTERM stops.
+`;
+
+interface Flags {
+  readonly config: string | undefined;
+  readonly sets: readonly string[];
+  readonly does: 'run' | 'print-config' | 'help' | 'version';
+}
+
+function flagsIn(args: readonly string[]): Flags {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      config: { type: 'string' },
+      set: { type: 'string', multiple: true },
+      'print-config': { type: 'boolean' },
+      help: { type: 'boolean' },
+      version: { type: 'boolean' },
+    },
+  });
+  const does = values.help ? 'help' : values.version ? 'version' : values['print-config'] ? 'print-config' : 'run';
+  return { config: values.config, sets: values.set ?? [], does };
+}
+
+/** The file that was named must be there; the default one need not be. */
+function readConfig({ config: named, sets }: Flags): CheckedConfig {
+  let file: string | undefined;
+  try {
+    file = readFileSync(named ?? CONFIG_PATH, 'utf8');
+  } catch (error) {
+    const missing = Error.isError(error) && 'code' in error && error.code === 'ENOENT';
+    if (named !== undefined || !missing) return { errors: [`cannot read ${named ?? CONFIG_PATH}: ${error}`] };
+  }
+  return parseConfig({ file, sets, providers: providerNames });
+}
+
+async function main(): Promise<void> {
+  const flags = flagsOrExit();
+  if (flags.does === 'help') return void process.stdout.write(HELP);
+  if (flags.does === 'version') return void process.stdout.write(`underwayd ${packageJson.version}\n`);
+  const checked = readConfig(flags);
+  if ('errors' in checked) return sayAndExit(checked.errors, EXIT.config);
+  if (flags.does === 'print-config') return void process.stdout.write(`${JSON.stringify(checked.config, null, 2)}\n`);
+  await run(flags, checked.config);
+}
+
+function flagsOrExit(): Flags {
+  try {
+    return flagsIn(process.argv.slice(2));
+  } catch (error) {
+    return sayAndExit([Error.isError(error) ? error.message : String(error), 'see --help'], EXIT.usage);
+  }
+}
+
+function sayAndExit(sentences: readonly string[], code: number): never {
+  for (const sentence of sentences) process.stderr.write(`underwayd: ${sentence}\n`);
+  process.exit(code);
+}
+
+async function run(flags: Flags, config: Config): Promise<void> {
+  const { cluster, nodeName, netns } = config;
+  const log = openLog({ level: config.logLevel, base: { cluster, node: nodeName } });
+  const metrics = new Metrics(packageJson.version);
+  log.info({ version: packageJson.version, pid: process.pid, config }, 'starting');
+  // Whatever is thrown where nobody waits for it is a bug; the state it left is not to be trusted.
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'the daemon ends: a new one starts from journal, kernel and cloud');
+    process.exit(EXIT_BREACH);
+  });
+  const kernel = createKernel(netns === null ? {} : { netns });
+  const provider = await openProvider(config, (code) => {
+    metrics.unknownCode();
+    log.warn({ code }, 'the cloud answered a code that the provider has no row for');
+  });
+  const failpoint = failpointIn(process.env.UNDERWAY_FAILPOINT);
+  const daemon = await Daemon.start({
+    config,
+    kernel,
+    provider,
+    datapath: veth,
+    clock: systemClock,
+    entropy: systemEntropy,
+    log,
+    metrics,
+    exit: (code) => process.exit(code),
+    ...(failpoint && { failpoint }),
+  }).catch((error: unknown) => {
+    const text = Error.isError(error) ? error.message : String(error);
+    log.fatal({ why: text }, 'cannot start');
+    return sayAndExit([text], error instanceof JournalLockedError ? EXIT.locked : EXIT.failed);
+  });
+  process.on('SIGHUP', () => {
+    const next = readConfig(flags);
+    const refused = 'errors' in next ? next.errors.join('; ') : daemon.reload(next.config);
+    if (refused === undefined) log.info('configuration taken');
+    else log.error({ why: refused }, 'configuration refused: the old one stays');
+  });
+  const stop = (signal: string) => {
+    log.info({ signal }, 'asked to stop');
+    daemon.stop().then(async () => {
+      provider.close();
+      await kernel.close();
+      process.exit(EXIT.ok);
+    });
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+function openProvider({ provider }: Config, onUnknownCode: (code: string) => void): Promise<OpenProvider> {
+  const { name, region, endpoint, metadataEndpoint } = provider;
+  return createProvider(name as (typeof providerNames)[number], {
+    ...(region !== null && { region }),
+    ...(endpoint !== null && { endpoint }),
+    ...(metadataEndpoint !== null && { metadataEndpoint }),
+    env: process.env,
+    onUnknownCode,
+  });
+}
+
+await main();

@@ -1,0 +1,143 @@
+/**
+ * Metrics in Prometheus' words. What is a level is counted from the rows at each scrape, what is an event when it
+ * happens. Labels are closed sets: never a pod, an address or an ENI.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { OperationId } from '../core/brand.ts';
+import { holding } from '../core/pool.ts';
+import type { State } from '../core/state.ts';
+import type { Observation } from '../driver/driver.ts';
+import type { Handled } from './desk.ts';
+import type { Check } from './readiness.ts';
+
+const REQUEST_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60];
+const CLOUD_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
+const COMMIT_SECONDS = [0.00002, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 1];
+const LAG_RESOLUTION_MS = 20;
+
+export class Metrics {
+  readonly registry = new Registry();
+  private readonly requests = this.histogram('cni_request_duration_seconds', {
+    help: 'From the request to its answer, by CNI verb and error code (0: success)',
+    labels: ['command', 'code'],
+    buckets: REQUEST_SECONDS,
+  });
+  private readonly cloudCalls = this.histogram('cloud_call_duration_seconds', {
+    help: 'One call of the cloud API, answered in whatever way',
+    labels: ['action'],
+    buckets: CLOUD_SECONDS,
+  });
+  private readonly commits = this.histogram('journal_commit_duration_seconds', {
+    help: 'One commit of the journal',
+    labels: [],
+    buckets: COMMIT_SECONDS,
+  });
+  private readonly failures = this.counter('cloud_call_failures_total', 'Cloud calls that were not done', [
+    'action',
+    'kind',
+  ]);
+  private readonly unknownCodes = this.counter(
+    'cloud_unknown_codes_total',
+    'Error codes the provider has no row for',
+    [],
+  );
+  private readonly repairs = this.counter('datapath_repairs_total', 'Kernel state changed by others and put back', []);
+  private readonly breaches = this.counter('invariant_breaches_total', 'Invariants found broken', []);
+  private readonly addresses = this.gauge('addresses', 'Addresses of the pool', ['state', 'family']);
+  private readonly enis = this.gauge('enis', 'ENIs that the node has or makes', ['kind', 'state']);
+  private readonly leases = this.gauge('leases', 'Attachments with addresses', ['state']);
+  private readonly waiters = this.gauge('waiters', 'ADDs that wait for an address', []);
+  private readonly ready = this.gauge('ready', '1 where the readiness check passes', ['check']);
+  private readonly lag = this.gauge('event_loop_lag_seconds', 'Delay of the event loop since the last scrape', [
+    'quantile',
+  ]);
+  private readonly memory = this.gauge('process_resident_memory_bytes', 'Resident memory of the process', []);
+  private readonly delay = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
+  private readonly calls = new Map<OperationId, { readonly action: string; readonly beganMs: number }>();
+
+  constructor(version: string) {
+    this.gauge('build_info', 'Always 1', ['version', 'node']).set({ version, node: process.version }, 1);
+    // A series that is there from the start: a first increase is seen as one.
+    this.repairs.inc(0);
+    this.breaches.inc(0);
+    this.unknownCodes.inc(0);
+    this.delay.enable();
+  }
+
+  close(): void {
+    this.delay.disable();
+  }
+
+  handled({ verb, code, ms }: Handled): void {
+    this.requests.observe({ command: verb, code: String(code) }, ms / 1_000);
+  }
+
+  repaired = (): void => this.repairs.inc();
+  broke = (): void => this.breaches.inc();
+  unknownCode = (): void => this.unknownCodes.inc();
+
+  observe(seen: Observation): void {
+    if (seen.kind === 'commit') this.commits.observe(seen.ms / 1_000);
+    else if (seen.kind === 'effect' && seen.effect.kind === 'cloud') {
+      const { operation, call } = seen.effect;
+      this.calls.set(operation, { action: call.action, beganMs: seen.nowMs });
+    } else if (seen.kind === 'event' && seen.event.kind === 'cloud-answered') {
+      const { operation, answer } = seen.event;
+      const call = this.calls.get(operation);
+      this.calls.delete(operation);
+      if (call === undefined) return;
+      this.cloudCalls.observe({ action: call.action }, (seen.nowMs - call.beganMs) / 1_000);
+      if (!answer.ok) this.failures.inc({ action: call.action, kind: answer.failure.kind });
+    }
+  }
+
+  /** The text for Prometheus. `state` is undefined while there is no core yet. */
+  async text(state: State | undefined, checks: readonly Check[]): Promise<string> {
+    for (const gauge of [this.addresses, this.enis, this.leases]) gauge.reset();
+    for (const { name, ok } of checks) this.ready.set({ check: name }, ok ? 1 : 0);
+    if (state !== undefined) this.count(state);
+    for (const quantile of [50, 99]) {
+      const seconds = this.delay.percentile(quantile) / 1e9 - LAG_RESOLUTION_MS / 1e3;
+      this.lag.set({ quantile: String(quantile / 100) }, Math.max(0, seconds) || 0);
+    }
+    this.delay.reset();
+    this.memory.set(process.memoryUsage.rss());
+    return this.registry.metrics();
+  }
+
+  private count(state: State): void {
+    for (const pool of state.all('pool')) {
+      for (const family of pool.families) {
+        const { free, leased, cooling, quarantined, coming } = holding(state, pool, family);
+        const held = { free, leased, cooling, quarantined, coming };
+        for (const [name, count] of Object.entries(held))
+          this.addresses.inc({ state: name, family: String(family) }, count);
+      }
+    }
+    for (const eni of state.all('eni')) this.enis.inc({ kind: eni.kind, state: eni.state });
+    for (const lease of state.all('lease')) this.leases.inc({ state: lease.state });
+    this.waiters.set(state.count('waiter'));
+  }
+
+  private histogram<L extends string>(
+    name: string,
+    { help, labels, buckets }: { readonly help: string; readonly labels: readonly L[]; readonly buckets: number[] },
+  ) {
+    return new Histogram<L>({
+      name: `underway_${name}`,
+      help,
+      labelNames: labels,
+      buckets,
+      registers: [this.registry],
+    });
+  }
+
+  private counter<L extends string>(name: string, help: string, labelNames: readonly L[]) {
+    return new Counter<L>({ name: `underway_${name}`, help, labelNames, registers: [this.registry] });
+  }
+
+  private gauge<L extends string>(name: string, help: string, labelNames: readonly L[]) {
+    return new Gauge<L>({ name: `underway_${name}`, help, labelNames, registers: [this.registry] });
+  }
+}

@@ -1,0 +1,29 @@
+/** What the daemon shows over GET: health, metrics, and the core's rows. */
+import type { State } from '../core/state.ts';
+import type { Metrics } from './metrics.ts';
+import { checksOf, readyPage } from './readiness.ts';
+import type { Routes } from './server.ts';
+import { stateJson } from './state-page.ts';
+
+export function pagesOf(view: {
+  readonly metrics: Metrics;
+  readonly state: () => State | undefined;
+  /** Why there is no state yet. */
+  readonly starting: () => string;
+}): Routes['pages'] {
+  const checks = () => checksOf(view.state(), view.starting());
+  return {
+    '/livez': () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),
+    '/readyz': (query) => readyPage(checks(), query.has('verbose')),
+    '/metrics': async () => ({
+      status: 200,
+      type: view.metrics.registry.contentType,
+      body: await view.metrics.text(view.state(), checks()),
+    }),
+    '/v1/state': () => {
+      const state = view.state();
+      const rows = state === undefined ? {} : stateJson(state);
+      return { status: 200, type: 'application/json', body: `${JSON.stringify(rows)}\n` };
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * What `/readyz?verbose` lists. Ready means "can this daemon work", never "has it capacity": a full node is a normal
+ * node, and a cloud that is away is served without. Those two are said and do not fail the whole.
+ */
+import { holding } from '../core/pool.ts';
+import type { FailureRow } from '../core/rows.ts';
+import type { State } from '../core/state.ts';
+import type { Page } from './server.ts';
+
+export interface Check {
+  readonly name: 'journal' | 'kernel' | 'cloud' | 'facts' | 'addresses';
+  readonly ok: boolean;
+  readonly detail: string;
+  /** Not ready while this one fails. */
+  readonly required: boolean;
+}
+
+/** `starting` is why there is no core yet. */
+export function checksOf(state: State | undefined, starting: string): readonly Check[] {
+  if (state === undefined)
+    return (['journal', 'kernel', 'cloud', 'facts', 'addresses'] as const).map((name) => ({
+      name,
+      ok: false,
+      detail: starting,
+      required: name !== 'cloud' && name !== 'addresses',
+    }));
+  const { runtime } = state;
+  return [
+    { name: 'journal', ok: runtime.journal === 'up', detail: runtime.journalDetail, required: true },
+    kernelCheck(state),
+    cloudCheck(state),
+    {
+      name: 'facts',
+      ok: runtime.phase === 'serving',
+      detail: runtime.phase === 'serving' ? '' : `${runtime.phase}: ${runtime.startingSince}`,
+      required: true,
+    },
+    addressCheck(state),
+  ];
+}
+
+/** The node's own state was brought into the kernel once; what is under way since then is normal life. */
+function kernelCheck({ runtime: { phase, sync } }: State): Check {
+  const ok = phase !== 'opening' && sync.done > 0;
+  const detail =
+    phase === 'opening' ? 'not read yet' : ok ? '' : 'the node’s routes and rules are not in the kernel yet';
+  return { name: 'kernel', ok, detail, required: true };
+}
+
+function cloudCheck(state: State): Check {
+  const failures: FailureRow[] = [...state.all('failure')];
+  const detail = failures.map(({ action, failure }) => `${action}: ${failure.code}, ${failure.message}`).join('; ');
+  return { name: 'cloud', ok: failures.length === 0, detail, required: false };
+}
+
+function addressCheck(state: State): Check {
+  const parts: string[] = [];
+  let ok = true;
+  for (const pool of state.all('pool')) {
+    for (const family of pool.families) {
+      const { total, free, cooling, coming } = holding(state, pool, family);
+      ok = ok && free > 0;
+      parts.push(`${pool.id} IPv${family}: ${free} of ${total} free, ${cooling} cooling, ${coming} coming`);
+    }
+  }
+  return { name: 'addresses', ok, detail: parts.join('; '), required: false };
+}
+
+/** As Kubernetes' own components write it; `[~]` is said and does not count. */
+export function readyPage(checks: readonly Check[], verbose: boolean): Page {
+  const ready = checks.every(({ ok, required }) => ok || !required);
+  const mark = ({ ok, required }: Check) => (ok ? '+' : required ? '-' : '~');
+  const lines = checks.map((check) => `[${mark(check)}]${check.name}${check.detail === '' ? '' : ` ${check.detail}`}`);
+  const body = verbose || !ready ? `${lines.join('\n')}\n${ready ? 'ready' : 'not ready'}\n` : 'ok\n';
+  return { status: ready ? 200 : 503, type: 'text/plain; charset=utf-8', body };
+}

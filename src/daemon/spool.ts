@@ -1,0 +1,63 @@
+/**
+ * DELs that the shim wrote down while no daemon listened: `<stateDir>/del/<containerID>@<ifname>.json`, the envelope
+ * as it would have come over the socket.
+ *
+ * Invariant: a file goes only after the core answered `done`; one that cannot be understood gets another name.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Reply } from '../core/events.ts';
+import { type CniRequest, ENVELOPE_BYTES_MAX, parseRequest } from '../protocol/request.ts';
+
+/** Files taken in one scan; the next one takes the rest. */
+const FILES_A_SCAN_MAX = 1_000;
+
+export interface SpoolOptions {
+  readonly stateDir: string;
+  readonly replay: (request: CniRequest) => Promise<Reply>;
+  readonly log: (file: string, outcome: 'replayed' | 'unreadable' | 'refused', detail?: string) => void;
+}
+
+export class Spool {
+  private readonly folder: string;
+  private readonly options: SpoolOptions;
+  /** Files whose DEL is under way. */
+  private readonly busy = new Set<string>();
+
+  constructor(options: SpoolOptions) {
+    this.options = options;
+    this.folder = join(options.stateDir, 'del');
+    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+  }
+
+  /** Hands every file to the core. Names that begin with a dot were being written when the power went. */
+  scan(): void {
+    const names = readdirSync(this.folder).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
+    for (const name of names.sort().slice(0, FILES_A_SCAN_MAX)) if (!this.busy.has(name)) this.take(name);
+  }
+
+  private take(name: string): void {
+    const path = join(this.folder, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return;
+    const parsed =
+      stat.isFile() && stat.size <= ENVELOPE_BYTES_MAX ? parseRequest(readFileSync(path, 'utf8')) : undefined;
+    const request = parsed !== undefined && 'request' in parsed ? parsed.request : undefined;
+    if (request?.verb !== 'DEL') {
+      renameSync(path, `${path}.unreadable`);
+      return this.options.log(
+        name,
+        'unreadable',
+        parsed !== undefined && 'error' in parsed ? parsed.error.msg : 'no DEL',
+      );
+    }
+    this.busy.add(name);
+    this.options.replay(request).then((reply) => {
+      this.busy.delete(name);
+      if (reply.kind === 'refused') return this.options.log(name, 'refused', reply.reason.code);
+      // The shim may have replaced the file by a newer DEL of the same attachment: that one is for the next scan.
+      if (statSync(path, { throwIfNoEntry: false })?.ino === stat.ino) unlinkSync(path);
+      this.options.log(name, 'replayed');
+    });
+  }
+}
