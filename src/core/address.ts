@@ -3,9 +3,9 @@
  * Placement packs: fullest ENI, fullest block, longest idle, lowest address, so that whole prefixes and ENIs empty.
  */
 import type { LeaseId } from './brand.ts';
-import { removeBlock } from './eni.ts';
+import { isLeaving, leave, removeBlock } from './eni.ts';
 import { type Cidr, cidrAddress, cidrLength, compareIp, type Family, familyOf, type Ip } from './ip.ts';
-import { blockSize, blocksOfFamily, enisOf, serves } from './pool.ts';
+import { blockSize, blocksOfFamily, enisOf, isPresent, serves } from './pool.ts';
 import type { AddressRow, BlockRow, EniRow, PoolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
@@ -33,7 +33,7 @@ export function placeFor(turn: Turn, pool: PoolRow): readonly Place[] | undefine
 function bestPlace(turn: Turn, pool: PoolRow, family: Family, preferred: EniRow['key'] | undefined): Place | undefined {
   let best: { readonly eni: EniRow; readonly used: number; readonly block: BlockRow } | undefined;
   for (const eni of enisOf(turn.state, pool)) {
-    if (!serves(eni, pool)) continue;
+    if (!serves(turn.state, eni, pool)) continue;
     const blocks = blocksOfFamily(turn.state, eni, family);
     const used = blocks.reduce((sum, block) => sum + turn.state.takenIn(block.id), eni.key === preferred ? 1e9 : 0);
     for (const block of blocks) {
@@ -112,7 +112,7 @@ export function planFlush(turn: Turn): void {
   const addresses = [...turn.state.all('address')].filter((row) => row.state === 'cooling' && row.flushed === 'no');
   const oldest = Math.min(...addresses.map((row) => (row.state === 'cooling' ? row.sinceMs : 0)));
   const marks = [...turn.state.all('eni')].flatMap((eni) =>
-    eni.state === 'deleting' && !eni.flushed && eni.number !== undefined ? [eni.number] : [],
+    isPresent(eni) && isLeaving(eni) && !eni.flushed && eni.number !== undefined ? [eni.number] : [],
   );
   const batchDue = addresses.length > 0 && turn.due(oldest + FLUSH_BATCH_MS);
   if (!batchDue && marks.length === 0) return;
@@ -134,7 +134,7 @@ export function flushed(
       turn.tx.put('address', { ...row, flushed: event.done ? 'yes' : 'cannot' });
   }
   for (const eni of turn.state.all('eni')) {
-    if (eni.state === 'deleting' && eni.number !== undefined && event.marks.includes(eni.number))
-      turn.tx.put('eni', { ...eni, flushed: true });
+    if (isPresent(eni) && isLeaving(eni) && eni.number !== undefined && event.marks.includes(eni.number))
+      leave(turn, { ...eni, flushed: true });
   }
 }

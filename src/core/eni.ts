@@ -139,9 +139,12 @@ export function linkGone(turn: Turn, mac: Mac): void {
   if (turn.state.get('link', mac) === undefined) return;
   turn.tx.remove('link', mac);
   turn.wantSync();
-  // Somebody may have detached it: the cloud knows.
-  for (const eni of turn.state.all('eni'))
-    if (isPresent(eni) && eni.mac === mac && eni.state === 'ready') turn.wantListing(turn.nowMs);
+  // Somebody may have detached it: the cloud knows, and says so once its replicas have heard.
+  for (const eni of turn.state.all('eni')) {
+    if (!isPresent(eni) || eni.mac !== mac || eni.state !== 'ready' || eni.kind !== 'secondary') continue;
+    turn.tx.put('eni', { ...eni, writtenMs: turn.nowMs });
+    turn.wantListing(turn.nowMs + turn.capabilities.listLagMs);
+  }
 }
 
 function endOperation(turn: Turn, eni: EniKey, action: 'attach'): void {
@@ -191,14 +194,28 @@ function losePods(turn: Turn, eni: EniPresent): void {
   for (const block of turn.state.blocksOf(eni.key)) if (turn.state.takenIn(block.id) > 0) blockMissing(turn, block);
 }
 
-/** deleting -> gone: its rows go with it. */
+/** any -> gone: the cloud has it no more. Its pods are lost; the row stays as long as they do. */
 export function eniGone(turn: Turn, eni: EniRow): void {
-  for (const block of turn.state.blocksOf(eni.key)) removeBlock(turn, block.id);
   const operation = turn.state.operationOn(eni.key);
   if (operation !== undefined) turn.tx.remove('operation', operation.id);
-  if (isPresent(eni)) turn.tx.remove('sighting', eni.id);
-  turn.tx.remove('eni', eni.key);
   turn.wantSync();
+  if (!isPresent(eni)) return turn.tx.remove('eni', eni.key);
+  turn.tx.remove('sighting', eni.id);
+  if (eni.kind === 'foreign') return turn.tx.remove('eni', eni.key);
+  for (const block of turn.state.blocksOf(eni.key)) blockMissing(turn, block);
+  const { deviceIndex: _, deadlineMs: _deadline, ...rest } = eni;
+  leave(turn, { ...rest, state: 'gone', sinceMs: turn.nowMs });
+}
+
+/** The cloud does not have it, or is being asked to delete it: the mark's connections are flushed. */
+export const isLeaving = (eni: EniRow): boolean => eni.state === 'deleting' || eni.state === 'gone';
+
+/** Puts the row of a leaving ENI, or removes it when nothing needs it any more. */
+export function leave(turn: Turn, eni: EniPresent): void {
+  const needed =
+    eni.state !== 'gone' || (!eni.flushed && eni.number !== undefined) || turn.state.blocksOf(eni.key).length > 0;
+  if (needed) turn.tx.put('eni', eni);
+  else turn.tx.remove('eni', eni.key);
 }
 
 /** ready -> lost: the cloud no longer lists the block. Kept for its pods, asked for again; gone when nobody uses it. */
@@ -218,8 +235,10 @@ export function removeBlock(turn: Turn, id: Cidr): void {
     if (address.state !== 'held') turn.tx.remove('address', address.ip);
   }
   if (turn.state.takenIn(id) > 0) throw new Error(`${id} has leases: it is not ours to drop`);
+  const eni = turn.state.get('eni', turn.state.get('block', id)?.eni ?? '');
   turn.tx.remove('block', id);
   turn.wantSync();
+  if (eni?.state === 'gone') leave(turn, eni);
 }
 
 /** Starts what each ENI's state asks for next. */
@@ -232,7 +251,7 @@ export function progressEnis(turn: Turn): void {
     else if (eni.state === 'draining' && !busy) drained(turn, eni);
     else if (eni.state === 'detaching' && !busy)
       startOperation(turn, { action: 'detach', eni: eni.id, force: eni.force }, 'release', eni.key);
-    else if (eni.state === 'deleting' && !busy && eni.flushed && usedOn(turn, eni) === 0) remove(turn, eni);
+    else if (eni.state === 'deleting' && !busy && eni.flushed) remove(turn, eni);
   }
 }
 

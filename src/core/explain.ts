@@ -56,7 +56,7 @@ const fillable = (turn: Turn, pool: PoolRow): boolean =>
   enisOf(turn.state, pool).some(
     (eni) =>
       isPresent(eni) &&
-      (eni.state === 'draining' || serves(eni, pool)) &&
+      (eni.state === 'draining' || serves(turn.state, eni, pool)) &&
       (turn.state.get('subnet', eni.subnet)?.exhaustedUntilMs ?? 0) <= turn.nowMs &&
       pool.families.every((family) => freeSlots(turn, eni, family) > 0),
   );

@@ -6,7 +6,7 @@
 import type { EniKey, SubnetId } from './brand.ts';
 import type { Priority } from './budget.ts';
 import type { BlockWish } from './cloud.ts';
-import { freeSlots, nodeRow, ownerTags, usedOn } from './eni.ts';
+import { freeSlots, isLeaving, nodeRow, ownerTags, usedOn } from './eni.ts';
 import { cidrLength, type Family, familyOf } from './ip.ts';
 import { startOperation } from './operation.ts';
 import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf, wishSize } from './pool.ts';
@@ -76,7 +76,7 @@ function askAgain(turn: Turn, pool: PoolRow): void {
 function fill(turn: Turn, pool: PoolRow, family: Family, missing: number, priority: Priority): number {
   let left = missing;
   const enis = enisOf(turn.state, pool)
-    .filter((eni): eni is EniPresent => serves(eni, pool))
+    .filter((eni): eni is EniPresent => serves(turn.state, eni, pool))
     .sort((a, b) => usedOn(turn, b) - usedOn(turn, a) || byKey(a, b));
   for (const eni of enis) {
     if (left <= 0) break;
@@ -154,7 +154,7 @@ function createWish(turn: Turn, pool: PoolRow, subnet: SubnetRow, missing: Reado
 export function roomForEnis(turn: Turn): number {
   const limit = nodeRow(turn).limits?.eniCountMax ?? 0;
   let attached = 0;
-  for (const eni of turn.state.all('eni')) if (eni.state !== 'deleting') attached++;
+  for (const eni of turn.state.all('eni')) if (!isLeaving(eni)) attached++;
   return limit - attached;
 }
 

@@ -2,6 +2,7 @@
  * What must hold of the state after every step, whatever happened. A breach is a bug: the driver stops serving from
  * this state and rebuilds it from truth.
  */
+import { isLeaving } from './eni.ts';
 import { cidrContains, familyOf } from './ip.ts';
 import { isPresent } from './pool.ts';
 import type { LeaseRow } from './rows.ts';
@@ -72,7 +73,7 @@ function* eniBreaches(state: State): Generator<Breach> {
     if (eni.kind !== 'secondary' && eni.state !== 'ready')
       yield breach('only our own ENIs move', `${eni.id} is ${eni.kind} and ${eni.state}`);
     if (eni.kind === 'foreign' && state.blocksOf(eni.key).length > 0) yield breach('nothing foreign is used', eni.id);
-    const leaving = eni.state === 'detaching' || eni.state === 'deleting';
+    const leaving = eni.state === 'detaching' || isLeaving(eni);
     for (const block of state.blocksOf(eni.key)) {
       if (leaving && block.state !== 'missing' && state.takenIn(block.id) > 0)
         yield breach('no ENI in use is detached', `${eni.id} has ${block.id}`);

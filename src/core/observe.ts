@@ -13,6 +13,7 @@ import {
   eniGone,
   installBlocks,
   intentIn,
+  isLeaving,
   nodeRow,
   presentFacts,
 } from './eni.ts';
@@ -87,7 +88,7 @@ function agrees(turn: Turn, id: EniFacts['id'], seen: string, readMs: number, no
 function seenEni(turn: Turn, facts: EniFacts, row: EniRow | undefined, readMs: number): boolean {
   if (row === undefined) return unknownEni(turn, facts, readMs);
   if (!isPresent(row)) return true;
-  if (row.kind === 'foreign') return true;
+  if (row.kind === 'foreign' || row.state === 'gone') return true;
   return compare(turn, row, facts, readMs);
 }
 
@@ -204,7 +205,7 @@ function endSettling(turn: Turn, row: EniPresent, facts: EniFacts, operation: Op
 
 /** True when the row says what the cloud says, so nothing needs a second read. */
 function inOrder(turn: Turn, row: EniPresent, facts: EniFacts): boolean {
-  if (row.state === 'detaching' || row.state === 'deleting') return true;
+  if (row.state === 'detaching' || isLeaving(row)) return true;
   const wanted = row.state !== 'available';
   if (wanted !== (facts.attachment !== undefined && facts.attachment.state !== 'detaching')) return false;
   if (row.kind === 'primary' && row.primary6 !== facts.primary6) return false;
@@ -230,7 +231,7 @@ function takenAway(turn: Turn, row: EniPresent): void {
 }
 
 function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: OperationRow | undefined): void {
-  if (row.state === 'deleting') return;
+  if (isLeaving(row)) return;
   const listed = new Set<Cidr>(facts.blocks);
   for (const block of turn.state.blocksOf(row.key)) {
     if (block.state !== 'missing' && !listed.has(block.id)) blockMissing(turn, block);
@@ -248,13 +249,11 @@ function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: Oper
 /** An ENI of ours that this read does not show. */
 function notSeen(turn: Turn, row: EniPresent, readMs: number): boolean {
   const operation = turn.state.operationOn(row.key);
-  if (row.kind === 'primary' || operation?.state === 'flying') return true;
+  if (row.kind === 'primary' || row.state === 'gone' || operation?.state === 'flying') return true;
   const settlesMs = operation?.state === 'settling' ? operation.notBeforeMs : 0;
   const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, settlesMs);
   if (!agrees(turn, row.id, 'absent', readMs, notBeforeMs)) return false;
-  if (row.kind === 'secondary') for (const block of turn.state.blocksOf(row.key)) blockMissing(turn, block);
-  if (turn.state.blocksOf(row.key).length === 0) eniGone(turn, row);
-  else if (row.state !== 'deleting') detached(turn, row);
+  eniGone(turn, row);
   return true;
 }
 

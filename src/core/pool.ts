@@ -19,12 +19,13 @@ export interface Holding {
 
 export const isPresent = (eni: EniRow): eni is EniPresent => eni.state !== 'creating';
 
-/** The pool may hand out from this ENI now. */
-export const serves = (eni: EniRow, pool: PoolRow): eni is EniPresent =>
+/** The pool may hand out from this ENI now: it is set up, and its link is there. */
+export const serves = (state: State, eni: EniRow, pool: PoolRow): eni is EniPresent =>
   eni.state === 'ready' &&
   eni.pool === pool.id &&
   eni.kind !== 'foreign' &&
-  (eni.kind === 'secondary' || pool.primaryEni === 'use');
+  (eni.kind === 'secondary' || pool.primaryEni === 'use') &&
+  state.get('link', eni.mac) !== undefined;
 
 /** The ENI is on its way to serving. */
 const comesUp = (eni: EniRow): boolean =>
@@ -49,7 +50,7 @@ export function holding(state: State, pool: PoolRow, family: Family): Holding {
       for (const wish of operation.call.blocks)
         if (wish.family === family) sum.coming += wish.count * wishSize(family, wish.prefixLength);
     }
-    const serving = serves(eni, pool);
+    const serving = serves(state, eni, pool);
     if (!serving && !comesUp(eni)) continue;
     for (const block of blocksOfFamily(state, eni, family)) {
       if (block.state === 'releasing') continue;

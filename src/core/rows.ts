@@ -108,7 +108,8 @@ export interface SubnetRow extends SubnetFacts {
 }
 
 /**
- * creating -> available -> attaching -> linking -> ready -> draining -> detaching -> deleting -> gone (no row).
+ * creating -> available -> attaching -> linking -> ready -> draining -> detaching -> deleting -> gone, and then no row:
+ * `gone` lasts while lost pods still name its addresses, or its mark's connections are not flushed.
  * draining -> ready when demand returns; attaching and linking -> detaching (by force) when their deadline passes.
  * The primary is born ready; a foreign ENI is a row that only counts against limits.
  */
@@ -130,7 +131,7 @@ export interface EniCreating extends EniCommon {
 }
 
 export interface EniPresent extends EniCommon {
-  readonly state: 'available' | 'attaching' | 'linking' | 'ready' | 'draining' | 'detaching' | 'deleting';
+  readonly state: 'available' | 'attaching' | 'linking' | 'ready' | 'draining' | 'detaching' | 'deleting' | 'gone';
   readonly id: EniId;
   readonly mac: Mac;
   readonly groups: readonly GroupId[];

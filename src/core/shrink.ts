@@ -75,7 +75,7 @@ function releaseBlocks(turn: Turn, pool: PoolRow): void {
 /** Serving ENIs with nothing in flight, emptiest first. */
 function candidates(turn: Turn, pool: PoolRow): EniPresent[] {
   return enisOf(turn.state, pool)
-    .filter((eni): eni is EniPresent => serves(eni, pool) && turn.state.operationOn(eni.key) === undefined)
+    .filter((eni): eni is EniPresent => serves(turn.state, eni, pool) && turn.state.operationOn(eni.key) === undefined)
     .sort((a, b) => usedOn(turn, a) - usedOn(turn, b) || (a.key < b.key ? 1 : -1));
 }
 

@@ -98,7 +98,8 @@ export class Oracle {
       for (const block of held) if (!eni.blocks.includes(block)) this.breach(`${block} is not on ${eni.id} any more`);
     }
     for (const [id, row] of known)
-      if (cloud.truth.eni(id) === undefined) this.breach(`${id} is ${row.state} here and gone in the cloud`);
+      if (row.state !== 'gone' && cloud.truth.eni(id) === undefined)
+        this.breach(`${id} is ${row.state} here and gone in the cloud`);
   }
 
   private journalAgrees(state: State): void {
