@@ -212,7 +212,7 @@ export interface ErrorAnswer {
 
 /** NLMSG_ERROR's errno and sentence (NETLINK_EXT_ACK; with NETLINK_CAP_ACK only the request's header is echoed). */
 export function parseError({ flags, payload }: Message): ErrorAnswer {
-  const errno = -payload.readInt32LE(0);
+  const errno = 0 - payload.readInt32LE(0);
   if ((flags & NLM.ACK_TLVS) === 0) return { errno, text: '' };
   const echoed = (flags & NLM.CAPPED) === 0 ? payload.readUInt32LE(4) : HEADER_BYTES;
   const text = attributeMap(payload, aligned(ERROR_BYTES - HEADER_BYTES + echoed)).get(EXTENDED_ACK_TEXT);
