@@ -7,7 +7,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import packageJson from '../../package.json' with { type: 'json' };
 import { createProvider, type OpenProvider, providerNames } from '../../providers/index.ts';
 import { veth } from '../datapath/veth.ts';
 import { createKernel } from '../kernel/kernel.ts';
@@ -19,6 +18,7 @@ import { failpointIn } from './failpoint.ts';
 import { JournalLockedError } from './journal.ts';
 import { openLog } from './logs.ts';
 import { Metrics } from './metrics.ts';
+import { VERSION } from './version.ts';
 
 const EXIT = { ok: 0, failed: 1, usage: 64, locked: 75, config: 78 } as const;
 const CONFIG_PATH = '/etc/underway/underwayd.json';
@@ -69,7 +69,7 @@ function readConfig({ config: named, sets }: Flags): CheckedConfig {
 async function main(): Promise<void> {
   const flags = flagsOrExit();
   if (flags.does === 'help') return void process.stdout.write(HELP);
-  if (flags.does === 'version') return void process.stdout.write(`underwayd ${packageJson.version}\n`);
+  if (flags.does === 'version') return void process.stdout.write(`underwayd ${VERSION}\n`);
   const checked = readConfig(flags);
   if ('errors' in checked) return sayAndExit(checked.errors, EXIT.config);
   if (flags.does === 'print-config') return void process.stdout.write(`${JSON.stringify(checked.config, null, 2)}\n`);
@@ -92,8 +92,8 @@ function sayAndExit(sentences: readonly string[], code: number): never {
 async function run(flags: Flags, config: Config): Promise<void> {
   const { cluster, nodeName, netns } = config;
   const log = openLog({ level: config.logLevel, base: { cluster, node: nodeName } });
-  const metrics = new Metrics(packageJson.version);
-  log.info({ version: packageJson.version, pid: process.pid, config }, 'starting');
+  const metrics = new Metrics(VERSION);
+  log.info({ version: VERSION, pid: process.pid, config }, 'starting');
   // Whatever is thrown where nobody waits for it is a bug; the state it left is not to be trusted.
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'the daemon ends: a new one starts from journal, kernel and cloud');
