@@ -24,8 +24,8 @@ const NFGEN_BYTES = 4;
 export type Direction = 'original' | 'reply';
 
 /** All entries whose source in this direction is the address. EOPNOTSUPP on kernels that filter dumps only. */
-export const deleteBySource = (ip: Ip, direction: Direction): Buffer =>
-  conntrackMessage({ message: IPCTNL_MSG_CT.DELETE, family: familyOf(ip) }, (writer) => {
+export function deleteBySource(ip: Ip, direction: Direction): Buffer {
+  return conntrackMessage({ message: IPCTNL_MSG_CT.DELETE, family: familyOf(ip) }, (writer) => {
     const tuple = direction === 'original' ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY;
     writer.nest(tuple, () => {
       writer.nest(CTA_TUPLE_IP, () => writer.attribute(IP_SOURCE[familyOf(ip)], ipBytes(ip)));
@@ -35,13 +35,15 @@ export const deleteBySource = (ip: Ip, direction: Direction): Buffer =>
       writer.attributeU32(FILTER_FLAGS.reply, direction === 'reply' ? ONLY_SOURCE : 0);
     });
   });
+}
 
 /** All entries of both families whose mark has this value under the mask. */
-export const deleteByMark = ({ mark, mask }: { readonly mark: number; readonly mask: number }): Buffer =>
-  conntrackMessage({ message: IPCTNL_MSG_CT.DELETE }, (writer) => {
+export function deleteByMark({ mark, mask }: { readonly mark: number; readonly mask: number }): Buffer {
+  return conntrackMessage({ message: IPCTNL_MSG_CT.DELETE }, (writer) => {
     writer.attributeU32be(CTA.MARK, mark);
     writer.attributeU32be(CTA.MARK_MASK, mask);
   });
+}
 
 export const dumpEntries = (family: Family): Buffer =>
   conntrackMessage({ message: IPCTNL_MSG_CT.GET, family, flags: NLM.DUMP });

@@ -2,13 +2,17 @@
  * What the lab builds a cloud's network from: namespaces, links between them, nf_tables with counters, sockets inside;
  * and what the kernel's refusals read like.
  */
+import { execFile } from 'node:child_process';
 import { closeSync, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { KernelObject, NftElementObject, NftSetObject } from '../../src/datapath/kernel-state.ts';
 import type { NftSet } from '../../src/datapath/nft.ts';
 import { drop, is, meta, notIn, rule } from '../../src/datapath/nft-rule.ts';
 import { flushOneByOne } from '../../src/kernel/conntrack.ts';
 import { Session } from '../../src/kernel/session.ts';
+import type { KernelEvent } from '../../src/ports/kernel.ts';
 import { cidr, ip, mac, TestNetworks, tool } from './namespaces.ts';
 
 const nets = new TestNetworks();
@@ -225,22 +229,9 @@ test('a server listens inside a namespace, on this event loop', async () => {
   try {
     const kernel = nets.networks.kernel({ netns: a });
     expect((await kernel.read())?.links.map(({ name }) => name)).toEqual(['lo', 'left']);
-    const answer = await new Promise<string>((resolve, reject) => {
-      import('node:child_process').then(({ execFile }) =>
-        execFile(
-          'ip',
-          [
-            'netns',
-            'exec',
-            a.slice('/run/netns/'.length),
-            'bash',
-            '-c',
-            'exec 3<>/dev/tcp/10.9.0.2/8080; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3',
-          ],
-          (error, stdout) => (error ? reject(error) : resolve(stdout)),
-        ),
-      );
-    });
+    const get = 'exec 3<>/dev/tcp/10.9.0.2/8080; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
+    // Not waited for in this thread, which has to answer.
+    const { stdout: answer } = await promisify(execFile)('nsenter', [`--net=${a}`, 'bash', '-c', get]);
     expect(answer).toContain('from inside');
   } finally {
     await new Promise((resolve) => server.close(resolve));
@@ -286,4 +277,26 @@ test("a released address's connections are forgotten, whichever side of them it 
   } finally {
     session.close();
   }
+});
+
+test('events that the socket could not hold are told as lost, and 30,000 steps of one apply all arrive', async () => {
+  const netns = await nets.make();
+  const kernel = nets.networks.kernel({ netns });
+  const events: KernelEvent[] = [];
+  const stop = kernel.listen((event) => events.push(event));
+  const fences = Array.from({ length: 30_000 }, (_, n): KernelObject => {
+    const destination = cidr(`10.9.${n >> 8}.${n & 255}/32`);
+    const route = { kind: 'route', family: 4, table: 7700, type: 'unreachable', destination } as const;
+    return { ...route, metric: 4_000_000_000, scope: 'global', protocol: 117 };
+  });
+  await nets.networks.put(netns, fences);
+  const isRoute = ({ kind }: KernelObject) => kind === 'route';
+  expect((await kernel.read())?.objects.filter(isRoute)).toHaveLength(fences.length);
+  // The worker was busy with the steps all the while, so their notifications overflowed.
+  for (let tries = 0; tries < 40 && events.length === 0; tries++) await setTimeout(25);
+  expect(events).toContainEqual({ kind: 'changed', what: 'lost' });
+  stop();
+  await nets.networks.remove(netns, fences);
+  await nets.networks.remove(netns, fences);
+  expect((await kernel.read())?.objects.filter(isRoute)).toEqual([]);
 });
