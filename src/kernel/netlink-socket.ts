@@ -22,6 +22,8 @@ const RECEIVE_TIMEOUT_SECONDS = 10;
 /** An error takes about 1 kB of the receive buffer, so a whole chunk of failures fits a buffer of 208 kB. */
 const CHUNK_MESSAGES = 64;
 const DUMP_ATTEMPTS = 10;
+/** What the kernel answers for a family or a subsystem that it was built or booted without. */
+const UNSUPPORTED = ['EAFNOSUPPORT', 'EOPNOTSUPP', 'EPROTONOSUPPORT', 'EINVAL'];
 
 /** One datagram at a time is read and taken apart before the next; the kernel's are at most 32 kB. */
 const datagram = Buffer.alloc(1 << 18);
@@ -132,6 +134,16 @@ export class NetlinkSocket {
       if (found !== undefined) return found;
     }
     throw new SystemError('dump, interrupted by changes each time', 4);
+  }
+
+  /** Empty where the kernel lacks the family or subsystem; what decodes as undefined is left out. */
+  dumpSupported<T>(request: Buffer, decode: (message: Message) => T | undefined): T[] {
+    try {
+      return this.dump(request, decode).filter((found) => found !== undefined);
+    } catch (error) {
+      if (UNSUPPORTED.includes(codeOf(error))) return [];
+      throw error;
+    }
   }
 
   /** Throws away what was received. */

@@ -3,8 +3,7 @@
  */
 import type { Family } from '../core/ip.ts';
 import type { KernelObject, KernelState, LinkState, SysctlObject } from '../datapath/kernel-state.ts';
-import { codeOf, readSysctl } from './namespace.ts';
-import type { NetlinkSocket } from './netlink-socket.ts';
+import { readSysctl } from './namespace.ts';
 import { readTables } from './nftables/read.ts';
 import { decodeAddress, dumpAddresses } from './rtnetlink/address.ts';
 import { decodeLink, decodeLinkSysctls, dumpLinks } from './rtnetlink/link.ts';
@@ -19,9 +18,6 @@ export const PROTOCOL = 117;
 const LOCAL_TABLE = 255;
 const FAMILIES: readonly Family[] = [4, 6];
 const NODE_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'] as const;
-/** What the kernel answers for a family or a subsystem that it was built or booted without. */
-const UNSUPPORTED = ['EAFNOSUPPORT', 'EOPNOTSUPP', 'EPROTONOSUPPORT', 'EINVAL'];
-
 export interface ReadScope {
   /** Only routes and rules of this protocol; undefined is all but the kernel's local table. */
   readonly protocol?: number;
@@ -47,33 +43,19 @@ export function readState(session: Session, scope: ReadScope): KernelState {
     scope.protocol === undefined || protocol === scope.protocol;
 
   const routes = FAMILIES.flatMap((family) =>
-    dumpSupported(route, dumpRoutes({ family, protocol: scope.protocol ?? 0 }), (m) => decodeRoute(m, linkName)),
+    route.dumpSupported(dumpRoutes({ family, protocol: scope.protocol ?? 0 }), (m) => decodeRoute(m, linkName)),
   );
-  const rules = FAMILIES.flatMap((family) => dumpSupported(route, dumpRules(family), decodeRule));
+  const rules = FAMILIES.flatMap((family) => route.dumpSupported(dumpRules(family), decodeRule));
   const objects: KernelObject[] = [
     ...nodeSysctls(session),
     ...sysctls,
-    ...dumpSupported(route, dumpAddresses(), (m) => decodeAddress(m, linkName)),
-    ...dumpSupported(route, dumpNeighbours(), (m) => decodeNeighbour(m, linkName)),
+    ...route.dumpSupported(dumpAddresses(), (m) => decodeAddress(m, linkName)),
+    ...route.dumpSupported(dumpNeighbours(), (m) => decodeNeighbour(m, linkName)),
     ...routes.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
     ...rules.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
     ...(scope.nftTables.length === 0 ? [] : readTables(session, scope.nftTables)),
   ];
   return { links, objects };
-}
-
-/** Empty where the kernel lacks it; what decodes as undefined is none of ours. */
-export function dumpSupported<T>(
-  socket: NetlinkSocket,
-  request: Buffer,
-  decode: (message: Parameters<Parameters<NetlinkSocket['dump']>[1]>[0]) => T | undefined,
-): T[] {
-  try {
-    return socket.dump(request, decode).filter((found) => found !== undefined);
-  } catch (error) {
-    if (UNSUPPORTED.includes(codeOf(error))) return [];
-    throw error;
-  }
 }
 
 /** The two that belong to no link. */

@@ -2,7 +2,6 @@
  * Reads whole nf_tables tables, in the order in which they would be put: table, sets, chains, elements.
  */
 import type { NftChainObject, NftElementObject, NftSetObject, NftTableObject } from '../../datapath/kernel-state.ts';
-import { dumpSupported } from '../read.ts';
 import type { Session } from '../session.ts';
 import { decodeChain, decodeRule, dumpChains, dumpRules } from './chain.ts';
 import { decodeElements, dumpElements, joinElements } from './element.ts';
@@ -20,7 +19,7 @@ import {
 type TableContents = NftTableObject | NftSetObject | NftChainObject | NftElementObject;
 
 export function readTables(session: Session, names: readonly string[]): TableContents[] {
-  const tables = dumpSupported(session.netfilter, dumpTables(), decodeTable);
+  const tables = session.netfilter.dumpSupported(dumpTables(), decodeTable);
   return tables.filter(({ table }) => names.includes(table)).flatMap((table) => readTable(session, table));
 }
 
