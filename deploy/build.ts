@@ -9,7 +9,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'n
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -36,14 +36,25 @@ function markPure(source: string): string {
   );
 }
 
-const common = {
+/** zod brings its messages in 50 languages (300 kB); ours are our own. */
+const oneLanguage: Plugin = {
+  name: 'one-language',
+  setup(bundle) {
+    bundle.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+      loader: 'js',
+    }));
+  },
+};
+
+const common: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node24',
   format: 'esm',
   mainFields: ['module', 'main'],
   external: ['koffi'],
-  plugins: [pureSchemas],
+  plugins: [pureSchemas, oneLanguage],
   define: { UNDERWAY_VERSION: JSON.stringify(version) },
   // pino and prom-client are CommonJS and require Node's own modules.
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
@@ -51,7 +62,7 @@ const common = {
   minifySyntax: true,
   minifyWhitespace: true,
   logLevel: 'warning',
-} as const;
+};
 
 /** koffi and this machine's native part of it, without its sources and documentation. */
 function copyKoffi(to: string): void {

@@ -55,6 +55,8 @@ export function strangerWord(rows: readonly RowChange[], self: Self): string {
 
 function reasonOf({ kind, code, message }: CloudFailure): Reason {
   if (kind === 'denied') return { code: 'DENIED', action: 'describeNode', cloudCode: code };
+  if (kind === 'misconfigured')
+    return { code: 'CLOUD_MISCONFIGURED', action: 'describeNode', cloudCode: code, detail: message };
   if (/metadata/i.test(code)) return { code: 'METADATA_UNREACHABLE', detail: message };
   return { code: 'CLOUD_UNREACHABLE', action: 'describeNode', detail: `${code}: ${message}` };
 }

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createProvider, type OpenProvider, providerNames } from '../../providers/index.ts';
+import { limited } from '../cloud/limited.ts';
 import { veth } from '../datapath/veth.ts';
 import { createKernel } from '../kernel/kernel.ts';
 import { systemClock, systemEntropy } from '../ports/clock.ts';
@@ -108,7 +109,7 @@ async function run(flags: Flags, config: Config): Promise<void> {
   const daemon = await Daemon.start({
     config,
     kernel,
-    provider,
+    provider: limited(provider),
     datapath: veth,
     clock: systemClock,
     entropy: systemEntropy,

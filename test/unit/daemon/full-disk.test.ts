@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TestNode } from './harness.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+// A small tmpfs needs root, or a user namespace: `unshare --user --map-root-user --mount` before the test command.
+(isRoot ? test : test.skip)(
+  'a full disk: ADD is refused, DEL works, nothing is lost or left when there is space',
+  async () => {
+    const node = new TestNode();
+    mkdirSync(node.stateDir, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'underway-test', node.stateDir]);
+    try {
+      await node.serve({ pool: { targets: { floor: 30, headroom: 0 } } });
+      const ips = [];
+      for (const id of ['c1', 'c2', 'c3']) ips.push(await node.add(id));
+      const ballast = join(node.stateDir, 'ballast');
+      fill(ballast);
+      node.sandbox('full');
+      const refused = await refusedAdd(node);
+      expect(refused).toMatchObject({ code: 11, details: expect.stringContaining('JOURNAL_UNWRITABLE') });
+      expect(await node.cni('DEL', 'c1')).toMatchObject({ status: 200, text: '' });
+      expect((await node.get('/readyz')).text).toMatch(/\[-\]journal .*full/);
+      const status = { config: '{"cniVersion":"1.1.0","name":"underway","type":"underway"}' };
+      expect((await node.cni('STATUS', '', status)).status).toBe(200);
+
+      rmSync(ballast);
+      await node.until(() => node.log.some(({ msg }) => msg === 'the journal can be written again'));
+      expect((await node.cni('ADD', 'full')).status).toBe(200);
+      await node.daemon?.stop();
+      await node.serve({ pool: { targets: { floor: 30, headroom: 0 } } });
+      const leases = await node.rows('lease');
+      expect(leases.map(({ key }) => key).sort()).toEqual(['c2', 'c3', 'full'].map((id) => `underway/${id}/eth0`));
+      expect(leases.flatMap(({ addresses }) => addresses as string[])).not.toContain(ips[0]?.split('/')[0]);
+      expect(node.exits).toEqual([]);
+    } finally {
+      await node.daemon?.stop();
+      execFileSync('umount', [node.stateDir]);
+      await node.close();
+    }
+  },
+  20_000,
+);
+
+function fill(path: string): void {
+  for (const size of [65_536, 4_096, 512, 1]) {
+    for (;;) {
+      try {
+        writeFileSync(path, Buffer.alloc(size), { flag: 'a' });
+      } catch {
+        break;
+      }
+    }
+  }
+}
+
+/** The log's last page may still have room for a commit or two. */
+async function refusedAdd(node: TestNode): Promise<unknown> {
+  for (let n = 0; n < 5; n++) {
+    node.sandbox(`full${n}`);
+    const { status, json } = await node.cni('ADD', `full${n}`);
+    if (status !== 200) return json;
+    await node.cni('DEL', `full${n}`);
+  }
+  return undefined;
+}
