@@ -97,18 +97,26 @@ export async function configurePrimary(
     // By hand and without duplicate detection: the instance booted long ago.
     { ...own, address: `${linkLocalOf(eni)}/64`, scope: 'link' },
     { ...defaultRoute(name, gatewayOf(subnet.cidr4), BY_DHCP), onLink: false },
-    ...(eni.primary6 === undefined
-      ? []
-      : [
-          { ...own, address: `${eni.primary6}/128`, scope: 'global' } as const,
-          defaultRoute(name, FABRIC_END[6], BY_RA),
-        ]),
+    ...(eni.primary6 === undefined ? [] : addresses6(name, eni.primary6)),
   ]);
 }
 
+const addresses6 = (link: string, ip: Ip): KernelObject[] => [
+  {
+    kind: 'address',
+    link,
+    address: `${ip}/128`,
+    scope: 'global',
+    noPrefixRoute: false,
+    noDad: true,
+    deprecated: false,
+  },
+  defaultRoute(link, FABRIC_END[6], BY_RA),
+];
+
 /** fe80:: and the MAC's modified EUI-64 (RFC 4291 appendix A), as the kernel makes it. */
-function linkLocalOf({ mac }: EniRecord): string {
+function linkLocalOf({ mac }: EniRecord): Ip {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.split(':').map((hex) => Number.parseInt(hex, 16));
   const group = (high: number, low: number) => ((high << 8) | low).toString(16);
-  return `fe80::${group(a ^ 2, b)}:${group(c, 0xff)}:${group(0xfe, d)}:${group(e, f)}`;
+  return `fe80::${group(a ^ 2, b)}:${group(c, 0xff)}:${group(0xfe, d)}:${group(e, f)}` as Ip;
 }

@@ -33,11 +33,15 @@ export class Network {
   readonly #netnsOf = new Map<InstanceId, string>();
 
   constructor(options: LabOptions) {
-    const { name, fast, seed } = options;
+    const { name, fast, exact, seed } = options;
     this.#options = options;
     this.fabricNetns = netnsPath(name, 'fabric');
     this.internetNetns = netnsPath(name, 'internet');
-    this.cloud = new MemoryCloud({ clock: systemClock, seed, figures: fast ? withoutLatency(AWS_2026) : AWS_2026 });
+    this.cloud = new MemoryCloud({
+      clock: systemClock,
+      seed,
+      figures: fast ? withoutLatency(AWS_2026) : exact ? { ...AWS_2026, spread: 0 } : AWS_2026,
+    });
     this.#subnets = addVpc(this.cloud, options);
     this.ec2 = createEc2Endpoint({ cloud: this.cloud, clock: systemClock, region: REGION });
     this.fabric = new Fabric({
@@ -67,6 +71,7 @@ export class Network {
   async close(): Promise<void> {
     await this.fabric.stop();
     await Promise.all(this.instances.map((instance) => instance.close()));
+    this.ec2.close();
     this.ec2.closeAllConnections();
     await this.networks.close();
   }

@@ -9,14 +9,18 @@ export interface LabOptions {
   readonly ipv6: boolean;
   /** The cloud answers at once. */
   readonly fast: boolean;
+  /** Every call takes exactly the time that the figures say, instead of being spread around it. */
+  readonly exact: boolean;
   /** A daemon runs on each node. */
   readonly daemons: boolean;
   readonly seed: number;
   /** Where the lab's files are, without its name. */
   readonly stateRoot: string;
+  /** Keys of the daemons' configuration over the lab's own. */
+  readonly daemonConfig: Readonly<Record<string, unknown>>;
 }
 
-export const DEFAULT_LAB: LabOptions = {
+export const DEFAULT_LAB: Omit<LabOptions, 'stateRoot'> = {
   name: 'uwlab',
   nodeCount: 3,
   vmCount: 1,
@@ -24,7 +28,8 @@ export const DEFAULT_LAB: LabOptions = {
   instanceType: 'm5.xlarge',
   ipv6: true,
   fast: false,
+  exact: false,
   daemons: true,
   seed: 1,
-  stateRoot: '/run/underway-lab',
+  daemonConfig: {},
 };

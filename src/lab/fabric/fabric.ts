@@ -79,7 +79,7 @@ export class Fabric {
   }
 
   /** Name of the ENI's end in the fabric: its own for as long as the lab lives. */
-  static linkName(eni: EniId): string {
+  linkName(eni: EniId): string {
     return `${ENI_LINK_PREFIX}${eni.slice(-8)}`;
   }
 
@@ -148,7 +148,7 @@ export class Fabric {
     const { networks, netns, netnsOf, onLink } = this.#options;
     const instance = attachment && netnsOf(attachment.instance);
     if (attachment === undefined || instance === undefined) return false;
-    const fabricEnd = { netns, name: Fabric.linkName(eni.id), mac: ROUTER_MAC, mtu: ENI_MTU };
+    const fabricEnd = { netns, name: this.linkName(eni.id), mac: ROUTER_MAC, mtu: ENI_MTU };
     const name = `eth${attachment.deviceIndex}`;
     await networks.createVeth(fabricEnd, { netns: instance, name, mac: eni.mac, mtu: ENI_MTU });
     this.#links.set(eni.id, { name: fabricEnd.name, attachment: attachment.id });
@@ -165,7 +165,7 @@ export class Fabric {
   #wantedOf(eni: EniRecord): KernelObject[] {
     const table = this.#options.cloud.truth.routeTableOf(eni.subnet);
     return eniObjects({
-      link: Fabric.linkName(eni.id),
+      link: this.linkName(eni.id),
       mac: eni.mac,
       blocks: [...ownAddresses(eni), ...eni.blocks],
       checked: eni.sourceDestCheck,
@@ -201,7 +201,7 @@ export class Fabric {
     );
     const behindNat = enis.flatMap(({ id, subnet }): PublicSource[] => {
       const nat = [...(truth.routeTableOf(subnet)?.routes.values() ?? [])].find(({ kind }) => kind === 'nat');
-      return nat?.kind === 'nat' ? [{ link: Fabric.linkName(id), as: nat.publicIp }] : [];
+      return nat?.kind === 'nat' ? [{ link: this.linkName(id), as: nat.publicIp }] : [];
     });
     return [...own, ...behindNat];
   }

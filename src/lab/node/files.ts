@@ -1,0 +1,69 @@
+/**
+ * What a node has on its disk: the daemon's configuration, the CNI binary with its settings, the network's
+ * configuration list. All of it is what an installation has; only the paths are the lab's.
+ */
+import { randomUUID } from 'node:crypto';
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { SubnetId } from '../../core/brand.ts';
+import { EC2_ADDRESS, METADATA_ADDRESS } from '../fabric/addressing.ts';
+import { mountTmpfs } from '../mounts.ts';
+import { makeFolder, type NodeFolder, writeJson } from '../state-folder.ts';
+
+const SHIM = fileURLToPath(new URL('../../../build/shim/underway', import.meta.url));
+/** Some hundred times a journal; small, because it lies in memory. */
+const STATE_SIZE = '16m';
+export const NETWORK_NAME = 'underway';
+
+export interface NodeSettings {
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly region: string;
+  readonly subnets: readonly SubnetId[];
+  readonly ipv6: boolean;
+  /** Over the lab's own; keys of `pool` one by one. */
+  readonly daemonConfig: Readonly<Record<string, unknown>>;
+}
+
+/** Throws with a sentence when the CNI binary was not built. */
+export function writeNodeFiles(folder: NodeFolder, settings: NodeSettings): void {
+  if (!existsSync(SHIM)) throw new Error('the CNI binary is not built: run `npm run build:shim` first');
+  for (const path of [folder.path, folder.state, folder.cniBin, folder.cniConf]) makeFolder(path);
+  mountTmpfs(folder.state, `size=${STATE_SIZE},mode=0700`);
+  writeBootId(folder);
+  writeJson(folder.config, daemonConfig(folder, settings));
+  copyFileSync(SHIM, join(folder.cniBin, 'underway'));
+  writeFileSync(join(folder.cniBin, 'underway.conf'), `socket=${folder.socket}\nstate=${folder.state}\n`);
+  writeJson(join(folder.cniConf, '10-underway.conflist'), {
+    cniVersion: '1.0.0',
+    cniVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'],
+    name: NETWORK_NAME,
+    plugins: [{ type: 'underway' }],
+  });
+}
+
+/** Another boot from now on, to whoever reads it. */
+export function writeBootId(folder: NodeFolder): void {
+  writeFileSync(folder.bootId, `${randomUUID()}\n`);
+}
+
+function daemonConfig(folder: NodeFolder, settings: NodeSettings): Record<string, unknown> {
+  const { cluster, nodeName, region, subnets, ipv6 } = settings;
+  const { pool, ...others } = settings.daemonConfig;
+  return {
+    cluster,
+    nodeName,
+    provider: {
+      name: 'aws',
+      region,
+      endpoint: `http://${EC2_ADDRESS}`,
+      metadataEndpoint: `http://${METADATA_ADDRESS}`,
+    },
+    socket: folder.socket,
+    stateDir: folder.state,
+    bootIdFile: folder.bootId,
+    pool: { subnets, families: ipv6 ? [4, 6] : [4], ...(pool as object | undefined) },
+    ...others,
+  };
+}
