@@ -76,7 +76,11 @@ function askAgain(turn: Turn, pool: PoolRow): void {
 function fill(turn: Turn, pool: PoolRow, family: Family, missing: number, priority: Priority): number {
   let left = missing;
   const enis = enisOf(turn.state, pool)
-    .filter((eni): eni is EniPresent => serves(turn.state, eni, pool))
+    // One whose link is awaited takes addresses meanwhile: the cloud does not mind, and nobody waits twice.
+    .filter(
+      (eni): eni is EniPresent =>
+        (eni.kind === 'secondary' && eni.state === 'linking') || serves(turn.state, eni, pool),
+    )
     .sort((a, b) => usedOn(turn, b) - usedOn(turn, a) || byKey(a, b));
   for (const eni of enis) {
     if (left <= 0) break;
