@@ -17,5 +17,5 @@ const isRead = (action: CloudAction): boolean =>
 export function limited(provider: Provider): Provider {
   const writes = new PQueue({ concurrency: WRITES_MAX });
   const reads = new PQueue({ concurrency: READS_MAX });
-  return decorate(provider, (action, call) => (isRead(action) ? reads : writes).add(call));
+  return decorate(provider, (action, call) => (isRead(action) ? reads : writes).add(call, { throwOnTimeout: true }));
 }
