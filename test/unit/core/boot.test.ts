@@ -4,11 +4,11 @@
  */
 import type { LeaseId, Mac } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
-import type { CloudCall } from '../../../src/core/cloud.ts';
+import type { CloudCall, EniFacts } from '../../../src/core/cloud.ts';
 import type { FoundLink } from '../../../src/core/events.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
-import { Core, eniFacts, pod, primaryFacts, type Setup } from './harness.ts';
+import { Core, eniFacts, INSTANCE, pod, primaryFacts, type Setup } from './harness.ts';
 
 const TARGETS = { floor: 0, headroom: 2, ceiling: 100 };
 
@@ -90,17 +90,7 @@ test('yes-no-yes: the cloud took the address, two reads agree: the pod is lost a
     ['10.0.1.22/32', '10.0.1.23/32'].map((text) => text as Cidr),
     intentTags(first),
   );
-  const listed = [
-    primaryFacts,
-    {
-      ...eni,
-      attachment: {
-        instance: primaryFacts.attachment?.instance ?? ('' as never),
-        deviceIndex: 1,
-        state: 'attached' as const,
-      },
-    },
-  ];
+  const listed = [primaryFacts, attached(eni)];
   core.answer('listEnis', { action: 'listEnis', enis: listed });
   expect(leaseOf(core).state).toBe('ready');
   // Calls of the dead process may still land: nothing is believed before the list lag has passed, and then twice.
@@ -113,6 +103,11 @@ test('yes-no-yes: the cloud took the address, two reads agree: the pod is lost a
   expect(core.callOf('assign')?.call).toMatchObject({ blocks: [`${addresses[0]}/32`] });
   core.answer('assign', { action: 'assign', blocks: [`${addresses[0]}/32` as Cidr] });
   expect(leaseOf(core).state).toBe('ready');
+});
+
+const attached = (eni: EniFacts): EniFacts => ({
+  ...eni,
+  attachment: { instance: INSTANCE, deviceIndex: 1, state: 'attached' },
 });
 
 const intentTags = (core: Core) => {
@@ -148,17 +143,7 @@ test('no-yes-yes, journal lost: the pod is adopted; nothing is handed out until 
     ['10.0.1.21/32', '10.0.1.22/32'].map((text) => text as Cidr),
     intentTags(first),
   );
-  const listed = [
-    primaryFacts,
-    {
-      ...eni,
-      attachment: {
-        instance: primaryFacts.attachment?.instance ?? ('' as never),
-        deviceIndex: 1,
-        state: 'attached' as const,
-      },
-    },
-  ];
+  const listed = [primaryFacts, attached(eni)];
   core.answerDescribe().answer('listEnis', { action: 'listEnis', enis: listed }).answerSubnets();
   expect(core.replyOf('add-b')).toBe('waits');
   for (let reads = 0; reads < 4 && core.state.runtime.phase !== 'serving'; reads++) {
@@ -227,17 +212,7 @@ describe('resume after a crash', () => {
     expect(inFlight(core)).not.toContain('assign');
     const held = [...first.state.all('block')].map((block) => block.id);
     const eni = eniFacts(1, [...held, '10.0.1.99/32' as Cidr], intentTags(first));
-    const listed = [
-      primaryFacts,
-      {
-        ...eni,
-        attachment: {
-          instance: primaryFacts.attachment?.instance ?? ('' as never),
-          deviceIndex: 1,
-          state: 'attached' as const,
-        },
-      },
-    ];
+    const listed = [primaryFacts, attached(eni)];
     let assigned = 0;
     for (let reads = 0; reads < 8; reads++) {
       core.advance(3_000);

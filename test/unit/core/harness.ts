@@ -2,6 +2,8 @@
  * A core under test: events in, effects out, with all invariants checked after every step.
  * Kernel effects answer themselves at once unless a test holds them back; cloud calls wait for the test's answer.
  */
+import { ec2Capabilities } from '../../../providers/memory/capabilities.ts';
+import { AWS_2026 } from '../../../providers/memory/figures.ts';
 import { DEFAULT_SETTINGS, openState } from '../../../src/core/boot.ts';
 import type {
   Attachment,
@@ -27,31 +29,7 @@ export const INSTANCE = 'i-1' as InstanceId;
 export const SUBNET = 'subnet-a' as SubnetId;
 export const OWN = { cluster: 'test', nodeName: 'n1', instanceId: INSTANCE, bootId: 'boot-1' } as const;
 
-export const CAPABILITIES: Capabilities = {
-  maxBlocksPerCall: 50,
-  prefixLengths: { 4: [32, 28], 6: [128, 80] },
-  mixedCreate: false,
-  ipv6: true,
-  token: { create: true, assign: false },
-  deviceIndex: 'caller',
-  deleteOnTerminationAtCreate: false,
-  attach: 'async',
-  listLagMs: 2_000,
-  callDeadlineMs: 10_000,
-  rates: {
-    create: { burst: 100, perSecond: 5 },
-    delete: { burst: 100, perSecond: 5 },
-    assign: { burst: 100, perSecond: 5 },
-    unassign: { burst: 100, perSecond: 5 },
-    modify: { burst: 100, perSecond: 5 },
-    attach: { burst: 50, perSecond: 5 },
-    detach: { burst: 50, perSecond: 5 },
-    tag: { burst: 100, perSecond: 10 },
-    listEnis: { burst: 100, perSecond: 20 },
-    listSubnets: { burst: 100, perSecond: 20 },
-    describeNode: { burst: 100, perSecond: 20 },
-  },
-};
+export const CAPABILITIES: Capabilities = { ...ec2Capabilities(AWS_2026), maxBlocksPerCall: 50 };
 
 export const pod = (name: string): Attachment => ({ network: 'underway', containerId: name, ifname: 'eth0' });
 
