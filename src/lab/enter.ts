@@ -2,7 +2,7 @@
  * `node enter.ts NETNS PROGRAM [ARGUMENT...]`: becomes the program, in the namespace. What `nsenter --net` does, without
  * needing it.
  */
-import { closeSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setNetworkNamespace } from '../kernel/libc.ts';
 
@@ -24,12 +24,20 @@ try {
   fail(`cannot enter the namespace ${netns}: ${Error.isError(error) ? error.message : error}`, EXIT.namespace);
 }
 
-const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
 const path = program.includes('/')
   ? program
   : (process.env.PATH ?? '')
       .split(delimiter)
       .map((folder) => join(folder, program))
-      .find(isFile);
-if (path === undefined || !isFile(path)) fail(`${program}: not found`, EXIT.notFound);
+      .find(isProgram);
+if (path === undefined || !isProgram(path)) fail(`${program}: not found`, EXIT.notFound);
 process.execve?.(path, [program, ...args], process.env as Record<string, string>);

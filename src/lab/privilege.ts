@@ -49,5 +49,16 @@ export function settleInside(): void {
 /** How to come into the namespaces of a lab that has a user namespace: what to put before a command. */
 export function joinPrefix(pid: number): readonly string[] {
   const isSame = readlinkSync('/proc/self/ns/user') === readlinkSync(`/proc/${pid}/ns/user`);
-  return isSame ? [] : ['nsenter', `--target=${pid}`, '--user', '--preserve-credentials', '--net', '--mount', '--'];
+  return isSame
+    ? []
+    : [
+        'nsenter',
+        `--target=${pid}`,
+        '--user',
+        '--preserve-credentials',
+        '--net',
+        '--mount',
+        `--wd=${process.cwd()}`,
+        '--',
+      ];
 }

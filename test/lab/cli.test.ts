@@ -1,0 +1,133 @@
+/** `underway lab`, as a person runs it: up, status, exec, break, down; also after a kill -9, and as nobody. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { NETNS_FOLDER } from '../../src/lab/namespaces.ts';
+import { settleInside } from '../../src/lab/privilege.ts';
+import { processRecord } from '../../src/lab/processes.ts';
+import { type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
+import type { LabStatus } from '../../src/lab/status.ts';
+import { labName } from './stand.ts';
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const NOBODY = 65_534;
+const NOTHING_LEFT = 'left behind: 0 (processes 0, namespaces 0, mounts 0, files 0)\n';
+const LIMIT_MS = 60_000;
+
+beforeAll(settleInside);
+
+function underway(args: readonly string[], options: Parameters<typeof spawnSync>[2] = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { ...options, encoding: 'utf8' });
+  return { code: status, stdout: String(stdout), stderr: String(stderr) };
+}
+
+const namespacesLeft = (name: string) =>
+  existsSync(NETNS_FOLDER) ? readdirSync(NETNS_FOLDER).filter((file) => file.startsWith(`${name}-`)) : [];
+
+test(
+  'up, status, exec, break, heal, down',
+  () => {
+    const name = labName();
+    const named = ['--name', name];
+    expect(underway(['lab', 'up', '--fast', '--no-daemons', '--nodes', '1', ...named])).toMatchObject({ code: 0 });
+    try {
+      expect(underway(['lab', 'up', ...named]).stderr).toContain('is up already');
+      const status = JSON.parse(underway(['lab', 'status', '--json', ...named]).stdout) as LabStatus;
+      expect(status).toMatchObject({ name, ready: true, faults: [], problems: [] });
+      expect(status.ec2Endpoint).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+      expect(status.instances).toMatchObject([
+        {
+          name: 'node-1',
+          netns: `/run/netns/${name}-node-1`,
+          metadataEndpoint: 'http://169.254.169.254',
+          daemon: { socket: expect.stringContaining('cni.sock'), pid: null },
+          cni: { bin: expect.any(String), conf: expect.any(String) },
+          enis: [{ link: 'eth0', primary: true, state: 'attached' }],
+        },
+        { name: 'vm-1', daemon: null, cni: null },
+      ]);
+      for (const path of [status.instances[0]?.netns, status.instances[0]?.cni?.bin])
+        expect(existsSync(path ?? '')).toBe(true);
+      const address = status.instances[0]?.enis[0]?.primary4 ?? '';
+      const pinged = underway(['lab', 'exec', 'vm-1', ...named, '--', 'ping', '-c', '1', address]);
+      expect(pinged).toMatchObject({ code: 0, stdout: expect.stringContaining('1 received') });
+      expect(underway(['lab', 'exec', 'vm-1', ...named, '--', 'sh', '-c', 'exit 7'])).toMatchObject({ code: 7 });
+      expect(underway(['lab', 'break', 'deny:node-1', ...named])).toMatchObject({ code: 0 });
+      expect(underway(['lab', 'status', ...named]).stdout).toContain('deny:node-1');
+      expect(underway(['lab', 'break', 'nonsense', ...named])).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('there are'),
+      });
+      expect(underway(['lab', 'heal', ...named]).stdout).toBe('1 healed\n');
+    } finally {
+      expect(underway(['lab', 'down', ...named])).toEqual({ code: 0, stdout: NOTHING_LEFT, stderr: '' });
+    }
+    expect(namespacesLeft(name)).toEqual([]);
+  },
+  LIMIT_MS,
+);
+
+test(
+  'down leaves nothing behind after a kill -9, daemons included',
+  () => {
+    const name = labName();
+    expect(underway(['lab', 'up', '--fast', '--nodes', '2', '--name', name])).toMatchObject({ code: 0 });
+    const status = JSON.parse(underway(['lab', 'status', '--json', '--name', name]).stdout) as LabStatus;
+    const daemons = status.instances.flatMap(({ daemon }) => daemon?.pid ?? []);
+    expect(daemons).toHaveLength(2);
+    process.kill(status.pid, 'SIGKILL');
+    expect(underway(['lab', 'down', '--name', name])).toEqual({ code: 0, stdout: NOTHING_LEFT, stderr: '' });
+    expect(namespacesLeft(name)).toEqual([]);
+    expect(existsSync(status.folder)).toBe(false);
+    for (const pid of daemons) expect(processRecord(pid)).toBeUndefined();
+  },
+  LIMIT_MS,
+);
+
+test('down without a lab, and wrong words', () => {
+  expect(underway(['lab', 'down', '--name', labName()])).toEqual({ code: 0, stdout: NOTHING_LEFT, stderr: '' });
+  expect(underway(['lab', 'status', '--name', labName()])).toMatchObject({
+    code: 1,
+    stderr: 'underway: no lab is up: underway lab up\n',
+  });
+  expect(underway(['lab', 'up', '--nodes', 'many'])).toMatchObject({
+    code: 64,
+    stderr: expect.stringContaining('whole number'),
+  });
+  expect(underway(['lab', 'up', '--name', 'No Name'])).toMatchObject({ code: 64 });
+  expect(underway(['lab', 'fly'])).toMatchObject({ code: 64 });
+  for (const command of ['up', 'status', 'down', 'break', 'heal', 'exec'])
+    expect(underway(['lab', command, '--help'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`underway lab ${command}`),
+    });
+});
+
+/** Somebody without rights, where there is one and the machine lets such make user namespaces. */
+const canBeNobody =
+  process.getuid?.() === 0 &&
+  spawnSync('unshare', ['--user', '--map-root-user', '--net', '--mount', 'true'], { uid: NOBODY, gid: NOBODY })
+    .status === 0;
+
+(canBeNobody ? test : test.skip)(
+  'nobody has a lab in a user namespace, which ends with a kill -9 as well',
+  () => {
+    const name = labName();
+    const asNobody = { uid: NOBODY, gid: NOBODY, env: { ...process.env, HOME: '/tmp' } };
+    const named = ['--name', name];
+    const up = underway(['lab', 'up', '--fast', '--nodes', '1', ...named], asNobody);
+    expect(up).toMatchObject({ code: 0, stdout: expect.stringContaining('pid') });
+    const { path, record } = labFolder(`/tmp/underway-lab-${NOBODY}`, name);
+    const lab = readJson<LabRecord>(record);
+    expect(lab?.userNamespace).toBe(true);
+    expect(namespacesLeft(name)).toEqual([]);
+    const status = JSON.parse(underway(['lab', 'status', '--json', ...named], asNobody).stdout) as LabStatus;
+    const to = status.instances[0]?.enis[0]?.primary4 ?? '';
+    const pinged = underway(['lab', 'exec', 'vm-1', ...named, '--', 'ping', '-c', '1', to], asNobody);
+    expect(pinged).toMatchObject({ code: 0, stdout: expect.stringContaining('1 received') });
+    process.kill(status.pid, 'SIGKILL');
+    expect(underway(['lab', 'down', ...named], asNobody)).toEqual({ code: 0, stdout: NOTHING_LEFT, stderr: '' });
+    expect(existsSync(path)).toBe(false);
+  },
+  LIMIT_MS,
+);

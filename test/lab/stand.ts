@@ -1,0 +1,97 @@
+/** A small lab for tests, with names of its own; and what a test does to it beyond its API. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiAction, ApiRequest, ApiResult } from '../../providers/memory/api.ts';
+import type { EniRecord } from '../../providers/memory/records.ts';
+import type { Cidr, Ip } from '../../src/core/ip.ts';
+import { cidrLength } from '../../src/core/ip.ts';
+import type { AddressObject, RouteObject } from '../../src/datapath/kernel-state.ts';
+import type { Instance } from '../../src/lab/instance.ts';
+import { createLab, type Lab } from '../../src/lab/lab.ts';
+import { settleInside } from '../../src/lab/privilege.ts';
+
+/** No two runs share a name. */
+export const labName = (): string => `uwl${process.pid.toString(36)}${Math.floor(Math.random() * 1e4).toString(36)}`;
+
+/** Two VMs and a node without a daemon, in a cloud that answers at once. */
+export function smallLab(options: Parameters<typeof createLab>[0] = {}): Promise<Lab> {
+  settleInside();
+  return createLab({ name: labName(), nodeCount: 1, vmCount: 2, fast: true, daemons: false, ...options });
+}
+
+export function instance(lab: Lab, name: string): Instance {
+  const found = lab.instances.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`no ${name} in the lab`);
+  return found;
+}
+
+export function primaryEni(lab: Lab, name: string): EniRecord {
+  const eni = lab.cloud.truth.enisOf(instance(lab, name).id).find(({ primary }) => primary);
+  if (eni === undefined) throw new Error(`${name} has no primary ENI`);
+  return eni;
+}
+
+/** The ENI's own address of the family. */
+export function own(eni: EniRecord, family: 4 | 6): Ip {
+  const ip = family === 4 ? eni.primary4 : eni.primary6;
+  if (ip === undefined) throw new Error(`${eni.id} has no IPv${family} address`);
+  return ip;
+}
+
+/** One call of the cloud, and then what it changed is true for packets. */
+export async function call<A extends ApiAction>(lab: Lab, action: A, request: ApiRequest<A>): Promise<ApiResult<A>> {
+  const value = await new Promise<ApiResult<A>>((resolve, reject) => {
+    lab.cloud.call(action, request, {
+      respond: (outcome) =>
+        outcome.kind === 'done' ? resolve(outcome.value) : reject(new Error(JSON.stringify(outcome))),
+    });
+  });
+  await lab.settled();
+  return value;
+}
+
+export const hostAddress = (link: string, ip: Ip): AddressObject => ({
+  kind: 'address',
+  link,
+  address: `${ip}/${ip.includes(':') ? 128 : 32}`,
+  scope: 'global',
+  noPrefixRoute: true,
+  noDad: true,
+  deprecated: false,
+});
+
+/** To one host by the primary link, from this source. */
+export function routeFrom({ to, source, gateway }: { to: Cidr; source: Ip; gateway?: Ip }): RouteObject {
+  const family = to.includes(':') ? 6 : 4;
+  return {
+    kind: 'route',
+    family,
+    table: 254,
+    type: 'unicast',
+    destination: to,
+    link: 'eth0',
+    ...(gateway === undefined ? {} : { gateway, onLink: true }),
+    source,
+    metric: family === 4 ? 0 : 1024,
+    scope: cidrLength(to) === 32 && gateway === undefined ? 'link' : 'global',
+    protocol: 4,
+  };
+}
+
+/** How many packets each reason took since `before`, those that took none left out. */
+export async function dropsSince(lab: Lab, before: Readonly<Record<string, number>>): Promise<Record<string, number>> {
+  const now = await lab.drops();
+  return Object.fromEntries(
+    Object.entries(now).flatMap(([name, count]) =>
+      count > (before[name] ?? 0) ? [[name, count - (before[name] ?? 0)]] : [],
+    ),
+  );
+}
+
+/** Rejects when it does not become true in time. */
+export async function until(what: string, isTrue: () => Promise<boolean> | boolean, limitMs = 10_000): Promise<void> {
+  for (let waitedMs = 0; waitedMs < limitMs; waitedMs += 50) {
+    if (await isTrue()) return;
+    await sleep(50);
+  }
+  throw new Error(`not within ${limitMs} ms: ${what}`);
+}
