@@ -9,7 +9,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Identity, isOurs } from '../core/boot.ts';
-import type { InstanceId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
 import type { Breach } from '../core/invariants.ts';
 import { type Reason, reasonText, UnderwayError } from '../core/reasons.ts';
@@ -24,7 +23,7 @@ import { EXIT_BREACH, writeBreach } from './breach.ts';
 import { type Config, needsRestart, poolsOf, settingsOf } from './config.ts';
 import { Desk, type Handled } from './desk.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { type Self, strangerWord, whoAmI } from './identity.ts';
+import { Inquiry, strangerWord } from './identity.ts';
 import { openJournal, type SqliteJournal } from './journal.ts';
 import { logHandled, Narrator } from './logs.ts';
 import type { Metrics } from './metrics.ts';
@@ -83,7 +82,12 @@ export class Daemon {
     if (origin === 'set-aside') log.error({ why: detail }, 'the journal was set aside');
     else log.info({ origin, rows: rows.length }, 'journal opened');
     const daemon = new Daemon(options, journal);
-    await daemon.listen();
+    try {
+      await daemon.listen();
+    } catch (error) {
+      journal.close();
+      throw error;
+    }
     daemon.open().catch((error) => daemon.fail(error));
     return daemon;
   }
@@ -181,44 +185,32 @@ export class Daemon {
     this.ends.push(every(clock, HEARTBEAT_MS, () => this.housekeeping()));
   }
 
-  /** Waits until it is known which instance this is; undefined when it is stopped before. */
+  /** Which instance this is, and its journal: another one's is set aside. Undefined when it is stopped before. */
   private async identify(): Promise<Identity | undefined> {
     const { provider, clock, entropy, log } = this.options;
-    const { cluster, nodeName, bootIdFile } = this.config;
-    const self: Self = { cluster, nodeName, bootId: readFileSync(bootIdFile, 'utf8').trim() };
-    while (!this.abort.signal.aborted) {
-      const { rows } = this.journal.load();
-      const verdict = await whoAmI({ self, rows, provider, signal: this.abort.signal });
-      if (this.abort.signal.aborted) return undefined;
-      if (verdict.kind === 'known') {
-        const identity = { ...self, instanceId: verdict.instanceId, epoch: entropy.epoch() };
-        if (rows.length > 0 && !isOurs(rows, identity)) this.setAside(strangerWord(rows, self));
-        log.info({ instance: verdict.instanceId, sure: verdict.sure, epoch: identity.epoch }, 'this instance');
-        if (!verdict.sure) this.verifyLater(self, verdict.instanceId);
-        return identity;
-      }
-      this.wait(verdict.reason);
-      await pause(clock, RETRY_MS);
+    const { cluster, nodeName, bootIdFile, stateDir } = this.config;
+    const self = { cluster, nodeName, bootId: readFileSync(bootIdFile, 'utf8').trim() };
+    const { signal } = this.abort;
+    const inquiry = new Inquiry({ self, stateDir, journal: this.journal, provider, clock, signal });
+    const found = await inquiry.find((reason) => this.wait(reason));
+    if (found === undefined) return undefined;
+    const identity = { ...self, instanceId: found.instanceId, epoch: entropy.epoch() };
+    const { rows } = this.journal.load();
+    if (rows.length > 0 && !isOurs(rows, identity)) this.setAside(strangerWord(rows, self));
+    log.info({ instance: found.instanceId, sure: found.sure, epoch: identity.epoch }, 'this instance');
+    if (!found.sure) {
+      inquiry.verify(found.instanceId, (other) => {
+        this.driver?.stop();
+        this.setAside('other-instance');
+        this.fail(new Error(`the journal was ${found.instanceId}'s, and this is ${other}`));
+      });
     }
-    return undefined;
+    return identity;
   }
 
   private setAside(word: string): void {
     const aside = this.journal.setAside(word);
     this.options.log.error({ aside }, `the journal is not this instance's (${word}) and was set aside`);
-  }
-
-  /** A journal that was believed without proof: when the cloud answers otherwise, the next process sets it aside. */
-  private verifyLater(self: Self, believed: InstanceId): void {
-    const { provider, clock } = this.options;
-    const ask = async (): Promise<void> => {
-      const verdict = await whoAmI({ self, rows: [], provider, signal: this.abort.signal });
-      if (this.abort.signal.aborted) return;
-      if (verdict.kind === 'unknown') this.ends.push(clock.timer(clock.nowMs() + HEARTBEAT_MS, () => void ask()));
-      else if (verdict.instanceId !== believed)
-        this.fail(new Error(`the journal is ${believed}'s, and this is ${verdict.instanceId}`));
-    };
-    void ask();
   }
 
   /** The first commit holds the new epoch; while it cannot be written nothing else may be done. */

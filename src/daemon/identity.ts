@@ -2,18 +2,25 @@
  * Which instance this is, and whether the journal is its own.
  *
  * The journal may have been baked into an image, so it is believed without asking the cloud only where it was written
- * on this very boot (boot ids are random), or by a node of this name while the cloud does not answer.
+ * on this very boot (boot ids are random), or by a node of this name while the cloud does not answer. The second kind
+ * of belief is remembered in a file, over restarts too, until the cloud has confirmed it.
  */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { journalOwner } from '../core/boot.ts';
 import type { InstanceId } from '../core/brand.ts';
-import type { CloudFailure } from '../core/cloud.ts';
+import type { Answer, CloudFailure } from '../core/cloud.ts';
 import type { Reason } from '../core/reasons.ts';
 import { type NodeRow, SCHEMA } from '../core/rows.ts';
-import type { RowChange } from '../ports/journal.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Journal, RowChange } from '../ports/journal.ts';
 import type { Provider } from '../ports/provider.ts';
+import { pause } from './rhythm.ts';
 
 /** Metadata answers in milliseconds; a daemon that waits longer keeps pods waiting. */
 const ASK_TIMEOUT_MS = 5_000;
+const RETRY_MS = 1_000;
+const VERIFY_RETRY_MS = 10_000;
 
 export interface Self {
   readonly cluster: string;
@@ -21,29 +28,79 @@ export interface Self {
   readonly bootId: string;
 }
 
-/** `sure`: read from the cloud, or proven by the boot id. */
-export type Verdict =
-  | { readonly kind: 'known'; readonly instanceId: InstanceId; readonly sure: boolean }
-  | { readonly kind: 'unknown'; readonly reason: Reason };
-
-export async function whoAmI(options: {
+export interface InquiryOptions {
   readonly self: Self;
-  readonly rows: readonly RowChange[];
+  readonly stateDir: string;
+  readonly journal: Pick<Journal, 'load'>;
   readonly provider: Pick<Provider, 'describeNode'>;
+  readonly clock: Clock;
   readonly signal: AbortSignal;
-}): Promise<Verdict> {
-  const { self, rows, provider, signal } = options;
-  const owner = journalOwner(rows);
-  if (owner !== undefined && owner.bootId === self.bootId && isReadable(owner, self))
-    return { kind: 'known', instanceId: owner.instanceId, sure: true };
-  const answer = await provider.describeNode({ signal, timeoutMs: ASK_TIMEOUT_MS });
-  if (answer.ok) return { kind: 'known', instanceId: answer.value.instanceId, sure: true };
-  if (owner !== undefined && owner.nodeName === self.nodeName && isReadable(owner, self))
-    return { kind: 'known', instanceId: owner.instanceId, sure: false };
-  return { kind: 'unknown', reason: reasonOf(answer.failure) };
 }
 
-const isReadable = (owner: NodeRow, self: Self): boolean => owner.schema === SCHEMA && owner.cluster === self.cluster;
+export class Inquiry {
+  private readonly options: InquiryOptions;
+  private readonly doubtFile: string;
+
+  constructor(options: InquiryOptions) {
+    this.options = options;
+    this.doubtFile = join(options.stateDir, 'instance-unverified');
+  }
+
+  /**
+   * Asks until somebody knows; `waiting` hears why nobody does. `sure` is false where only the node's name speaks for
+   * the journal. Undefined when it is stopped before.
+   */
+  async find(
+    waiting: (reason: Reason) => void,
+  ): Promise<{ readonly instanceId: InstanceId; readonly sure: boolean } | undefined> {
+    const { self, journal, clock, signal } = this.options;
+    const owner = journalOwner(journal.load().rows);
+    const known = owner !== undefined && owner.schema === SCHEMA && owner.cluster === self.cluster ? owner : undefined;
+    if (known?.bootId === self.bootId && !existsSync(this.doubtFile))
+      return { instanceId: known.instanceId, sure: true };
+    while (!signal.aborted) {
+      const answer = await this.ask();
+      if (signal.aborted) return undefined;
+      if (answer.ok) {
+        rmSync(this.doubtFile, { force: true });
+        return { instanceId: answer.value, sure: true };
+      }
+      if (known?.nodeName === self.nodeName) return this.believe(known);
+      waiting(reasonOf(answer.failure));
+      await pause(clock, RETRY_MS);
+    }
+    return undefined;
+  }
+
+  /** Asks in the background until the cloud answers; `stranger` hears when it is another instance. */
+  verify(believed: InstanceId, stranger: (instance: InstanceId) => void): void {
+    const { clock, signal } = this.options;
+    const again = async (): Promise<void> => {
+      const answer = await this.ask();
+      if (signal.aborted) return;
+      if (!answer.ok) {
+        clock.timer(clock.nowMs() + VERIFY_RETRY_MS, () => {
+          if (!signal.aborted) void again();
+        });
+        return;
+      }
+      rmSync(this.doubtFile, { force: true });
+      if (answer.value !== believed) stranger(answer.value);
+    };
+    void again();
+  }
+
+  private believe({ instanceId }: NodeRow): { readonly instanceId: InstanceId; readonly sure: boolean } {
+    writeFileSync(this.doubtFile, '', { mode: 0o600 });
+    return { instanceId, sure: false };
+  }
+
+  private async ask(): Promise<Answer<InstanceId>> {
+    const { provider, signal } = this.options;
+    const answer = await provider.describeNode({ signal, timeoutMs: ASK_TIMEOUT_MS });
+    return answer.ok ? { ok: true, value: answer.value.instanceId } : answer;
+  }
+}
 
 /** One word for the name of a journal that is not ours. */
 export function strangerWord(rows: readonly RowChange[], self: Self): string {
@@ -54,9 +111,9 @@ export function strangerWord(rows: readonly RowChange[], self: Self): string {
 }
 
 function reasonOf({ kind, code, message }: CloudFailure): Reason {
-  if (kind === 'denied') return { code: 'DENIED', action: 'describeNode', cloudCode: code };
-  if (kind === 'misconfigured')
-    return { code: 'CLOUD_MISCONFIGURED', action: 'describeNode', cloudCode: code, detail: message };
+  const action = 'describeNode';
+  if (kind === 'denied') return { code: 'DENIED', action, cloudCode: code };
+  if (kind === 'misconfigured') return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: code, detail: message };
   if (/metadata/i.test(code)) return { code: 'METADATA_UNREACHABLE', detail: message };
-  return { code: 'CLOUD_UNREACHABLE', action: 'describeNode', detail: `${code}: ${message}` };
+  return { code: 'CLOUD_UNREACHABLE', action, detail: `${code}: ${message}` };
 }

@@ -1,17 +1,13 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestNode } from './harness.ts';
+import { canMount, mountDisk, unmountDisk } from './small-disk.ts';
 
-const isRoot = process.getuid?.() === 0;
-
-// A small tmpfs needs root, or a user namespace: `unshare --user --map-root-user --mount` before the test command.
-(isRoot ? test : test.skip)(
+(canMount() ? test : test.skip)(
   'a full disk: ADD is refused, DEL works, nothing is lost or left when there is space',
   async () => {
     const node = new TestNode();
-    mkdirSync(node.stateDir, { recursive: true });
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'underway-test', node.stateDir]);
+    mountDisk(node.stateDir, '1m');
     try {
       await node.serve({ pool: { targets: { floor: 30, headroom: 0 } } });
       const ips = [];
@@ -37,7 +33,7 @@ const isRoot = process.getuid?.() === 0;
       expect(node.exits).toEqual([]);
     } finally {
       await node.daemon?.stop();
-      execFileSync('umount', [node.stateDir]);
+      unmountDisk(node.stateDir);
       await node.close();
     }
   },

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   copyFileSync,
@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { openJournal, type SqliteJournal } from '../../../src/daemon/journal.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
 import type { RowChange } from '../../../src/ports/journal.ts';
+import { canMount, mountDisk, resizeDisk, unmountDisk } from './small-disk.ts';
 
 const loop = fileURLToPath(new URL('commit-loop.ts', import.meta.url));
 let folder: string;
@@ -273,24 +274,10 @@ test("another instance's journal gets another name and stays readable there", as
   expect(ips(await open(0, aside))).toEqual(['10.0.1.1']);
 });
 
-const mayMount = process.getuid?.() === 0 && tryMount();
-function tryMount(): boolean {
-  const at = mkdtempSync(join(tmpdir(), 'underway-mount-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'underway-test', at], { stdio: 'ignore' });
-    execFileSync('umount', [at]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(at, { recursive: true, force: true });
-  }
-}
-
-(mayMount ? describe : describe.skip)('a full disk (a small tmpfs: needs root)', () => {
+(canMount() ? describe : describe.skip)('a full disk (a small tmpfs: needs root)', () => {
   test('fails the commit, keeps what was acknowledged, and goes on when there is space', async () => {
     const disk = mkdtempSync(join(tmpdir(), 'underway-disk-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'underway-test', disk]);
+    mountDisk(disk, '512k');
     try {
       const at = join(disk, 'underway.db');
       const journal = await open(0, at);
@@ -301,7 +288,7 @@ function tryMount(): boolean {
       }).toThrow(/full|I\/O/);
       expect(acknowledged).toBeGreaterThan(10);
       expect(() => journal.commit([{ table: 'lease', key: 'more', row: 'x'.repeat(9_000) }])).toThrow();
-      execFileSync('mount', ['-o', 'remount,size=4m', disk]);
+      resizeDisk(disk, '4m');
       journal.commit([{ table: 'lease', key: 'after', row: 1 }]);
       journal.close();
       const { rows, origin } = (await open(0, at)).load();
@@ -309,7 +296,7 @@ function tryMount(): boolean {
       expect(rows).toHaveLength(acknowledged + 1);
     } finally {
       for (const journal of opened) journal.close();
-      execFileSync('umount', [disk]);
+      unmountDisk(disk);
       rmSync(disk, { recursive: true, force: true });
     }
   });

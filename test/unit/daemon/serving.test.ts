@@ -276,6 +276,42 @@ describe('a restart', () => {
     expect(await node.rows('address')).toMatchObject([{ state: 'cooling' }]);
   });
 
+  test('rebooted with the cloud away: served from the journal, and confirmed when the cloud answers', async () => {
+    await node.serve();
+    await node.daemon?.stop();
+    node.boot('b0000000-0000-4000-8000-000000000002');
+    const lift = node.cloud.faults.arm({ kind: 'api-down' });
+    await node.start();
+    await node.add('c1');
+    const doubt = join(node.stateDir, 'instance-unverified');
+    expect(existsSync(doubt)).toBe(true);
+    await node.daemon?.stop();
+    // A restart on the same boot does not make it surer.
+    lift();
+    await node.start();
+    expect(ipIn(await node.cni('ADD', 'c1'))).toMatch(/^10\./);
+    expect(existsSync(doubt)).toBe(false);
+    expect(node.exits).toEqual([]);
+  });
+
+  test('a journal that came with an image, with the cloud away: set aside as soon as the cloud says who this is', async () => {
+    await node.serve();
+    await node.daemon?.stop();
+    node.boot('b0000000-0000-4000-8000-000000000003');
+    const real = node.provider.describeNode.bind(node.provider);
+    let asked = 0;
+    node.provider.describeNode = async (options) => {
+      if (++asked === 1) return { ok: false, failure: { kind: 'transient', code: 'x', message: 'away' } };
+      const answer = await real(options);
+      return answer.ok ? { ok: true, value: { ...answer.value, instanceId: 'i-other' as never } } : answer;
+    };
+    await node.start();
+    await node.until(() => node.exits.length > 0);
+    expect(node.exits).toEqual([70]);
+    expect(readdirSync(node.stateDir)).toContain('underway.db.other-instance-1');
+    expect(readdirSync(node.stateDir)).not.toContain('instance-unverified');
+  });
+
   test('with the journal of another cluster: set aside, not deleted', async () => {
     await node.serve();
     await node.daemon?.stop();
