@@ -1,0 +1,248 @@
+/**
+ * One node of a lab with its shipped daemon, for tests that break it: pods through the shim, and what kernel, cloud and
+ * daemon each say of them. Whatever a test did, nothing is left after `down`.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Cidr } from '../../../src/core/ip.ts';
+import type { Rows, Table } from '../../../src/core/rows.ts';
+import type { KernelState } from '../../../src/datapath/kernel-state.ts';
+import type { CniError } from '../../../src/lab/demo/cni.ts';
+import { type CrashCount, countCrash, type Leftovers, leftovers } from '../../../src/lab/demo/count.ts';
+import { type DemoPod, DemoPods, type PodHost } from '../../../src/lab/demo/pods.ts';
+import type { Instance } from '../../../src/lab/instance.ts';
+import { createLab, type Lab } from '../../../src/lab/lab.ts';
+import { NETWORK_NAME } from '../../../src/lab/node/files.ts';
+import type { LabNode } from '../../../src/lab/node/node.ts';
+import type { LabOptions } from '../../../src/lab/options.ts';
+import { settleInside } from '../../../src/lab/privilege.ts';
+
+/** The daemon's rows as `GET /v1/state` gives them. */
+export type StatePage = { readonly [T in Table]: readonly Rows[T][] };
+
+const NFT_TABLE = 'underway';
+const PARALLEL = 8;
+const POLL_MS = 50;
+export const NO_LEFTOVERS: Leftovers = { links: 0, rules: 0, routes: 0, neighbours: 0, nft: 0 };
+
+export class Stage {
+  readonly lab: Lab;
+  readonly pods: DemoPods;
+  readonly #stateRoot: string;
+
+  private constructor(lab: Lab, stateRoot: string) {
+    this.lab = lab;
+    this.pods = new DemoPods(lab.networks, lab.name);
+    this.#stateRoot = stateRoot;
+  }
+
+  /** A cloud that answers at once, one node, a daemon that is ready. */
+  static async up(options: Partial<LabOptions> = {}): Promise<Stage> {
+    settleInside();
+    const stateRoot = mkdtempSync(join(tmpdir(), 'uwc'));
+    const name = `uwc${Math.floor(Math.random() * 0x10000)
+      .toString(16)
+      .padStart(4, '0')}`;
+    return new Stage(await createLab({ name, fast: true, nodeCount: 1, vmCount: 0, stateRoot, ...options }), stateRoot);
+  }
+
+  /** Deletes every pod; then the lab must be one without defects, of which nothing is left. */
+  async down(): Promise<void> {
+    this.lab.heal();
+    this.lab.cloud.faults.clear();
+    const errors = await this.remove([...this.pods.all]);
+    const { problems } = await this.lab.status();
+    const invariants = this.lab.cloud.invariants();
+    const breach = this.said('fatal');
+    const left = await this.lab.close();
+    rmSync(this.#stateRoot, { recursive: true, force: true });
+    expect({ errors, problems, invariants, breach, left }).toEqual({
+      errors: [],
+      problems: [],
+      invariants: [],
+      breach: [],
+      left: { processes: 0, namespaces: 0, mounts: 0, files: 0 },
+    });
+  }
+
+  get node(): LabNode {
+    return found(this.lab.nodes[0], 'node');
+  }
+
+  get vm(): Instance {
+    return found(this.lab.vms[0], 'VM');
+  }
+
+  get host(): PodHost {
+    const { name, instance, folder } = this.node;
+    return {
+      name,
+      netns: instance.netns,
+      plugin: { binary: join(folder.cniBin, 'underway'), network: NETWORK_NAME },
+    };
+  }
+
+  /** New pods through the shim, whether or not they got an address. */
+  add(count = 1, parallel = PARALLEL): Promise<DemoPod[]> {
+    return this.pods.add(this.host, count, parallel);
+  }
+
+  /** New pods, all of which must have an address. */
+  async run(count: number, parallel = PARALLEL): Promise<DemoPod[]> {
+    const pods = await this.add(count, parallel);
+    expect(pods.flatMap(({ error }) => error ?? [])).toEqual([]);
+    return pods;
+  }
+
+  remove(pods: readonly DemoPod[]): Promise<CniError[]> {
+    return this.pods.remove(pods, PARALLEL);
+  }
+
+  /** Again and again, as kubelet does. */
+  async addInTheEnd(pod: DemoPod, limitMs = 20_000): Promise<void> {
+    await until(`${pod.name} has an address`, async () => (await this.pods.addOne(pod)).ok, limitMs);
+  }
+
+  /** `ok`, or the reason's code as the pod's event shows it. */
+  async hears(pod: DemoPod): Promise<string> {
+    const { error } = await this.pods.addOne(pod);
+    return error === undefined ? 'ok' : reasonOf(error);
+  }
+
+  async state(): Promise<StatePage> {
+    const page = await this.node.daemon.get('/v1/state');
+    return JSON.parse(page?.body ?? '{}') as StatePage;
+  }
+
+  /** A metric's value, such as `underway_datapath_repairs_total`; the sum over its labels. */
+  async metric(name: string): Promise<number> {
+    const text = (await this.node.daemon.get('/metrics'))?.body ?? '';
+    const series = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+    return series.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+  }
+
+  /** Lines of the daemon's log at this level or with this text. */
+  said(what: string): string[] {
+    const lines = readFileSync(this.node.folder.log, 'utf8').split('\n');
+    return lines.filter((line) => line.includes(`"level":"${what}"`) || (what.length > 5 && line.includes(what)));
+  }
+
+  /** What the node's namespace holds: links, addresses, routes, rules, neighbours, nft, as sorted lines. */
+  async kernelText(): Promise<string> {
+    const { links, objects } = await this.kernel();
+    return [...links, ...objects]
+      .map((each) => JSON.stringify(each))
+      .toSorted()
+      .join('\n');
+  }
+
+  async kernel(): Promise<KernelState> {
+    return found(await this.lab.networks.read(this.node.instance.netns, { nftTables: [NFT_TABLE] }), 'namespace');
+  }
+
+  /** The blocks on the node's ENIs in the cloud, sorted. */
+  cloudBlocks(): string[] {
+    return this.lab.cloud.truth
+      .enisOf(this.node.instance.id)
+      .flatMap(({ id, blocks }) => blocks.map((block) => `${id} ${block}`))
+      .toSorted();
+  }
+
+  /** Every ENI of the cloud, also one that is attached to nothing. */
+  cloudEnis(): string[] {
+    return this.lab.cloud.truth
+      .enis()
+      .map(({ id }): string => id)
+      .toSorted();
+  }
+
+  /** Lost, doubled and leaked, counted from kernel and cloud. */
+  count(): Promise<CrashCount> {
+    const { lab, node, pods } = this;
+    const nodes = [{ netns: node.instance.netns, instance: node.instance.id }];
+    return countCrash({ networks: lab.networks, cloud: lab.cloud, nodes }, pods.running);
+  }
+
+  async leftovers(): Promise<Leftovers> {
+    return leftovers(await this.kernel());
+  }
+
+  /** The addresses that are in the pods' namespaces, each with the pods that have it. */
+  async owners(pods: readonly DemoPod[]): Promise<Map<string, string[]>> {
+    const owners = new Map<string, string[]>();
+    for (const pod of pods) {
+      const inside = await this.lab.networks.read(pod.netns);
+      for (const object of inside?.objects ?? []) {
+        if (object.kind !== 'address' || object.link !== 'eth0' || object.scope !== 'global') continue;
+        owners.set(object.address, [...(owners.get(object.address) ?? []), pod.name]);
+      }
+    }
+    return owners;
+  }
+
+  /** The pool is at its size and at rest: `blocks` secondary addresses, nothing under way. */
+  async atRest(blocks: number): Promise<void> {
+    await until(`${blocks} blocks and nothing under way`, async () => {
+      const { eni, block, operation, runtime } = await this.state();
+      const ready = [...(eni ?? []), ...(block ?? [])].every((row) => row.state === 'ready');
+      const synced = runtime?.every(({ sync }) => sync.done === sync.wanted) === true;
+      return ready && synced && operation.length === 0 && block.length === blocks;
+    });
+  }
+
+  /** Rejects where daemon, cloud and kernel do not say the same of blocks, ENIs and running pods. */
+  async agree(): Promise<void> {
+    const { eni, block, lease, waiter, operation } = await this.state();
+    const { objects } = await this.kernel();
+    const routes = objects.flatMap((object) => (object.kind === 'route' && object.protocol === 117 ? [object] : []));
+    const idOf = new Map(eni.map((row) => [row.key, 'id' in row ? row.id : row.state] as const));
+    const destinations = (wanted: (route: (typeof routes)[number]) => boolean): string[] =>
+      routes
+        .filter(wanted)
+        .map(({ destination }): string => destination)
+        .toSorted();
+    expect({
+      enis: [...idOf.values()].toSorted(),
+      blocks: block.map(({ id, eni: key }) => `${idOf.get(key)} ${id}`).toSorted(),
+      fences: block.map(({ id }): string => id).toSorted(),
+      leased: lease.flatMap(({ addresses }): readonly string[] => addresses).toSorted(),
+      waiting: [...waiter, ...operation],
+    }).toEqual({
+      enis: this.lab.cloud.truth
+        .enis()
+        .filter(({ attachment }) => attachment === undefined || attachment.instance === this.node.instance.id)
+        .map(({ id }) => id)
+        .toSorted(),
+      blocks: this.cloudBlocks(),
+      fences: destinations(({ type, destination }) => type === 'unreachable' && !destination.endsWith('/0')),
+      leased: this.pods.running.flatMap(({ addresses }) => addresses).toSorted(),
+      waiting: [],
+    });
+    const wired = destinations(({ link }) => link !== undefined && /^uw[0-9a-f]{13}$/.test(link));
+    expect(wired.map((each) => hostOf(each as Cidr)).filter((ip) => !ip.startsWith('fe80'))).toEqual(
+      this.pods.running.flatMap(({ addresses }) => addresses).toSorted(),
+    );
+  }
+}
+
+const hostOf = (cidr: Cidr): string => cidr.split('/')[0] ?? '';
+
+/** `THROTTLED, see docs/errors.md#throttled`: the code; of an error without one, its sentence. */
+export const reasonOf = ({ details, msg }: CniError): string => details?.split(',')[0] ?? msg;
+
+export function found<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`there is no ${what}`);
+  return value;
+}
+
+/** Rejects when it does not become true in time. */
+export async function until(what: string, isTrue: () => Promise<boolean> | boolean, limitMs = 20_000): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  while (performance.now() < endMs) {
+    if (await isTrue()) return;
+    await sleep(POLL_MS);
+  }
+  throw new Error(`not within ${limitMs} ms: ${what}`);
+}
