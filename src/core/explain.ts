@@ -83,6 +83,8 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
     return { code: 'ATTACHING', etaMs: Math.max(0, comingUp.sinceMs + NEW_ENI_MS - turn.nowMs) };
   const throttled = throttledReason(turn);
   if (throttled !== undefined) return throttled;
+  const settling = settlingReason(turn);
+  if (settling !== undefined) return settling;
   if (families.some((held) => held.total + held.coming >= pool.targets.ceiling))
     return { code: 'CEILING', ceiling: pool.targets.ceiling };
   if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
@@ -141,6 +143,16 @@ function throttledReason(turn: Turn): Reason | undefined {
     const readyMs = row && readyAtMs(row, turn.capabilities.rates[action], 'blocked-pod', turn.nowMs);
     if (readyMs !== undefined && readyMs > turn.nowMs)
       return { code: 'THROTTLED', action, retryAfterMs: readyMs - turn.nowMs };
+  }
+  return undefined;
+}
+
+/** What is in doubt may well be what the pod waits for. */
+function settlingReason(turn: Turn): Reason | undefined {
+  for (const { state, call, notBeforeMs } of turn.state.all('operation')) {
+    const grows = call.action === 'assign' || call.action === 'create';
+    if (state === 'settling' && grows)
+      return { code: 'SETTLING', action: call.action, untilMs: Math.max(0, notBeforeMs - turn.nowMs) };
   }
   return undefined;
 }

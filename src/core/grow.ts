@@ -144,10 +144,10 @@ function createWish(turn: Turn, pool: PoolRow, subnet: SubnetRow, missing: Reado
   const slots = nodeRow(turn).limits?.slotsPerEni;
   return pool.families.flatMap((family): BlockWish[] => {
     const prefixLength = lengthFor(turn, pool, subnet, family);
-    const own = family === 4 ? 1 : 0;
     const count = Math.min(
       Math.ceil(Math.max(1, missing.get(family) ?? 0) / wishSize(family, prefixLength)),
-      (slots?.[family] ?? 0) - own,
+      // One is the ENI's own: every provider gives it one of each family that is asked for, and it counts.
+      (slots?.[family] ?? 0) - 1,
       turn.capabilities.maxBlocksPerCall,
     );
     return count > 0 ? [{ family, prefixLength, count }] : [];

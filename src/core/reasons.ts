@@ -37,6 +37,8 @@ export type Reason =
   | { readonly code: 'ATTACHING'; readonly etaMs: number }
   /** An attached ENI's link did not appear, or its attach never finished. */
   | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number }
+  /** A call that may have been done (a lost answer, a crash) is being checked before anything else is asked for. */
+  | { readonly code: 'SETTLING'; readonly action: CloudAction; readonly untilMs: number }
   /** Free addresses are only cooling ones. */
   | { readonly code: 'COOLING'; readonly cooling: number; readonly nextMs: number }
   /** The cloud does not know a subnet or security group that the configuration names. */
@@ -81,6 +83,7 @@ export const REASON_CODES = [
   'DENIED',
   'ATTACHING',
   'ATTACH_STUCK',
+  'SETTLING',
   'COOLING',
   'CLOUD_MISCONFIGURED',
   'CLOUD_UNREACHABLE',
@@ -127,6 +130,8 @@ export function reasonText(reason: Reason): string {
       return `a new ENI is on its way, usable in about ${seconds(reason.etaMs)}: the runtime's next try will find it`;
     case 'ATTACH_STUCK':
       return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried`;
+    case 'SETTLING':
+      return `an earlier ${reason.action} may have been done although its answer was lost; the cloud is read until that is clear, in about ${seconds(reason.untilMs)}: the runtime's next try will find it`;
     case 'COOLING':
       return `the node's only free addresses cool down (${reason.cooling}), the next is usable in ${seconds(reason.nextMs)}: raise targets.headroom if pods churn this fast`;
     case 'CLOUD_MISCONFIGURED':

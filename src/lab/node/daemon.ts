@@ -12,7 +12,7 @@ import { type ProcessRecord, processRecord } from '../processes.ts';
 import { type NodeFolder, writeJson } from '../state-folder.ts';
 
 const inRepository = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const BUNDLE = inRepository('build/underwayd');
+const BUNDLE = inRepository('build/underwayd/underwayd.js');
 const SOURCE = inRepository('src/daemon/main.ts');
 const READY_LIMIT_MS = 30_000;
 const READY_POLL_MS = 50;
@@ -38,7 +38,7 @@ export class NodeDaemon {
   /** One runs already: nothing happens. `env` is over a nearly empty one; the machine's own AWS settings stay out. */
   start(env: Readonly<Record<string, string>> = {}): void {
     if (this.#child !== undefined) return;
-    const program = existsSync(BUNDLE) ? [BUNDLE] : [process.execPath, SOURCE];
+    const program = [process.execPath, existsSync(BUNDLE) ? BUNDLE : SOURCE];
     const log = openSync(this.folder.log, 'a');
     const child = spawnIn(this.#netns, [...program, '--config', this.folder.config], {
       // A terminal's Ctrl-C is for the lab, which then stops its daemons in order.

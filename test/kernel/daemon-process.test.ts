@@ -10,15 +10,15 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MemoryCloud } from '../../../providers/memory/cloud.ts';
-import { AWS_2026, withoutLatency } from '../../../providers/memory/figures.ts';
-import type { InstanceId } from '../../../src/core/brand.ts';
-import type { Cidr } from '../../../src/core/ip.ts';
-import { createEc2Endpoint } from '../../../src/lab/ec2/endpoint.ts';
-import { createImds } from '../../../src/lab/imds/imds.ts';
-import { systemClock } from '../../../src/ports/clock.ts';
+import { MemoryCloud } from '../../providers/memory/cloud.ts';
+import { AWS_2026, withoutLatency } from '../../providers/memory/figures.ts';
+import type { InstanceId } from '../../src/core/brand.ts';
+import type { Cidr } from '../../src/core/ip.ts';
+import { createEc2Endpoint } from '../../src/lab/ec2/endpoint.ts';
+import { createImds } from '../../src/lab/imds/imds.ts';
+import { systemClock } from '../../src/ports/clock.ts';
 
-const program = process.env.UNDERWAYD ?? fileURLToPath(new URL('../../../src/daemon/main.ts', import.meta.url));
+const program = process.env.UNDERWAYD ?? fileURLToPath(new URL('../../src/daemon/main.ts', import.meta.url));
 const underwayd = (...args: readonly string[]) => spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
 
 describe('flags', () => {
