@@ -30,11 +30,13 @@ export const NO_LEFTOVERS: Leftovers = { links: 0, rules: 0, routes: 0, neighbou
 export class Stage {
   readonly lab: Lab;
   readonly pods: DemoPods;
+  readonly node: LabNode;
   readonly #stateRoot: string;
 
-  private constructor(lab: Lab, stateRoot: string) {
+  private constructor(lab: Lab, stateRoot: string, on: { readonly node: LabNode; readonly pods: DemoPods }) {
     this.lab = lab;
-    this.pods = new DemoPods(lab.networks, lab.name);
+    this.node = on.node;
+    this.pods = on.pods;
     this.#stateRoot = stateRoot;
   }
 
@@ -45,7 +47,14 @@ export class Stage {
     const name = `uwc${Math.floor(Math.random() * 0x10000)
       .toString(16)
       .padStart(4, '0')}`;
-    return new Stage(await createLab({ name, fast: true, nodeCount: 1, vmCount: 0, stateRoot, ...options }), stateRoot);
+    const lab = await createLab({ name, fast: true, nodeCount: 1, vmCount: 0, stateRoot, ...options });
+    const pods = new DemoPods(lab.networks, lab.name);
+    return new Stage(lab, stateRoot, { node: found(lab.nodes[0], 'node'), pods });
+  }
+
+  /** The same lab as another of its nodes sees it. */
+  on(n: number): Stage {
+    return new Stage(this.lab, this.#stateRoot, { node: found(this.lab.nodes[n - 1], `node-${n}`), pods: this.pods });
   }
 
   /** Deletes every pod; then the lab must be one without defects, of which nothing is left. */
@@ -55,7 +64,7 @@ export class Stage {
     const errors = await this.remove([...this.pods.all]);
     const { problems } = await this.lab.status();
     const invariants = this.lab.cloud.invariants();
-    const breach = this.said('fatal');
+    const breach = this.lab.nodes.flatMap((_, at) => this.on(at + 1).said('fatal'));
     const left = await this.lab.close();
     rmSync(this.#stateRoot, { recursive: true, force: true });
     expect({ errors, problems, invariants, breach, left }).toEqual({
@@ -65,10 +74,6 @@ export class Stage {
       breach: [],
       left: { processes: 0, namespaces: 0, mounts: 0, files: 0 },
     });
-  }
-
-  get node(): LabNode {
-    return found(this.lab.nodes[0], 'node');
   }
 
   get vm(): Instance {
@@ -82,6 +87,11 @@ export class Stage {
       netns: instance.netns,
       plugin: { binary: join(folder.cniBin, 'underway'), network: NETWORK_NAME },
     };
+  }
+
+  /** This node's pods that have an address. */
+  get running(): DemoPod[] {
+    return this.pods.running.filter(({ host }) => host.name === this.node.name);
   }
 
   /** New pods through the shim, whether or not they got an address. */
@@ -160,9 +170,9 @@ export class Stage {
 
   /** Lost, doubled and leaked, counted from kernel and cloud. */
   count(): Promise<CrashCount> {
-    const { lab, node, pods } = this;
+    const { lab, node } = this;
     const nodes = [{ netns: node.instance.netns, instance: node.instance.id }];
-    return countCrash({ networks: lab.networks, cloud: lab.cloud, nodes }, pods.running);
+    return countCrash({ networks: lab.networks, cloud: lab.cloud, nodes }, this.running);
   }
 
   async leftovers(): Promise<Leftovers> {
@@ -183,12 +193,12 @@ export class Stage {
   }
 
   /** The pool is at its size and at rest: `blocks` secondary addresses, nothing under way. */
-  async atRest(blocks: number): Promise<void> {
-    await until(`${blocks} blocks and nothing under way`, async () => {
+  async atRest(blocks?: number): Promise<void> {
+    await until(`${blocks ?? 'all'} blocks and nothing under way`, async () => {
       const { eni, block, operation, runtime } = await this.state();
       const ready = [...(eni ?? []), ...(block ?? [])].every((row) => row.state === 'ready');
       const synced = runtime?.every(({ sync }) => sync.done === sync.wanted) === true;
-      return ready && synced && operation.length === 0 && block.length === blocks;
+      return ready && synced && operation.length === 0 && (blocks === undefined || block.length === blocks);
     });
   }
 
@@ -217,12 +227,12 @@ export class Stage {
         .toSorted(),
       blocks: this.cloudBlocks(),
       fences: destinations(({ type, destination }) => type === 'unreachable' && !destination.endsWith('/0')),
-      leased: this.pods.running.flatMap(({ addresses }) => addresses).toSorted(),
+      leased: this.running.flatMap(({ addresses }) => addresses).toSorted(),
       waiting: [],
     });
     const wired = destinations(({ link }) => link !== undefined && /^uw[0-9a-f]{13}$/.test(link));
     expect(wired.map((each) => hostOf(each as Cidr)).filter((ip) => !ip.startsWith('fe80'))).toEqual(
-      this.pods.running.flatMap(({ addresses }) => addresses).toSorted(),
+      this.running.flatMap(({ addresses }) => addresses).toSorted(),
     );
   }
 }
