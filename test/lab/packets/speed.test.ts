@@ -1,0 +1,107 @@
+/** How long an ADD takes, exec to exit, beside Debian's ptp with host-local: interleaved, started by one process. */
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { quantile } from '../../../src/lab/demo/report.ts';
+import { spawnIn } from '../../../src/lab/launch.ts';
+import { netnsPath } from '../../../src/lab/namespaces.ts';
+import { hostOf, World } from '../world.ts';
+import type { Run, Timed } from './stopwatch.ts';
+
+/** Where Debian's containernetworking-plugins has them. */
+const CNI_PATH = '/usr/lib/cni';
+const PTP = join(CNI_PATH, 'ptp');
+/** The daemon's code is compiled by its engine as it is used; a node's has seen some pods. */
+const WARM_UP = 24;
+const MEASURED = 48;
+const COUNT = WARM_UP + MEASURED;
+/** An ADD of ours takes at most this part of one of ptp's. */
+const BAR = 0.5;
+const STOPWATCH = fileURLToPath(new URL('./stopwatch.ts', import.meta.url));
+
+interface Plugin {
+  readonly name: 'underway' | 'ptp';
+  readonly binary: string;
+  readonly config: object;
+}
+
+let world: World;
+let scratch: string;
+let stopwatch: ChildProcess;
+let answers: Interface;
+
+beforeAll(async () => {
+  world = await World.up({
+    nodeCount: 1,
+    vmCount: 0,
+    instanceType: 'm5.4xlarge',
+    daemonConfig: { pool: { targets: { floor: COUNT + 8, headroom: 0, ceiling: 240 } } },
+  });
+  scratch = mkdtempSync(join(tmpdir(), 'uwp-ptp'));
+  // ptp wires the namespace that it is started in; the shim only asks its daemon.
+  const netns = netnsPath(world.lab.name, 'ptp');
+  await world.lab.networks.createNamespace(netns);
+  stopwatch = spawnIn(netns, [process.execPath, STOPWATCH], { stdio: ['pipe', 'pipe', 'inherit'] });
+  answers = createInterface({ input: stopwatch.stdout as NodeJS.ReadableStream });
+}, 60_000);
+
+afterAll(async () => {
+  stopwatch.stdin?.end();
+  await world.down();
+  rmSync(scratch, { recursive: true, force: true });
+}, 30_000);
+
+test(`an ADD on a warm pool takes at most ${BAR} of ptp's with host-local`, async () => {
+  if (!existsSync(PTP)) throw new Error('ptp is missing: apt-get install containernetworking-plugins');
+  const plugins = [ours(), ptp()];
+  const times = { underway: [] as number[], ptp: [] as number[] };
+  for (let n = 0; n < COUNT; n++) {
+    // Who is first takes turns, and so does who works beside what the other left to do.
+    for (const plugin of n % 2 === 0 ? plugins : plugins.toReversed()) {
+      const netns = netnsPath(world.lab.name, `${plugin.name}-${n}`);
+      await world.lab.networks.createNamespace(netns);
+      const { ms, code, said } = await add(plugin, { id: `${plugin.name}${n}`, netns });
+      expect({ plugin: plugin.name, n, code, said: code === 0 ? '' : said }).toMatchObject({ code: 0, said: '' });
+      if (n >= WARM_UP) times[plugin.name].push(ms);
+    }
+  }
+  const sorted = (list: readonly number[]) => list.toSorted((x, y) => x - y);
+  const [own, other] = [sorted(times.underway), sorted(times.ptp)];
+  const ratio = quantile(own, 0.5) / quantile(other, 0.5);
+  console.log(
+    `ADD exec to exit, ms, p50 / p90 / max of ${MEASURED}: underway (IPv4 and IPv6) ${text(own)}; ` +
+      `ptp + host-local (IPv4) ${text(other)}; ratio of p50 ${ratio.toFixed(3)}`,
+  );
+  expect(ratio).toBeLessThanOrEqual(BAR);
+}, 60_000);
+
+const text = (list: readonly number[]): string => [0.5, 0.9, 1].map((q) => quantile(list, q).toFixed(2)).join(' / ');
+
+function ours(): Plugin {
+  const { binary, network } = hostOf(world.node(1)).plugin;
+  return { name: 'underway', binary, config: { cniVersion: '1.0.0', name: network, type: 'underway' } };
+}
+
+function ptp(): Plugin {
+  const ipam = { type: 'host-local', dataDir: scratch, ranges: [[{ subnet: '10.99.0.0/16' }]] };
+  const config = { cniVersion: '1.0.0', name: 'ptpnet', type: 'ptp', ipMasq: false, mtu: 9001, ipam };
+  return { name: 'ptp', binary: PTP, config };
+}
+
+async function add({ binary, config }: Plugin, pod: { readonly id: string; readonly netns: string }): Promise<Timed> {
+  const env = {
+    CNI_COMMAND: 'ADD',
+    CNI_CONTAINERID: pod.id,
+    CNI_NETNS: pod.netns,
+    CNI_IFNAME: 'eth0',
+    CNI_PATH,
+    PATH: process.env.PATH ?? '',
+  };
+  const run: Run = { binary, env, input: JSON.stringify(config) };
+  const answer = new Promise<string>((resolve) => answers.once('line', resolve));
+  stopwatch.stdin?.write(`${JSON.stringify(run)}\n`);
+  return JSON.parse(await answer);
+}
