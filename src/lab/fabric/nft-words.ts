@@ -76,10 +76,16 @@ export const arpPairNotIn = (set: string): Phrase => [
 ];
 
 /** fe80::/10. */
-export const sourceIsLinkLocal: Phrase = [
-  { op: 'payload', base: 'network', offset: OFFSET.saddr[6], length: 2, to: 0 },
+export const isLinkLocal = (field: keyof typeof OFFSET): Phrase => [
+  { op: 'payload', base: 'network', offset: OFFSET[field][6], length: 2, to: 0 },
   { op: 'bitwise', from: 0, to: 0, mask: Uint8Array.of(0xff, 0xc0), xor: Uint8Array.of(0, 0) },
   { op: 'cmp', from: 0, how: 'eq', value: Uint8Array.of(0xfe, 0x80) },
+];
+
+/** ff02::/16: what all, or the solicited node, on this link hear. */
+export const isLinkMulticast: Phrase = [
+  { op: 'payload', base: 'network', offset: OFFSET.daddr[6], length: 2, to: 0 },
+  { op: 'cmp', from: 0, how: 'eq', value: Uint8Array.of(0xff, 0x02) },
 ];
 
 export const count = (name: string): Phrase => [{ op: 'counter', name }];

@@ -20,13 +20,14 @@ import {
   drop,
   goto,
   isFamily,
+  isLinkLocal,
+  isLinkMulticast,
   nameIn,
   nameIs,
   nameStarts,
   pairNotIn,
   rule,
   snatTo,
-  sourceIsLinkLocal,
 } from './nft-words.ts';
 
 export const TABLE = 'vpc';
@@ -126,7 +127,11 @@ function sourceChains(): NftChainObject[] {
       hook: { hook: 'prerouting', type: 'filter', priority: -300 },
       rules: [
         rule(nameIn('iifname', UNCHECKED.name), goto('destined')),
-        rule(isFamily(6), sourceIsLinkLocal, accept),
+        rule(isFamily(6), isLinkLocal('saddr'), accept),
+        // Neighbour discovery: it never leaves the link, and asks with the source of the packet that waits for it,
+        // which may be an address that was taken away a moment ago.
+        rule(isFamily(6), isLinkLocal('daddr'), accept),
+        rule(isFamily(6), isLinkMulticast, accept),
         rule(isFamily(6), addressIs('saddr', '::' as Ip), accept),
         rule(...from(4)),
         rule(...from(6)),
