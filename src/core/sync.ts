@@ -45,11 +45,16 @@ export function nodePlan(turn: Turn): NodePlan {
   return { vpcCidrs: nodeRow(turn).vpcCidrs, masquerade, markMask, enis };
 }
 
-/** Nothing can be planned before the primary's link, the VPC's CIDRs and the subnets' gateways are known. */
+/**
+ * Nothing can be planned before the primary's link, the VPC's CIDRs and the subnets' gateways are known. While a lost
+ * journal is rebuilt nothing is either: the first read adopts the primary alone, and a plan without the other ENIs would
+ * take the way out from the pods that run on them (4 s without a packet, test/lab/crash/journal.test.ts).
+ */
 function plannable(turn: Turn): boolean {
   const enis = [...turn.state.all('eni')].filter(inPlan);
   const primary = enis.find((eni) => eni.kind === 'primary');
   return (
+    nodeRow(turn).trusted &&
     nodeRow(turn).limits !== undefined &&
     primary !== undefined &&
     turn.state.get('link', primary.mac) !== undefined &&
