@@ -140,12 +140,9 @@ export class Stage {
   }
 
   /** What the node's namespace holds: links, addresses, routes, rules, neighbours, nft, as sorted lines. */
-  async kernelText(): Promise<string> {
+  async kernelText(): Promise<string[]> {
     const { links, objects } = await this.kernel();
-    return [...links, ...objects]
-      .map((each) => JSON.stringify(each))
-      .toSorted()
-      .join('\n');
+    return [...links, ...objects].map((each) => JSON.stringify(each)).toSorted();
   }
 
   async kernel(): Promise<KernelState> {
