@@ -6,7 +6,7 @@ import { runIn } from '../../src/lab/launch.ts';
 import type { NamespaceServer } from '../../src/lab/namespace-server.ts';
 import { startEcho } from '../../src/lab/probe/echo.ts';
 import { ping, probeTcp, probeUdp } from '../../src/lab/probe/probe.ts';
-import { call, dropsSince, hostAddress, instance, own, primaryEni, routeFrom, smallLab, until } from './stand.ts';
+import { call, dropsSince, giveAddress, instance, own, primaryEni, routeFrom, smallLab, until } from './stand.ts';
 
 const SILENT_MS = 300;
 let lab: Lab;
@@ -51,7 +51,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     const to = address('vm-1');
     const gateway = family === 4 ? gatewayOf('10.0.16.0/20' as Cidr) : FABRIC_END[6];
     const lie = [
-      hostAddress('lo', foreign),
+      await giveAddress(lab, netns('node-1'), foreign),
       // With its MAC known nobody asks by ARP, which has a check of its own.
       { kind: 'neighbour', link: 'eth0', address: gateway, mac: ROUTER_MAC } as const,
       routeFrom({ to: `${to}/${family === 4 ? 32 : 128}` as Cidr, source: foreign, gateway }),
@@ -73,7 +73,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     });
     const block = only(assigned);
     const to = cidrBase(block);
-    await lab.networks.put(netns('vm-1'), [hostAddress('lo', to)]);
+    const given = await giveAddress(lab, netns('vm-1'), to);
     const target = { netns: netns('node-1'), to, timeoutMs: SILENT_MS };
     expect(await ping(target)).toMatchObject({ ok: true });
     const before = await lab.drops();
@@ -81,7 +81,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     expect(await ping({ netns: netns('vm-2'), to, timeoutMs: SILENT_MS })).toMatchObject({ ok: false });
     expect(await dropsSince(lab, before)).toEqual({ [`unowned${family}`]: expect.any(Number) });
     expect(await ping(target)).toMatchObject({ ok: false });
-    await lab.networks.remove(netns('vm-1'), [hostAddress('lo', to)]);
+    await lab.networks.remove(netns('vm-1'), [given]);
   });
 
   test('every address of an assigned prefix is delivered', async () => {
@@ -91,11 +91,11 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     const block = only(assigned);
     const base = cidrBase(block);
     const inside = (family === 4 ? base.replace(/\d+$/, (last) => String(Number(last) + 9)) : `${base}7`) as Ip;
-    await lab.networks.put(netns('vm-1'), [hostAddress('lo', inside)]);
+    const given = await giveAddress(lab, netns('vm-1'), inside);
     expect(await probeUdp({ netns: netns('node-1'), to: inside })).toMatchObject({ ok: true });
     await call(lab, 'unassign', { eni, family, blocks: [block] });
     expect(await ping({ netns: netns('node-1'), to: inside, timeoutMs: SILENT_MS })).toMatchObject({ ok: false });
-    await lab.networks.remove(netns('vm-1'), [hostAddress('lo', inside)]);
+    await lab.networks.remove(netns('vm-1'), [given]);
   });
 
   test('a VPC route to an ENI whose check is on leads nowhere; with the check off it passes', async () => {
@@ -104,7 +104,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     const destination = (family === 4 ? '172.16.5.0/24' : '2001:db8:5::/64') as Cidr;
     const to = (family === 4 ? '172.16.5.1' : '2001:db8:5::1') as Ip;
     await call(lab, 'create-route', { table, destination, target: { kind: 'eni', eni } });
-    await lab.networks.put(netns('vm-1'), [hostAddress('lo', to)]);
+    const given = await giveAddress(lab, netns('vm-1'), to);
     const target = { netns: netns('node-1'), to, timeoutMs: SILENT_MS };
     const before = await lab.drops();
     expect(await ping(target)).toMatchObject({ ok: false });
@@ -114,7 +114,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     await call(lab, 'modify-eni', { eni, sourceDestCheck: true });
     expect(await ping(target)).toMatchObject({ ok: false });
     await call(lab, 'delete-route', { table, destination });
-    await lab.networks.remove(netns('vm-1'), [hostAddress('lo', to)]);
+    await lab.networks.remove(netns('vm-1'), [given]);
   });
 
   test('jumbo frames pass in the VPC, and the way to the internet says that it is narrower', async () => {
@@ -133,8 +133,8 @@ test('ARP with a sender that is not on the ENI is not answered, and counted', as
   // In the node's own subnet and asked for by nobody yet.
   const to = cidrBase(block);
   const foreign = '10.0.16.98' as Ip;
-  const lie = [hostAddress('lo', foreign), routeFrom({ to: block, source: foreign })];
-  await lab.networks.put(netns('vm-1'), [hostAddress('lo', to)]);
+  const lie = [await giveAddress(lab, netns('node-1'), foreign), routeFrom({ to: block, source: foreign })];
+  const given = await giveAddress(lab, netns('vm-1'), to);
   const before = await lab.drops();
   await lab.networks.put(netns('node-1'), lie);
   expect(await ping({ netns: netns('node-1'), to, timeoutMs: SILENT_MS })).toMatchObject({ ok: false });
@@ -142,7 +142,7 @@ test('ARP with a sender that is not on the ENI is not answered, and counted', as
   await lab.networks.remove(netns('node-1'), lie.reverse());
   await until('its own sender is answered', async () => (await ping({ netns: netns('node-1'), to })).ok);
   await call(lab, 'unassign', { eni, family: 4, blocks: [block] });
-  await lab.networks.remove(netns('vm-1'), [hostAddress('lo', to)]);
+  await lab.networks.remove(netns('vm-1'), [given]);
 });
 
 test('a secondary address has no way to the internet, and is counted', async () => {
@@ -151,7 +151,7 @@ test('a secondary address has no way to the internet, and is counted', async () 
   const block = only(await call(lab, 'assign', { eni, family: 4, wishes }));
   const source = cidrBase(block);
   const way = [
-    hostAddress('lo', source),
+    await giveAddress(lab, netns('vm-1'), source),
     routeFrom({ to: `${INTERNET4}/32` as Cidr, source, gateway: gatewayOf('10.0.16.0/20' as Cidr) }),
   ];
   await lab.networks.put(netns('vm-1'), way);

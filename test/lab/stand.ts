@@ -8,6 +8,7 @@ import type { AddressObject, RouteObject } from '../../src/datapath/kernel-state
 import type { Instance } from '../../src/lab/instance.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
 import { settleInside } from '../../src/lab/privilege.ts';
+import { ping } from '../../src/lab/probe/probe.ts';
 
 /** No two runs share a name. */
 export const labName = (): string => `uwl${process.pid.toString(36)}${Math.floor(Math.random() * 1e4).toString(36)}`;
@@ -49,7 +50,7 @@ export async function call<A extends ApiAction>(lab: Lab, action: A, request: Ap
   return value;
 }
 
-export const hostAddress = (link: string, ip: Ip): AddressObject => ({
+const hostAddress = (link: string, ip: Ip): AddressObject => ({
   kind: 'address',
   link,
   address: `${ip}/${ip.includes(':') ? 128 : 32}`,
@@ -58,6 +59,17 @@ export const hostAddress = (link: string, ip: Ip): AddressObject => ({
   noDad: true,
   deprecated: false,
 });
+
+/**
+ * Gives the instance the address, and waits until it answers itself there: the kernel makes an IPv6 address usable from a
+ * work queue, and of single packets sent at once a quarter met an instance that did not know its address yet.
+ */
+export async function giveAddress(lab: Lab, netns: string, ip: Ip): Promise<AddressObject> {
+  const address = hostAddress('lo', ip);
+  await lab.networks.put(netns, [address]);
+  await until(`${ip} is usable`, async () => (await ping({ netns, to: ip, timeoutMs: 100 })).ok);
+  return address;
+}
 
 /** To one host by the primary link, from this source. */
 export function routeFrom({ to, source, gateway }: { to: Cidr; source: Ip; gateway?: Ip }): RouteObject {
