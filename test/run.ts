@@ -5,6 +5,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
+import { defaultStateRoot } from '../src/lab/state-folder.ts';
 
 const ROOT = dirname(import.meta.dirname);
 
@@ -75,10 +77,17 @@ function runTier(tier: Tier): boolean {
     ...(tier.inBand ? ['--runInBand'] : []),
   ];
   if (positionals.length > 0) args.push(`--testPathPatterns=${positionals.join('|')}`);
-  const result = spawnSync(process.execPath, args, {
+  // Who is not root gets the namespaces inside a user namespace of its own.
+  const prefix = tier.inBand ? privilegedPrefix() : [];
+  const [program = process.execPath, ...rest] = [...prefix, process.execPath, ...args];
+  const result = spawnSync(program, rest, {
     cwd: ROOT,
     stdio: 'inherit',
-    env: { ...process.env, NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning' },
+    env: {
+      ...process.env,
+      ...(prefix.length > 0 ? privilegedEnv(defaultStateRoot()) : {}),
+      NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
+    },
   });
   return result.status === 0;
 }
