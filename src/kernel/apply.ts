@@ -73,6 +73,7 @@ class Applier {
     host: new Map<string, number | undefined>(),
     pod: new Map<string, number | undefined>(),
   };
+  private readonly raised: { readonly at: Place; readonly name: string }[] = [];
   private queue: Queued[] = [];
   private queueAt: Place = 'host';
 
@@ -92,7 +93,17 @@ class Applier {
       if (step.do === 'create-veth' && this.failures.some((failure) => failure.step === step)) break;
     }
     this.flush();
+    this.awaitCarriers();
     return this.failures;
+  }
+
+  /**
+   * A veth end that came up before its peer sends nothing (noop_qdisc) until the kernel's link watch has run, which waits
+   * for RTNL: with others at work on links 5 of 80 pods lost their first packet. Asking for one link makes it run at once
+   * (rtnl_getlink, linkwatch_sync_dev; Linux 6.8).
+   */
+  private awaitCarriers(): void {
+    for (const { at, name } of this.raised) this.places[at]?.linkIndex(name);
   }
 
   private take(step: Step): void {
@@ -100,6 +111,7 @@ class Applier {
       case 'create-veth':
         return this.createVeth(step);
       case 'set-link':
+        if (step.link.up === true && step.link.name !== 'lo') this.raised.push({ at: step.at, name: step.link.name });
         return this.enqueue(step.at, { step, message: setLink(step.link), forgiven: [] });
       case 'delete-link':
         this.enqueue(step.at, { step, message: deleteLink(step.name), forgiven: ABSENT });
