@@ -128,11 +128,7 @@ class Restore {
     const { unwiring, ...columns } = row;
     if (this.rebooted) {
       this.tx.remove('lease', row.id);
-      for (const ip of row.addresses) {
-        const address = this.tx.state.get('address', ip);
-        if (address !== undefined)
-          this.tx.put('address', { ip, block: address.block, state: 'cooling', sinceMs: this.nowMs, flushed: 'no' });
-      }
+      for (const ip of row.addresses) this.cool(ip);
       return;
     }
     this.tx.put('lease', {
@@ -145,6 +141,20 @@ class Restore {
       checks: [],
       dels: [],
     });
+  }
+
+  /** As coolAddress: an address of a block that the cloud took away has nothing to keep cool. */
+  private cool(ip: Ip): void {
+    const { state } = this.tx;
+    const address = state.get('address', ip);
+    const block = state.get('block', address?.block ?? '');
+    if (address === undefined) return;
+    if (block !== undefined && block.state !== 'missing') {
+      this.tx.put('address', { ip, block: block.id, state: 'cooling', sinceMs: this.nowMs, flushed: 'no' });
+      return;
+    }
+    this.tx.remove('address', ip);
+    if (block !== undefined && state.takenIn(block.id) === 0) this.tx.remove('block', block.id);
   }
 
   /** The cloud had all of its addresses when the journal was written. */

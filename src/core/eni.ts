@@ -246,7 +246,7 @@ export function progressEnis(turn: Turn): void {
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.kind !== 'secondary') continue;
     const busy = turn.state.operationOn(eni.key) !== undefined;
-    if (eni.state === 'linking' && eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs)) stuck(turn, eni);
+    if (isStuck(turn, eni, busy)) stuck(turn, eni);
     else if (eni.state === 'available' && !busy) attach(turn, eni);
     else if (eni.state === 'draining' && !busy) drained(turn, eni);
     else if (eni.state === 'detaching' && !busy)
@@ -262,6 +262,13 @@ export function settleEnis(turn: Turn): void {
     if (eni.state !== 'ready' || eni.settled || turn.state.operationOn(eni.key) !== undefined) continue;
     startOperation(turn, { action: 'modify', eni: eni.id, deleteOnTermination: true }, 'release', eni.key);
   }
+}
+
+/** Past its deadline; an attach that is still in flight or in doubt answers first. */
+function isStuck(turn: Turn, eni: EniPresent, busy: boolean): boolean {
+  if (eni.state === 'linking') return eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs);
+  const refused = turn.state.operationOn(eni.key)?.state === 'waiting';
+  return eni.state === 'attaching' && refused && turn.due(eni.sinceMs + LINK_DEADLINE_MS);
 }
 
 function attach(turn: Turn, eni: EniPresent): void {
@@ -282,6 +289,8 @@ function attach(turn: Turn, eni: EniPresent): void {
 }
 
 function stuck(turn: Turn, eni: EniPresent): void {
+  const operation = turn.state.operationOn(eni.key);
+  if (operation !== undefined) turn.tx.remove('operation', operation.id);
   turn.tx.put('failure', {
     action: 'attach',
     failure: { kind: 'bug', code: 'ATTACH_STUCK', message: eni.id },

@@ -3,17 +3,20 @@
  * "Under way" is an operation in flight, or an armed wake-up after which the pool can grow or hand out.
  */
 import { budgetOf, readyAtMs } from './budget.ts';
-import type { CloudAction } from './cloud.ts';
+import type { CloudAction, CloudFailure } from './cloud.ts';
 import { freeSlots, nodeRow } from './eni.ts';
-import { roomForEnis, subnetsOf } from './grow.ts';
+import { roomForEnis, subnetFor, subnetsOf } from './grow.ts';
 import { missingFacts } from './observe.ts';
 import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
-import type { FailureRow, PoolRow } from './rows.ts';
+import type { EniRow, FailureRow, PoolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
 /** How long a new ENI usually takes: create, attach, and its link (aws-2026.json). */
 const NEW_ENI_MS = 3_000;
+
+/** A failure older than this, and not waited out any more, is no reason for anything. */
+const RECENT_MS = 60_000;
 
 const GROWING: readonly CloudAction[] = ['assign', 'create', 'attach'];
 
@@ -21,30 +24,40 @@ const GROWING: readonly CloudAction[] = ['assign', 'create', 'attach'];
 export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (turn.runtime.phase !== 'serving') return true;
   if (turn.runtime.journal === 'down') return false;
-  const comingUp = enisOf(turn.state, pool).some(
-    (eni) => eni.kind === 'secondary' && ['creating', 'available', 'attaching', 'linking'].includes(eni.state),
-  );
-  if (comingUp || pool.families.some((family) => holding(turn.state, pool, family).coming > 0)) return true;
-  if (pool.families.some((family) => holding(turn.state, pool, family).cooling > 0)) return true;
+  if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
+    return true;
   if (hardRefusal(turn) !== undefined) return false;
   return canGrow(turn, pool);
 }
 
-/** A refusal that waiting does not end: a person or another node has to. */
-function hardRefusal(turn: Turn): FailureRow | undefined {
-  return GROWING.flatMap((action) => turn.state.get('failure', action) ?? []).find(
-    ({ failure, notBeforeMs }) =>
-      notBeforeMs > turn.nowMs &&
-      (failure.kind === 'denied' ||
-        failure.kind === 'misconfigured' ||
-        failure.kind === 'nodeGone' ||
-        failure.kind === 'bug' ||
-        failure.kind === 'exhausted'),
-  );
+const isComing = ['creating', 'available', 'attaching', 'linking'];
+
+/** ENIs that will serve the pool soon: being made, filled or linked. One whose attach is refused will not. */
+function comingUp(turn: Turn, pool: PoolRow): EniRow[] {
+  const attach = turn.state.get('failure', 'attach');
+  const refused = attach !== undefined && isHard(turn, attach);
+  return enisOf(turn.state, pool).filter((eni) => {
+    if (eni.kind === 'foreign') return false;
+    const call = turn.state.operationOn(eni.key)?.call;
+    const arriving = turn.state.blocksOf(eni.key).some((block) => block.state === 'installing');
+    const served = eni.state === 'ready' || eni.state === 'draining';
+    if (served) return arriving || (call?.action === 'assign' && call.blocks === undefined);
+    return isComing.includes(eni.state) && !(refused && (eni.state === 'available' || eni.state === 'attaching'));
+  });
 }
 
+/** A refusal that waiting does not end: a person or another node has to. */
+function hardRefusal(turn: Turn): FailureRow | undefined {
+  return GROWING.flatMap((action) => turn.state.get('failure', action) ?? []).find((row) => isHard(turn, row));
+}
+
+const HARD: readonly CloudFailure['kind'][] = ['denied', 'misconfigured', 'nodeGone', 'bug', 'exhausted'];
+
+const isHard = (turn: Turn, { failure, notBeforeMs }: FailureRow): boolean =>
+  notBeforeMs > turn.nowMs && HARD.includes(failure.kind);
+
 /** The next plan, when tokens and back-offs allow it, would ask the cloud for more. */
-function canGrow(turn: Turn, pool: PoolRow): boolean {
+export function canGrow(turn: Turn, pool: PoolRow): boolean {
   const atCeiling = pool.families.some((family) => {
     const held = holding(turn.state, pool, family);
     return held.total + held.coming >= pool.targets.ceiling;
@@ -61,8 +74,7 @@ const fillable = (turn: Turn, pool: PoolRow): boolean =>
       pool.families.every((family) => freeSlots(turn, eni, family) > 0),
   );
 
-const openSubnets = (turn: Turn, pool: PoolRow): boolean =>
-  subnetsOf(turn, pool).some((id) => (turn.state.get('subnet', id)?.exhaustedUntilMs ?? 0) <= turn.nowMs);
+const openSubnets = (turn: Turn, pool: PoolRow): boolean => subnetFor(turn, pool) !== undefined;
 
 /** Why a pod of this pool has no address now. */
 export function explain(turn: Turn, pool: PoolRow): Reason {
@@ -71,16 +83,14 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
   if (runtime.phase !== 'serving') return startingReason(turn);
   for (const action of GROWING) {
     const row = turn.state.get('failure', action);
-    const reason = row && failureReason(turn, row);
+    const recent = row !== undefined && (row.notBeforeMs > turn.nowMs || turn.nowMs - row.atMs < RECENT_MS);
+    const reason = recent ? failureReason(turn, row, pool) : undefined;
     if (reason !== undefined) return reason;
   }
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
-  const comingUp = enisOf(turn.state, pool).find(
-    (eni) => eni.kind === 'secondary' && ['creating', 'available', 'attaching', 'linking'].includes(eni.state),
-  );
-  if (comingUp !== undefined)
-    return { code: 'ATTACHING', etaMs: Math.max(0, comingUp.sinceMs + NEW_ENI_MS - turn.nowMs) };
+  const coming = comingUp(turn, pool).find((eni) => isComing.includes(eni.state));
+  if (coming !== undefined) return { code: 'ATTACHING', etaMs: Math.max(0, coming.sinceMs + NEW_ENI_MS - turn.nowMs) };
   const throttled = throttledReason(turn);
   if (throttled !== undefined) return throttled;
   const settling = settlingReason(turn);
@@ -111,7 +121,7 @@ function startingReason(turn: Turn): Reason {
 }
 
 /** The reason behind the last failure of an action, where that failure still holds the pool back. */
-export function failureReason(turn: Turn, row: FailureRow): Reason | undefined {
+export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reason | undefined {
   const { action, failure } = row;
   if (failure.code === 'ATTACH_STUCK') return { code: 'ATTACH_STUCK', eni: failure.message, waitedMs: 60_000 };
   switch (failure.kind) {
@@ -126,6 +136,8 @@ export function failureReason(turn: Turn, row: FailureRow): Reason | undefined {
         : { code: 'CLOUD_UNREACHABLE', action, detail: failure.message };
     case 'exhausted':
       if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code };
+      if (pool !== undefined && (failure.scope === 'instance' || failure.scope === 'eni'))
+        return limitReason(turn, pool);
       return undefined;
     case 'misconfigured':
       return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: failure.code, detail: failure.message };

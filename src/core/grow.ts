@@ -89,7 +89,7 @@ function fill(turn: Turn, pool: PoolRow, family: Family, missing: number, priori
     const asked =
       operation?.call.action === 'assign' && operation.call.wish.family === family ? operation.call.wish.count : 0;
     const slots = freeSlots(turn, eni, family) - asked;
-    if (slots <= 0 || subnet === undefined || subnet.exhaustedUntilMs > turn.nowMs) continue;
+    if (slots <= 0 || subnet === undefined || !turn.due(subnet.exhaustedUntilMs)) continue;
     const prefixLength = lengthFor(turn, pool, subnet, family);
     const size = wishSize(family, prefixLength);
     const count = Math.min(Math.ceil(left / size), slots, turn.capabilities.maxBlocksPerCall);
@@ -168,11 +168,11 @@ export function subnetsOf(turn: Turn, pool: PoolRow): readonly SubnetId[] {
 }
 
 /** The pool's subnet of this zone with most free addresses, by what was last read; a full one is left alone for a while. */
-function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
+export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
   const { zone } = nodeRow(turn);
   const usable = subnetsOf(turn, pool)
     .flatMap((id) => turn.state.get('subnet', id) ?? [])
-    .filter((subnet) => subnet.zone === zone && subnet.exhaustedUntilMs <= turn.nowMs);
+    .filter((subnet) => subnet.zone === zone && turn.due(subnet.exhaustedUntilMs));
   return usable.sort((a, b) => b.freeCount4 - a.freeCount4 || (a.id < b.id ? -1 : 1))[0];
 }
 

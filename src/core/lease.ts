@@ -60,9 +60,13 @@ function newLinkIndex(turn: Turn): number {
 export function wire(turn: Turn, lease: LeaseRow, fresh: boolean): void {
   turn.tx.put('lease', { ...lease, busy: 'wire' });
   const plan = podPlan(turn, fresh ? lease : { ...lease, linkIndex: newLinkIndex(turn) });
-  const deadLinks = [...turn.state.all('deadLink')]
-    .filter((dead) => dead.netnsId === lease.netns.id)
-    .map((dead) => dead.name);
+  // A dead link of this namespace holds the name inside; one of this attachment the name outside, and must not be
+  // reaped under its new owner.
+  const dead = [...turn.state.all('deadLink')].filter(
+    (row) => row.netnsId === lease.netns.id || row.name === plan.link,
+  );
+  for (const row of dead) turn.tx.remove('deadLink', row.name);
+  const deadLinks = fresh ? dead.map((row) => row.name) : [];
   turn.emit({ kind: 'wire', plan, fresh, deadLinks });
 }
 
@@ -137,11 +141,9 @@ export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefi
 export function podLinkGone(turn: Turn, name: string, index: number): void {
   turn.tx.remove('deadLink', name);
   for (const lease of turn.state.all('lease')) {
-    const gone =
-      linkName(lease.key) === name &&
-      lease.linkIndex === index &&
-      lease.busy === undefined &&
-      lease.state !== 'unwiring';
+    // A wire in flight may itself have removed it to make it anew; while a CHECK is, `release` remembers.
+    const ours = linkName(lease.key) === name && lease.linkIndex === index;
+    const gone = ours && lease.busy !== 'wire' && lease.state !== 'unwiring';
     if (gone) return release(turn, lease);
   }
 }

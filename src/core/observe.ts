@@ -55,12 +55,12 @@ export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number):
       ? Math.max(turn.nowMs + SECOND_READ_MS, nextUsefulMs(turn))
       : turn.nowMs + BACKGROUND_READ_MS;
   const asked = turn.runtime.listing.wantedFromMs ?? next;
-  turn.setRuntime({ listing: { wantedFromMs: Math.min(next, asked), lastMs: turn.nowMs } });
+  turn.setRuntime({ listing: { wantedFromMs: Math.min(next, asked), lastMs: readMs } });
 }
 
 /** The earliest time a read can end a doubt: before it, reads tell nothing. */
 function nextUsefulMs(turn: Turn): number {
-  if (!nodeRow(turn).trusted) return turn.runtime.startedMs + turn.capabilities.listLagMs;
+  if (!nodeRow(turn).trusted) return believableMs(turn);
   let earliest = Number.POSITIVE_INFINITY;
   for (const operation of turn.state.all('operation'))
     if (operation.state === 'settling') earliest = Math.min(earliest, operation.notBeforeMs);
@@ -69,10 +69,20 @@ function nextUsefulMs(turn: Turn): number {
 
 /** The journal was lost: it is rebuilt once two reads agree on everything. */
 function trust(turn: Turn, doubt: boolean): void {
-  const { startedMs, listing } = turn.runtime;
+  const { listing } = turn.runtime;
   const node = nodeRow(turn);
-  const readsAgree = listing.lastMs !== undefined && listing.lastMs >= startedMs + turn.capabilities.listLagMs;
+  const readsAgree = listing.lastMs !== undefined && listing.lastMs >= believableMs(turn);
   if (!node.trusted && !doubt && readsAgree) turn.tx.put('node', { ...node, trusted: true });
+}
+
+/**
+ * From when on a read of a rebuilt world tells the truth. Where there was a life before this one (an ENI of ours, a pod),
+ * its last calls may still land until their deadline.
+ */
+function believableMs(turn: Turn): number {
+  const { listLagMs, callDeadlineMs } = turn.capabilities;
+  const lived = turn.state.count('lease') > 0 || [...turn.state.all('eni')].some((eni) => eni.kind === 'secondary');
+  return turn.runtime.startedMs + (lived ? Math.max(listLagMs, callDeadlineMs) : listLagMs);
 }
 
 /** Remembers what this read showed of an ENI; true when an earlier read, late enough, showed the same. */

@@ -208,7 +208,10 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     const eni = eniOf(turn, operation);
     turn.tx.remove('operation', operation.id);
     if (eni !== undefined) detached(turn, eni);
-  } else wait(turn, operation);
+  } else if (action === 'unassign' && !maybeDone && failure.kind !== 'notFound' && failure.kind !== 'conflict')
+    notGivenBack(turn, operation);
+  else if ((action === 'modify' || action === 'tag') && !maybeDone) turn.tx.remove('operation', operation.id);
+  else wait(turn, operation);
 }
 
 function wait(turn: Turn, operation: OperationRow): void {
@@ -225,6 +228,16 @@ export function settle(turn: Turn, operation: OperationRow): void {
   const notBeforeMs = turn.nowMs + Math.max(callDeadlineMs, listLagMs);
   turn.tx.put('operation', { ...operation, state: 'settling', notBeforeMs });
   turn.wantListing(notBeforeMs);
+}
+
+/** releasing -> ready: surely not done. The action's own back-off paces the next try, and the ENI is free for an assign. */
+function notGivenBack(turn: Turn, operation: OperationRow): void {
+  turn.tx.remove('operation', operation.id);
+  if (operation.call.action !== 'unassign') return;
+  for (const id of operation.call.blocks) {
+    const block = turn.state.get('block', id);
+    if (block?.state === 'releasing' && block.eni === operation.eni) turn.tx.put('block', { ...block, state: 'ready' });
+  }
 }
 
 /** The create was surely not done: the wish is planned anew, with what is known now. */

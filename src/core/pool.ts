@@ -43,7 +43,11 @@ export function holding(state: State, pool: PoolRow, family: Family): Holding {
   const sum = { total: 0, leased: 0, cooling: 0, quarantined: 0, free: 0, coming: 0 };
   for (const eni of enisOf(state, pool)) {
     const operation = state.operationOn(eni.key);
-    if (operation?.call.action === 'assign' && operation.call.wish.family === family) {
+    if (
+      operation?.call.action === 'assign' &&
+      operation.call.blocks === undefined &&
+      operation.call.wish.family === family
+    ) {
       sum.coming += operation.call.wish.count * wishSize(family, operation.call.wish.prefixLength);
     }
     if (operation?.call.action === 'create') {
@@ -53,7 +57,8 @@ export function holding(state: State, pool: PoolRow, family: Family): Holding {
     const serving = serves(state, eni, pool);
     if (!serving && !comesUp(eni)) continue;
     for (const block of blocksOfFamily(state, eni, family)) {
-      if (block.state === 'releasing') continue;
+      // What the cloud took away is no capacity, whoever still uses it.
+      if (block.state === 'releasing' || block.state === 'missing') continue;
       const size = blockSize(block);
       if (!serving || block.state === 'installing') sum.coming += size;
       else {
@@ -78,7 +83,8 @@ export const wishSize = (family: Family, prefixLength: number): number =>
 export function demand(state: State, pool: PoolRow): number {
   const pods = new Set<string>();
   for (const lease of state.all('lease')) {
-    if (lease.pool === pool.id && lease.state !== 'unwiring') pods.add(podKey(lease));
+    // One whose fence is yet to come holds its address like any other.
+    if (lease.pool === pool.id) pods.add(podKey(lease));
   }
   for (const waiter of state.all('waiter')) if (waiter.pool === pool.id) pods.add(podKey(waiter));
   return pods.size;

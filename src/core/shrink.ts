@@ -13,14 +13,15 @@ const SURPLUS_MS = 60_000;
 const RELEASE_COUNT_MAX = 32;
 
 export function shrink(turn: Turn, pool: PoolRow): void {
-  const surplus = Math.min(...pool.families.map((family) => surplusOf(turn, pool, family)));
-  if (surplus <= 0 || waitersOf(turn.state, pool) > 0) {
+  // One family's surplus is enough: its blocks go call by call, and the other's may have gone before.
+  const surpluses = pool.families.map((family) => surplusOf(turn, pool, family));
+  if (Math.max(...surpluses) <= 0 || waitersOf(turn.state, pool) > 0) {
     if (pool.surplusSinceMs !== undefined) setSurplus(turn, pool, undefined);
     return;
   }
   if (pool.surplusSinceMs === undefined) setSurplus(turn, pool, turn.nowMs);
   if (!turn.due((pool.surplusSinceMs ?? turn.nowMs) + SURPLUS_MS)) return;
-  if (!drainEmptiest(turn, pool, surplus)) releaseBlocks(turn, pool);
+  if (!drainEmptiest(turn, pool, Math.min(...surpluses))) releaseBlocks(turn, pool);
 }
 
 function setSurplus(turn: Turn, pool: PoolRow, sinceMs: number | undefined): void {

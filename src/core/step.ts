@@ -7,12 +7,13 @@ import { started } from './boot.ts';
 import type { Capabilities } from './cloud.ts';
 import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
-import { explain, underWay } from './explain.ts';
+import { canGrow, explain, underWay } from './explain.ts';
 import { grow } from './grow.ts';
 import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
 import { isLinkName } from './link-name.ts';
 import { missingFacts, unknownSubnets } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
+import { waitersOf } from './pool.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
 import type { PoolRow } from './rows.ts';
 import { shrink } from './shrink.ts';
@@ -91,8 +92,11 @@ function configure(turn: Turn, event: Extract<Event, { kind: 'configured' }>): v
 
 /** Somebody's changes come in bursts (a flush of all rules): one sync a moment later mends them together. */
 function kernelChanged(turn: Turn): void {
+  const { sync: before } = turn.runtime;
   turn.wantSync();
   const { sync } = turn.runtime;
+  // Only the first of a burst puts it off: somebody who never stops must not keep it from ever running.
+  if (sync.wanted === before.wanted) return;
   turn.setRuntime({ sync: { ...sync, notBeforeMs: Math.max(sync.notBeforeMs, turn.nowMs + MEND_DELAY_MS) } });
 }
 
@@ -159,8 +163,8 @@ function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
 
 /** Waiters, and nothing to grow: the cooldown shrinks where the flush was confirmed. */
 function pressed(turn: Turn, poolId: PoolRow['id']): boolean {
-  for (const waiter of turn.state.all('waiter')) if (waiter.pool === poolId) return true;
-  return false;
+  const pool = turn.state.get('pool', poolId);
+  return pool !== undefined && waitersOf(turn.state, pool) > 0 && !canGrow(turn, pool);
 }
 
 /** Facts that are missing, subnets that are new, and the list where something is in doubt. */
@@ -169,7 +173,7 @@ function readTheCloud(turn: Turn): void {
   const missing = missingFacts(turn);
   if (missing === 'node' && !isFlying(turn, 'describeNode'))
     startOperation(turn, { action: 'describeNode' }, 'blocked-pod');
-  if (missing === 'enis') turn.wantListing(turn.nowMs);
+  if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(turn.nowMs);
   const ids = unknownSubnets(turn);
   if (ids.length > 0 && !isFlying(turn, 'listSubnets'))
     startOperation(turn, { action: 'listSubnets', ids }, 'blocked-pod');

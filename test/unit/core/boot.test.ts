@@ -146,7 +146,7 @@ test('no-yes-yes, journal lost: the pod is adopted; nothing is handed out until 
   const listed = [primaryFacts, attached(eni)];
   core.answerDescribe().answer('listEnis', { action: 'listEnis', enis: listed }).answerSubnets();
   expect(core.replyOf('add-b')).toBe('waits');
-  for (let reads = 0; reads < 4 && core.state.runtime.phase !== 'serving'; reads++) {
+  for (let reads = 0; reads < 8 && core.state.runtime.phase !== 'serving'; reads++) {
     core.advance(2_500);
     if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis: listed });
   }
