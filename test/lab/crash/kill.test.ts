@@ -95,7 +95,7 @@ test(
   async () => {
     const idle = stage.on(2);
     expect(idle.cloudBlocks().length).toBeGreaterThan(2 * FLOOR);
-    await until('the answer was lost', () => stage.lab.cloud.faults.fired.get('lost-reply') === 1, 60_000);
+    await until('the answer was lost', () => stage.lab.cloud.faults.fired.get('lost-reply') === 1, 80_000);
     await until('it is given back', () => idle.cloudBlocks().length === 2 * FLOOR);
     await idle.atRest(2 * FLOOR);
     await idle.agree();

@@ -126,10 +126,10 @@ export class Stage {
     return JSON.parse(page?.body ?? '{}') as StatePage;
   }
 
-  /** A metric's value, such as `underway_datapath_repairs_total`; the sum over its labels. */
-  async metric(name: string): Promise<number> {
+  /** A metric's value, such as `underway_datapath_repairs_total`: the sum over its series with this label. */
+  async metric(name: string, label = ''): Promise<number> {
     const text = (await this.node.daemon.get('/metrics'))?.body ?? '';
-    const series = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+    const series = text.split('\n').filter((line) => line.startsWith(name) && line.includes(label));
     return series.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   }
 
