@@ -48,7 +48,7 @@ export function nodePlan(turn: Turn): NodePlan {
 /**
  * Nothing can be planned before the primary's link, the VPC's CIDRs and the subnets' gateways are known. While a lost
  * journal is rebuilt nothing is either: the first read adopts the primary alone, and a plan without the other ENIs would
- * take the way out from the pods that run on them (4 s without a packet, test/lab/crash/journal.test.ts).
+ * take the way out from the pods that run on them until two reads agree (pings were lost, test/lab/crash/journal.test.ts).
  */
 function plannable(turn: Turn): boolean {
   const enis = [...turn.state.all('eni')].filter(inPlan);
