@@ -29,7 +29,7 @@ export function ownerTags(turn: Turn, intent: EniKey): Tags {
     [OWNER_TAGS.node]: node.nodeName,
     [OWNER_TAGS.instance]: node.instanceId,
     [OWNER_TAGS.intent]: intent,
-    [OWNER_TAGS.createdAt]: String(Math.floor(turn.nowMs)),
+    [OWNER_TAGS.createdAt]: String(Math.floor(turn.wallMs)),
   };
 }
 

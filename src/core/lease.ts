@@ -66,7 +66,7 @@ export function wire(turn: Turn, lease: LeaseRow, fresh: boolean): void {
     (row) => row.netnsId === lease.netns.id || row.name === plan.link,
   );
   for (const row of dead) turn.tx.remove('deadLink', row.name);
-  const deadLinks = fresh ? dead.map((row) => row.name) : [];
+  const deadLinks = dead.map((row) => row.name).filter((name) => fresh || name !== plan.link);
   turn.emit({ kind: 'wire', plan, fresh, deadLinks });
 }
 

@@ -4,7 +4,6 @@
  */
 import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
 import { started } from './boot.ts';
-import type { Capabilities } from './cloud.ts';
 import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
 import { canGrow, explain, underWay } from './explain.ts';
@@ -19,19 +18,14 @@ import type { PoolRow } from './rows.ts';
 import { shrink } from './shrink.ts';
 import type { Tx } from './state.ts';
 import { planSync, synced } from './sync.ts';
-import { Turn } from './turn.ts';
+import { Turn, type TurnContext } from './turn.ts';
 
 const REAP_AFTER_MS = 2_000;
 const REAP_COUNT_MAX = 16;
 const MEND_DELAY_MS = 100;
 
-export interface StepContext {
-  readonly nowMs: number;
-  readonly capabilities: Capabilities;
-}
-
-export function step(tx: Tx, event: Event, context: StepContext): Step {
-  const turn = new Turn(tx, context.nowMs, context.capabilities);
+export function step(tx: Tx, event: Event, context: TurnContext): Step {
+  const turn = new Turn(tx, context);
   apply(turn, event);
   plan(turn);
   return { effects: turn.effects, wakeAtMs: turn.wakeAtMs };

@@ -7,18 +7,27 @@ import type { Effect } from './events.ts';
 import type { RuntimeRow } from './rows.ts';
 import type { State, Tx } from './state.ts';
 
+export interface TurnContext {
+  readonly nowMs: number;
+  /** For tags, which people read; nothing is decided by it. */
+  readonly wallMs: number;
+  readonly capabilities: Capabilities;
+}
+
 export class Turn {
   readonly tx: Tx;
   readonly state: State;
   readonly nowMs: number;
+  readonly wallMs: number;
   readonly capabilities: Capabilities;
   readonly effects: Effect[] = [];
   wakeAtMs: number | undefined;
 
-  constructor(tx: Tx, nowMs: number, capabilities: Capabilities) {
+  constructor(tx: Tx, { nowMs, wallMs, capabilities }: TurnContext) {
     this.tx = tx;
     this.state = tx.state;
     this.nowMs = nowMs;
+    this.wallMs = wallMs;
     this.capabilities = capabilities;
   }
 

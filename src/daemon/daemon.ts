@@ -102,6 +102,7 @@ export class Daemon {
     this.desk = new Desk({
       clock,
       kernel,
+      hostNetns: config.netns ?? '/proc/self/ns/net',
       addDeadlineMs: () => this.config.addDeadlineMs,
       handled: (seen) => this.handled(seen),
     });
@@ -273,7 +274,7 @@ export class Daemon {
   private checkpointSoon(): void {
     const { clock } = this.options;
     this.cancelCheckpoint?.();
-    this.cancelCheckpoint = clock.timer(clock.nowMs() + CHECKPOINT_IDLE_MS, () => this.journal.checkpoint());
+    this.cancelCheckpoint = clock.timer(clock.nowMs() + CHECKPOINT_IDLE_MS, () => this.journal.tidy());
   }
 
   private handled(seen: Handled): void {
@@ -303,7 +304,7 @@ export class Daemon {
     this.cancelCheckpoint?.();
     this.driver?.stop();
     this.abort.abort();
-    this.journal.checkpoint();
+    this.journal.tidy();
     this.journal.close();
     metrics.close();
     log.info('stopped');

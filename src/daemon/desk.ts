@@ -10,7 +10,7 @@ import type { Reason } from '../core/reasons.ts';
 import type { LeaseRow, NetnsRef } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Kernel } from '../ports/kernel.ts';
+import type { Kernel, NamespaceId } from '../ports/kernel.ts';
 import { answerTo, errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
 import { type CniError, errorOf, type Verb } from '../protocol/error.ts';
 import { type CniRequest, parseRequest } from '../protocol/request.ts';
@@ -37,6 +37,8 @@ export interface Handled {
 export interface DeskOptions {
   readonly clock: Clock;
   readonly kernel: Pick<Kernel, 'identify'>;
+  /** Path of the node's own namespace. */
+  readonly hostNetns: string;
   readonly addDeadlineMs: () => number;
   readonly handled: (seen: Handled) => void;
 }
@@ -53,6 +55,7 @@ export class Desk {
   private core: Core | undefined;
   private notYet: Reason = { code: 'DAEMON_STARTING', detail: 'it was started a moment ago' };
   private closed = false;
+  private own: Promise<NamespaceId | undefined> | undefined;
   private count = 0;
 
   constructor(options: DeskOptions) {
@@ -147,11 +150,15 @@ export class Desk {
   /** Who the pod's namespace is, before the core hears of it: a path may be another pod's tomorrow. */
   private identify(id: RequestId, request: Extract<CniRequest, { verb: 'ADD' }>): void {
     const deadlineMs = this.options.clock.nowMs() + this.budgetMs(request);
-    this.options.kernel.identify(request.netns).then(
-      (namespace) => {
+    const { kernel, hostNetns } = this.options;
+    this.own ??= kernel.identify(hostNetns);
+    Promise.all([kernel.identify(request.netns), this.own]).then(
+      ([namespace, own]) => {
         // Its caller may have gone meanwhile.
         if (!this.pending.has(id)) return;
         if (namespace === undefined) return this.refuse(id, { code: 'NETNS_GONE', netns: request.netns });
+        // Wiring it would take the node off its network (the CNI reference's skel refuses it too).
+        if (namespace === own) return this.refuse(id, ownNamespace(request.netns));
         const netns: NetnsRef = { path: request.netns, id: namespace };
         const { attachment, pod } = request;
         this.core?.enqueue({ kind: 'add', request: id, attachment, netns, ...(pod && { pod }), deadlineMs });
@@ -226,3 +233,8 @@ function mended(request: CniRequest, answer: HttpAnswer): HttpAnswer {
     .replace(/no such file or directory/gi, 'a file or path is missing');
   return { ...answer, headers: { ...answer.headers, 'content-length': Buffer.byteLength(body) }, body };
 }
+
+const ownNamespace = (path: string): Reason => ({
+  code: 'BAD_REQUEST',
+  detail: `CNI_NETNS ${path} is the node's own network namespace: a pod needs one of its own`,
+});

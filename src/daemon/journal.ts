@@ -186,7 +186,7 @@ export class SqliteJournal implements Journal {
       throw error;
     }
     this.dirty = true;
-    if (++this.commitCount % SIZE_ASKED_EVERY === 0 && this.logBytes() > LOG_BYTES_MAX) this.checkpoint();
+    if (++this.commitCount % SIZE_ASKED_EVERY === 0 && this.logBytes() > LOG_BYTES_MAX) this.tidy();
   }
 
   private write(table: string, key: string, row: unknown): void {
@@ -198,14 +198,20 @@ export class SqliteJournal implements Journal {
     this.put.run(table, key, text, sumOf(table, key, text));
   }
 
-  /** Truncates the log, so that whatever stands in it is of one generation. A full disk leaves it for the next time. */
+  /** Truncates the log, so that whatever stands in it is of one generation. Throws when that was not done. */
   checkpoint(): void {
     if (!this.dirty) return;
+    const result = this.opened.database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+    if (result?.busy !== 0) throw new Error('the checkpoint was not done: somebody else reads the journal');
+    this.dirty = false;
+  }
+
+  /** A checkpoint that nobody waits for. A full disk leaves it for the next time: commits go on into the log. */
+  tidy(): void {
     try {
-      this.opened.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-      this.dirty = false;
+      this.checkpoint();
     } catch {
-      // Commits go on into the log; the one that finds no space there says so.
+      // The commit that finds no space in the log says so.
     }
   }
 

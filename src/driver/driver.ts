@@ -154,7 +154,11 @@ export class Driver {
     let wakeAtMs: number | undefined;
     for (const event of events) {
       this.remember(event);
-      const result = step(tx, event, { nowMs, capabilities: this.options.provider.capabilities });
+      const result = step(tx, event, {
+        nowMs,
+        wallMs: this.options.clock.wallMs(),
+        capabilities: this.options.provider.capabilities,
+      });
       effects.push(...result.effects);
       wakeAtMs = result.wakeAtMs;
       if (this.options.checkAlways === true || this.eventCount % CHECK_ALL_EVERY === 0) this.check(nowMs);

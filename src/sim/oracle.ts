@@ -119,7 +119,7 @@ export class Oracle {
     const links = [...kernel.host.links.values()].filter((link) => isLinkName(link.name)).map((link) => link.name);
     const wanted = [...state.all('lease')].map((lease) => linkName(lease.key));
     if (links.sort().join() !== wanted.sort().join()) this.breach(`links ${links} are not the leases' ${wanted}`);
-    const plan = nodePlan(new Turn(new Tx(state), 0, capabilities));
+    const plan = nodePlan(new Turn(new Tx(state), { nowMs: 0, wallMs: 0, capabilities }));
     const actual = { links: [...kernel.host.links.values()], objects: [...kernel.host.objects.values()] };
     const steps = veth.diffNode(plan, actual);
     if (steps.length > 0) this.breach(`the kernel needs ${steps.length} more steps: ${JSON.stringify(steps[0])}`);

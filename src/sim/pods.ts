@@ -43,7 +43,7 @@ export class Pods {
   private readonly options: PodsOptions;
   private readonly pending = new Map<
     RequestId,
-    { readonly again: () => void; readonly done: (reply: Reply) => void }
+    { readonly of: Pod; readonly again: () => void; readonly done: (reply: Reply) => void }
   >();
   private nextRequest = 1;
   private nextPod = 1;
@@ -85,7 +85,7 @@ export class Pods {
       pod: { namespace: 'default', name: pod.name, uid: pod.name },
       deadlineMs,
     });
-    this.ask(event, (reply) => {
+    this.ask(pod, event, (reply) => {
       if (pod.state !== 'adding') return;
       if (reply.kind === 'added') {
         pod.state = 'running';
@@ -109,13 +109,13 @@ export class Pods {
     this.options.onStopped(pod);
     const del = (request: RequestId): Event => ({ kind: 'del', request, attachment: pod.attachment });
     const stop = (): void =>
-      this.ask(del, (reply) => {
+      this.ask(pod, del, (reply) => {
         if (reply.kind === 'refused') {
           this.options.clock.after(BACKOFF_MS, stop);
           return;
         }
         this.options.kernel.deleteNamespace(pod.netns);
-        this.ask(del, () => {
+        this.ask(pod, del, () => {
           pod.state = 'gone';
           this.all.delete(attachmentKey(pod.attachment));
         });
@@ -142,7 +142,12 @@ export class Pods {
   /** kubelet's deadline: it kills the shim in mid-ADD, then deletes. */
   hangUp(pod: Pod): void {
     if (pod.state !== 'adding') return;
-    for (const [request] of this.pending) this.options.send({ kind: 'hang-up', request });
+    for (const [request, { of }] of this.pending) {
+      if (of !== pod) continue;
+      // Nobody waits for this answer any more.
+      this.pending.delete(request);
+      this.options.send({ kind: 'hang-up', request });
+    }
     this.remove(pod);
   }
 
@@ -160,14 +165,14 @@ export class Pods {
     for (const { again } of lost) this.options.clock.after(RETRY_MS, again);
   }
 
-  private ask(event: (request: RequestId) => Event, done: (reply: Reply) => void): void {
+  private ask(of: Pod, event: (request: RequestId) => Event, done: (reply: Reply) => void): void {
     const again = (): void => {
       if (!this.options.up()) {
         this.options.clock.after(RETRY_MS, again);
         return;
       }
       const request = `r${this.nextRequest++}` as RequestId;
-      this.pending.set(request, { again, done });
+      this.pending.set(request, { of, again, done });
       this.options.send(event(request));
     };
     again();

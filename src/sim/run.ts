@@ -23,6 +23,8 @@ const QUIET_MS = 300_000;
 /** A node with nothing to do makes at most one call a minute. */
 const QUIET_CALLS_MAX = QUIET_MS / 60_000;
 const RESTART_MS = 2_000;
+/** Pods that come when all is well again. */
+const LATE_PODS = 3;
 
 export interface SeedReport {
   readonly seed: number;
@@ -157,7 +159,14 @@ class World {
     this.crashIn = undefined;
     this.journal.full = false;
     this.cloud.faults.clear();
-    await clock.run(clock.nowMs() + HEAL_MS, () => this.broken);
+    await clock.run(clock.nowMs() + HEAL_MS / 2, () => this.broken);
+    // A healed node serves: these must run, and still do when everything is compared.
+    const late = Array.from({ length: LATE_PODS }, () => this.pods.create(Number.POSITIVE_INFINITY));
+    await clock.run(clock.nowMs() + HEAL_MS / 2, () => this.broken);
+    for (const pod of late)
+      if (pod.state !== 'running') this.oracle.breach(`${pod.name}, made after healing, is ${pod.state}`);
+    for (const pod of this.pods.all.values())
+      if (pod.state === 'adding') this.oracle.breach(`${pod.name} still asks for an address`);
     if (this.broken) return;
     const before = this.calls();
     await clock.run(clock.nowMs() + QUIET_MS, () => this.broken);

@@ -165,11 +165,12 @@ export class Demo {
     );
     const refused = added.filter((pod) => pod.error !== undefined);
     report.check('all of the burst got addresses', refused.length === 0, refused[0]?.error?.msg ?? `${BURST} pods`);
-    const limit = this.options.fast ? Number.POSITIVE_INFINITY : BOUND_FACTOR * bound;
+    if (this.options.fast) return report.say('a cloud that answers at once sets no bound');
+    const times = (figures.waitP99Ms / Math.max(1, bound)).toFixed(2);
     report.check(
       `p99 within ${BOUND_FACTOR} times the cloud's bound`,
-      figures.waitP99Ms <= limit,
-      `${(figures.waitP99Ms / Math.max(1, bound)).toFixed(2)} times`,
+      figures.waitP99Ms <= BOUND_FACTOR * bound,
+      `${times} times`,
     );
   }
 

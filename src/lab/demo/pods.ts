@@ -50,7 +50,7 @@ export class DemoPods {
     await this.networks.createNamespace(netns);
     await this.networks.apply([{ do: 'set-link', at: 'host', link: { name: 'lo', up: true } }], { netns });
     // A person's ping and the demo's work in a pod as they do on a node.
-    await this.networks.put(netns, [{ kind: 'sysctl', path: 'net/ipv4/ping_group_range', value: '0\t2147483647' }]);
+    await this.networks.put(netns, [{ kind: 'sysctl', path: 'net/ipv4/ping_group_range', value: '0\t0' }]);
     return {
       name: `pod-${n}`,
       containerId: `demo${n}`,

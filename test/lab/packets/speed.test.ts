@@ -37,6 +37,8 @@ beforeAll(async () => {
   world = await World.up({
     nodeCount: 1,
     vmCount: 0,
+    // As ptp with its one range: the same work.
+    ipv6: false,
     instanceType: 'm5.4xlarge',
     daemonConfig: { pool: { targets: { floor: COUNT + 8, headroom: 0, ceiling: 240 } } },
   });
@@ -72,7 +74,7 @@ test(`an ADD on a warm pool takes at most ${BAR} of ptp's with host-local`, asyn
   const [own, other] = [sorted(times.underway), sorted(times.ptp)];
   const ratio = quantile(own, 0.5) / quantile(other, 0.5);
   console.log(
-    `ADD exec to exit, ms, p50 / p90 / max of ${MEASURED}: underway (IPv4 and IPv6) ${text(own)}; ` +
+    `ADD exec to exit, ms, p50 / p90 / max of ${MEASURED}: underway (IPv4) ${text(own)}; ` +
       `ptp + host-local (IPv4) ${text(other)}; ratio of p50 ${ratio.toFixed(3)}`,
   );
   expect(ratio).toBeLessThanOrEqual(BAR);

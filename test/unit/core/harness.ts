@@ -146,6 +146,7 @@ export class Core {
     const tx = new Tx(this.state);
     const result = step(tx, event, {
       nowMs: this.nowMs,
+      wallMs: 0,
       capabilities: { ...CAPABILITIES, ...this.setup.capabilities },
     });
     const [first] = breaches(this.state, this.nowMs);
