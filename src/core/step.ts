@@ -98,7 +98,10 @@ function kernelChanged(turn: Turn): void {
 function plan(turn: Turn): void {
   expireWaiters(turn);
   if (turn.runtime.phase === 'opening') return;
-  endCooldowns(turn, (eni) => pressed(turn, eni.pool));
+  const pressedPools = new Set(
+    [...turn.state.all('pool')].filter((pool) => pressed(turn, pool)).map((pool) => pool.id),
+  );
+  endCooldowns(turn, (eni) => pressedPools.has(eni.pool));
   retryUnwiring(turn);
   readTheCloud(turn);
   becomeReady(turn);
@@ -156,9 +159,8 @@ function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
 }
 
 /** Waiters, and nothing to grow: the cooldown shrinks where the flush was confirmed. */
-function pressed(turn: Turn, poolId: PoolRow['id']): boolean {
-  const pool = turn.state.get('pool', poolId);
-  return pool !== undefined && waitersOf(turn.state, pool) > 0 && !canGrow(turn, pool);
+function pressed(turn: Turn, pool: PoolRow): boolean {
+  return waitersOf(turn.state, pool) > 0 && !canGrow(turn, pool);
 }
 
 /** Facts that are missing, subnets that are new, and the list where something is in doubt. */
