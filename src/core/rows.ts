@@ -1,7 +1,7 @@
 /**
  * The tables' rows: plain, immutable data. A change is a new row put through the transaction.
  * The comment above each lifecycle is the glossary's; the functions that move a row from state to state are in
- * eni.ts, block.ts, address.ts, lease.ts and operation.ts.
+ * eni.ts, address.ts, lease.ts and operation.ts.
  */
 import type {
   Attachment,
