@@ -2,11 +2,12 @@
  * Addresses: free -> held -> cooling -> free, and which free one a pod gets.
  * Placement packs: fullest ENI, fullest block, longest idle, lowest address, so that whole prefixes and ENIs empty.
  */
-import type { LeaseId } from './brand.ts';
+import type { LeaseId, PoolId } from './brand.ts';
+import type { CoolingRow } from './cooling-queue.ts';
 import { isLeaving, leave, removeBlock } from './eni.ts';
-import { type Cidr, cidrAddress, cidrLength, compareIp, type Family, familyOf, type Ip } from './ip.ts';
-import { blockSize, blocksOfFamily, enisOf, isPresent, serves } from './pool.ts';
-import type { AddressRow, BlockRow, EniRow, PoolRow } from './rows.ts';
+import { type Cidr, cidrAddress, type Family, type Ip } from './ip.ts';
+import { enisOf, isPresent, serves } from './pool.ts';
+import type { BlockRow, EniRow, PoolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
 /** How long flushing may be put off so that several addresses share one pass (5-29 ms each). */
@@ -34,35 +35,16 @@ function bestPlace(turn: Turn, pool: PoolRow, family: Family, preferred: EniRow[
   let best: { readonly eni: EniRow; readonly used: number; readonly block: BlockRow } | undefined;
   for (const eni of enisOf(turn.state, pool)) {
     if (!serves(turn.state, eni, pool)) continue;
-    const blocks = blocksOfFamily(turn.state, eni, family);
-    const used = blocks.reduce((sum, block) => sum + turn.state.takenIn(block.id), eni.key === preferred ? 1e9 : 0);
-    for (const block of blocks) {
-      if (block.state !== 'ready' || turn.state.takenIn(block.id) >= blockSize(block)) continue;
-      const candidate = { eni, used, block };
-      if (best === undefined || before(turn, candidate, best)) best = candidate;
-    }
+    const block = turn.state.bestBlock(eni.key, family);
+    if (block === undefined) continue;
+    const used = eni.key === preferred ? Number.POSITIVE_INFINITY : turn.state.tally(eni.key, family).taken;
+    const fuller = best === undefined || used > best.used || (used === best.used && eni.key < best.eni.key);
+    if (fuller) best = { eni, used, block };
   }
   if (best === undefined) return undefined;
-  return { ip: lowestFree(turn, best.block), block: best.block.id, eni: best.eni.key };
-}
-
-type Candidate = { readonly eni: EniRow; readonly used: number; readonly block: BlockRow };
-
-function before(turn: Turn, a: Candidate, b: Candidate): boolean {
-  if (a.eni.key !== b.eni.key) return a.used !== b.used ? a.used > b.used : a.eni.key < b.eni.key;
-  const taken = turn.state.takenIn(a.block.id) - turn.state.takenIn(b.block.id);
-  if (taken !== 0) return taken > 0;
-  if (a.block.idleSinceMs !== b.block.idleSinceMs) return a.block.idleSinceMs < b.block.idleSinceMs;
-  return compareIp(a.block.id.split('/')[0] as Ip, b.block.id.split('/')[0] as Ip) < 0;
-}
-
-function lowestFree(turn: Turn, block: BlockRow): Ip {
-  // The first address of an IPv6 prefix is the subnet-router anycast address (RFC 4291, 2.6.1).
-  const first = familyOf(block.id) === 6 && cidrLength(block.id) < 127 ? 1 : 0;
-  for (let at = first; ; at++) {
-    const ip = cidrAddress(block.id, at);
-    if (turn.state.get('address', ip) === undefined) return ip;
-  }
+  const { id } = best.block;
+  const index = turn.state.lowestFree(id, (at) => cidrAddress(id, at));
+  return { ip: cidrAddress(id, index), block: id, eni: best.eni.key };
 }
 
 /** free -> held */
@@ -87,37 +69,41 @@ export function coolAddress(turn: Turn, ip: Ip): void {
 }
 
 /** When the address may be handed out or given back again. */
-export function cooledAtMs(turn: Turn, row: AddressRow & { readonly state: 'cooling' }, pressed: boolean): number {
+function cooledAtMs(turn: Turn, row: CoolingRow, pressed: boolean): number {
   const { cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = turn.runtime.settings;
   // A SYN in flight lives 120 s in conntrack (nf_conntrack_tcp_timeout_syn_sent): without the flush that is the wait.
   if (row.flushed !== 'yes') return row.sinceMs + Math.max(cooldownMs, cooldownUnflushedMs);
   return row.sinceMs + (pressed ? Math.min(cooldownMs, cooldownUnderPressureMs) : cooldownMs);
 }
 
-/** cooling -> free for every address whose time has come. */
-export function endCooldowns(turn: Turn, pressed: (eni: EniRow) => boolean): void {
-  for (const row of turn.state.all('address')) {
-    if (row.state !== 'cooling') continue;
-    const block = turn.state.get('block', row.block);
-    const eni = block && turn.state.get('eni', block.eni);
-    if (!turn.due(cooledAtMs(turn, row, eni !== undefined && pressed(eni)))) continue;
-    turn.tx.remove('address', row.ip);
-    if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
+/** cooling -> free for every address whose time has come. `pressed` says of a pool that pods wait and it cannot grow. */
+export function endCooldowns(turn: Turn, pressed: (pool: PoolId) => boolean): void {
+  for (const pool of turn.state.cooling.pools()) {
+    const hurry = pool !== undefined && pressed(pool);
+    for (const flushed of [true, false]) {
+      for (;;) {
+        const row = turn.state.cooling.oldest(pool, flushed);
+        if (row === undefined || !turn.due(cooledAtMs(turn, row, hurry))) break;
+        turn.tx.remove('address', row.ip);
+        const block = turn.state.get('block', row.block);
+        if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
+      }
+    }
   }
 }
 
 /** Asks the kernel to flush the connections of cooling addresses and of ENIs that leave, several in one pass. */
 export function planFlush(turn: Turn): void {
   if (turn.runtime.flush.inFlight) return;
-  const addresses = [...turn.state.all('address')].filter((row) => row.state === 'cooling' && row.flushed === 'no');
-  const oldest = Math.min(...addresses.map((row) => (row.state === 'cooling' ? row.sinceMs : 0)));
+  const addresses = turn.state.cooling.unflushed();
+  const oldest = addresses.reduce((first, row) => Math.min(first, row.sinceMs), Number.POSITIVE_INFINITY);
   const marks = [...turn.state.all('eni')].flatMap((eni) =>
     isPresent(eni) && isLeaving(eni) && !eni.flushed && eni.number !== undefined ? [eni.number] : [],
   );
   const batchDue = addresses.length > 0 && turn.due(oldest + FLUSH_BATCH_MS);
   if (!batchDue && marks.length === 0) return;
   const chosen = addresses.slice(0, FLUSH_COUNT_MAX);
-  for (const row of chosen) if (row.state === 'cooling') turn.tx.put('address', { ...row, flushed: 'asked' });
+  for (const row of chosen) turn.tx.put('address', { ...row, flushed: 'asked' });
   turn.setRuntime({ flush: { inFlight: true } });
   turn.emit({ kind: 'flush', addresses: chosen.map((row) => row.ip), marks, markMask: turn.runtime.settings.markMask });
 }

@@ -6,8 +6,9 @@ import type { EniKey, Mac } from './brand.ts';
 import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
 import { type Cidr, cidrBase, cidrContains, type Family, familyOf, type Ip } from './ip.ts';
 import { startOperation } from './operation.ts';
-import { blockSize, isPresent } from './pool.ts';
+import { isPresent } from './pool.ts';
 import type { BlockRow, EniPresent, EniRow } from './rows.ts';
+import type { EniTally } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 /** Link seen 2 s after the attach answers is usual on EC2, 18 s was seen (amazon-ecs-cni-plugins PR 66). */
@@ -303,8 +304,7 @@ function stuck(turn: Turn, eni: EniPresent): void {
 
 /** draining -> detaching once nothing on it is leased, cooling or quarantined. */
 function drained(turn: Turn, eni: EniPresent): void {
-  if (turn.state.blocksOf(eni.key).every((block) => turn.state.takenIn(block.id) === 0))
-    startDetaching(turn, eni, false);
+  if (usedOn(turn, eni) === 0) startDetaching(turn, eni, false);
 }
 
 function remove(turn: Turn, eni: EniPresent): void {
@@ -317,12 +317,16 @@ function remove(turn: Turn, eni: EniPresent): void {
 export function freeSlots(turn: Turn, eni: EniPresent, family: Family): number {
   const slots = nodeRow(turn).limits?.slotsPerEni[family] ?? 0;
   const own = (family === 4 ? eni.primary4 : eni.primary6) === undefined ? 0 : 1;
-  const blocks = [...turn.state.blocksOf(eni.key).map((block) => block.id), ...eni.foreignBlocks];
-  return slots - own - blocks.filter((block) => familyOf(block) === family).length;
+  const foreign = eni.foreignBlocks.reduce((sum, block) => (familyOf(block) === family ? sum + 1 : sum), 0);
+  return slots - own - foreign - turn.state.tally(eni.key, family).blocks;
 }
 
-export const usedOn = (turn: Turn, eni: EniRow): number =>
-  turn.state.blocksOf(eni.key).reduce((sum, block) => sum + turn.state.takenIn(block.id), 0);
+/** Addresses of both families on the ENI that are leased, cooling or quarantined. */
+export const usedOn = (turn: Turn, { key }: EniRow): number =>
+  turn.state.tally(key, 4).taken + turn.state.tally(key, 6).taken;
 
-export const freeOn = (turn: Turn, eni: EniRow): number =>
-  turn.state.blocksOf(eni.key).reduce((sum, block) => sum + blockSize(block) - turn.state.takenIn(block.id), 0);
+/** Addresses of both families on the ENI that are free, in blocks that are ready. */
+export function freeOn(turn: Turn, { key }: EniRow): number {
+  const free = ({ ready, held, cooling, quarantined }: EniTally) => ready - held - cooling - quarantined;
+  return free(turn.state.tally(key, 4)) + free(turn.state.tally(key, 6));
+}

@@ -9,8 +9,9 @@ import type { BlockWish } from './cloud.ts';
 import { freeSlots, isLeaving, nodeRow, ownerTags, usedOn } from './eni.ts';
 import { cidrLength, type Family, familyOf } from './ip.ts';
 import { startOperation } from './operation.ts';
-import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf, wishSize } from './pool.ts';
+import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow } from './rows.ts';
+import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 /** How often a block that the cloud took from running pods is asked for. */
@@ -54,7 +55,8 @@ function undrain(turn: Turn, pool: PoolRow, family: Family, missing: number): nu
 /** Blocks that the cloud took from running pods are asked for by name. */
 function askAgain(turn: Turn, pool: PoolRow): void {
   for (const eni of enisOf(turn.state, pool)) {
-    if (eni.state !== 'ready' || turn.state.operationOn(eni.key) !== undefined) continue;
+    const taken = turn.state.tally(eni.key, 4).missing + turn.state.tally(eni.key, 6).missing;
+    if (taken === 0 || eni.state !== 'ready' || turn.state.operationOn(eni.key) !== undefined) continue;
     const missing = turn.state
       .blocksOf(eni.key)
       .filter(

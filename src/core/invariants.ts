@@ -1,97 +1,137 @@
 /**
  * What must hold of the state after every step, whatever happened. A breach is a bug: the driver stops serving from
  * this state and rebuilds it from truth.
+ *
+ * Each check looks at one row and at those that it names, so that the rows a batch touched can be checked after every
+ * step at a cost that does not grow with the node.
  */
 import { isLeaving } from './eni.ts';
 import { cidrContains, familyOf } from './ip.ts';
 import { isPresent } from './pool.ts';
-import type { LeaseRow } from './rows.ts';
-import type { State } from './state.ts';
+import type { AddressRow, BlockRow, EniRow, LeaseRow, OperationRow, Rows, Table, WaiterRow } from './rows.ts';
+import type { State, TouchedRow } from './state.ts';
 
 export interface Breach {
   readonly invariant: string;
   readonly detail: string;
 }
 
-/** All rows: after every step in tests, every 1,000 events in production. */
-export function breaches(state: State, nowMs: number): Breach[] {
-  return [...leaseBreaches(state), ...addressBreaches(state), ...eniBreaches(state), ...waiterBreaches(state, nowMs)];
-}
-
 const breach = (invariant: string, detail: string): Breach => ({ invariant, detail });
 
-/** An address has at most one live lease; a lease holds all of its addresses or is not there. */
-function* leaseBreaches(state: State): Generator<Breach> {
-  const owner = new Map<string, LeaseRow>();
-  for (const lease of state.all('lease')) {
-    if (state.leaseOf(lease.key)?.id !== lease.id)
-      yield breach('one lease an attachment', `${lease.key} has two leases`);
-    if (new Set(lease.addresses.map(familyOf)).size !== lease.addresses.length)
-      yield breach('one address a family', lease.id);
-    for (const ip of lease.addresses) {
-      const other = owner.get(ip);
-      if (other !== undefined)
-        yield breach('one live lease an address', `${ip} is leased to ${other.key} and ${lease.key}`);
-      owner.set(ip, lease);
-      const row = state.get('address', ip);
-      if (row?.state !== 'held' || row.lease !== lease.id)
-        yield breach('a leased address is held', `${ip} of ${lease.key} is ${row?.state ?? 'free'}`);
-    }
+type Checks = { readonly [T in Table]?: (state: State, row: Rows[T], nowMs: number) => Iterable<Breach> };
+
+const CHECKS: Checks = {
+  lease: leaseBreaches,
+  address: addressBreaches,
+  block: blockBreaches,
+  eni: eniBreaches,
+  operation: operationBreaches,
+  waiter: waiterBreaches,
+};
+
+/** All rows. */
+export function breaches(state: State, nowMs: number): Breach[] {
+  const found: Breach[] = [];
+  for (const table of Object.keys(CHECKS) as (keyof Checks)[])
+    for (const row of state.all(table)) found.push(...checkRow(state, table, row, nowMs));
+  return found;
+}
+
+/** The rows that a batch touched, and those that lost one of them. */
+export function touchedBreaches(state: State, touched: Iterable<TouchedRow>, nowMs: number): Breach[] {
+  const found: Breach[] = [];
+  for (const { table, key, before } of touched) {
+    const row = state.get(table, key);
+    if (row !== undefined) found.push(...checkRow(state, table, row, nowMs));
+    if (table === 'lease' && before !== undefined) found.push(...leftBehind(state, before as LeaseRow));
+    if (table === 'block' && before !== undefined)
+      for (const address of state.addressesOf((before as BlockRow).id)) found.push(...addressBreaches(state, address));
   }
-  for (const address of state.all('address')) {
-    if (address.state === 'held' && owner.get(address.ip)?.id !== address.lease)
-      yield breach('a held address has its lease', address.ip);
+  return found;
+}
+
+function checkRow<T extends Table>(state: State, table: T, row: Rows[T], nowMs: number): Iterable<Breach> {
+  const check = CHECKS[table] as ((state: State, row: Rows[T], nowMs: number) => Iterable<Breach>) | undefined;
+  return check === undefined ? [] : check(state, row, nowMs);
+}
+
+/** Addresses that a lease had before are held by a lease that is there, or not at all. */
+function* leftBehind(state: State, before: LeaseRow): Generator<Breach> {
+  for (const ip of before.addresses) {
+    const address = state.get('address', ip);
+    if (address !== undefined) yield* addressBreaches(state, address);
+  }
+}
+
+/**
+ * A lease holds all of its addresses or is not there. An address row names one lease, so two live leases of one
+ * address are found by that.
+ */
+function* leaseBreaches(state: State, lease: LeaseRow): Generator<Breach> {
+  if (state.leaseOf(lease.key)?.id !== lease.id) yield breach('one lease an attachment', `${lease.key} has two leases`);
+  if (new Set(lease.addresses.map(familyOf)).size !== lease.addresses.length)
+    yield breach('one address a family', lease.id);
+  const pool = state.get('pool', lease.pool);
+  if (lease.state === 'held' && pool !== undefined && lease.addresses.length === 0)
+    yield breach('all families or none', `${lease.key} has no address`);
+  for (const ip of lease.addresses) {
+    const row = state.get('address', ip);
+    if (row?.state === 'held' && row.lease === lease.id) continue;
+    const owner = row?.state === 'held' ? `leased to ${state.get('lease', row.lease)?.key}` : (row?.state ?? 'free');
+    yield breach('one live lease an address', `${ip} of ${lease.key} is ${owner}`);
   }
 }
 
 /** Nothing cooling, quarantined or leased is given back; every address is of a block of ours. */
-function* addressBreaches(state: State): Generator<Breach> {
-  for (const address of state.all('address')) {
-    const block = state.get('block', address.block);
-    const lease = address.state === 'held' ? state.get('lease', address.lease) : undefined;
-    // A pod adopted from the kernel waits as `lost` for the cloud to say which block its address is of.
-    if (block === undefined) {
-      if (address.state === 'held' && lease?.state !== 'lost' && lease?.state !== 'unwiring')
-        yield breach('an address is of a block', `${address.ip} of ${lease?.key} which is ${lease?.state}`);
-      continue;
-    }
-    if (!cidrContains(block.id, address.ip))
-      yield breach('an address is in its block', `${address.ip} is not in ${block.id}`);
-    if (block.state === 'releasing')
-      yield breach('nothing in use is given back', `${address.ip} is ${address.state} in ${block.id}`);
+function* addressBreaches(state: State, address: AddressRow): Generator<Breach> {
+  const lease = address.state === 'held' ? state.get('lease', address.lease) : undefined;
+  if (address.state === 'held' && lease?.addresses.includes(address.ip) !== true)
+    yield breach('a held address has its lease', address.ip);
+  const block = state.get('block', address.block);
+  // A pod adopted from the kernel waits as `lost` for the cloud to say which block its address is of.
+  if (block === undefined) {
+    if (address.state === 'held' && lease?.state !== 'lost' && lease?.state !== 'unwiring')
+      yield breach('an address is of a block', `${address.ip} of ${lease?.key} which is ${lease?.state}`);
+    return;
   }
+  if (!cidrContains(block.id, address.ip))
+    yield breach('an address is in its block', `${address.ip} is not in ${block.id}`);
+  yield* blockBreaches(state, block);
 }
 
-/** Numbers and device indexes are nobody else's; nothing foreign or primary is ever changed. */
-function* eniBreaches(state: State): Generator<Breach> {
-  const numbers = new Set<number>();
-  for (const eni of state.all('eni')) {
-    if (!isPresent(eni)) continue;
-    if (eni.number !== undefined && numbers.has(eni.number))
-      yield breach('an ENI number is used once', `${eni.number}`);
-    if (eni.number !== undefined) numbers.add(eni.number);
-    if (eni.kind !== 'secondary' && eni.state !== 'ready')
-      yield breach('only our own ENIs move', `${eni.id} is ${eni.kind} and ${eni.state}`);
-    if (eni.kind === 'foreign' && state.blocksOf(eni.key).length > 0) yield breach('nothing foreign is used', eni.id);
-    const leaving = eni.state === 'detaching' || isLeaving(eni);
-    for (const block of state.blocksOf(eni.key)) {
-      if (leaving && block.state !== 'missing' && state.takenIn(block.id) > 0)
-        yield breach('no ENI in use is detached', `${eni.id} has ${block.id}`);
-    }
-  }
-  for (const operation of state.all('operation')) {
-    const eni = operation.eni && state.get('eni', operation.eni);
-    if (operation.eni !== undefined && !eni) yield breach('an operation has its ENI', operation.id);
-    if (eni && eni.kind !== 'secondary' && ['attach', 'detach', 'delete', 'modify'].includes(operation.call.action)) {
-      yield breach('only our own ENIs move', `${operation.call.action} of ${eni.kind} ${operation.eni}`);
-    }
-  }
+function* blockBreaches(state: State, block: BlockRow): Generator<Breach> {
+  const taken = state.takenIn(block.id);
+  if (taken === 0) return;
+  if (block.state === 'releasing')
+    yield breach('nothing in use is given back', `${block.id} has ${taken} addresses that are not free`);
+  const eni = state.get('eni', block.eni);
+  const leaving = eni !== undefined && (eni.state === 'detaching' || isLeaving(eni));
+  if (leaving && block.state !== 'missing') yield breach('no ENI in use is detached', `${eni.key} has ${block.id}`);
 }
 
-/** Waiters are served in order and answered by their deadline. */
-function* waiterBreaches(state: State, nowMs: number): Generator<Breach> {
-  for (const waiter of state.all('waiter')) {
-    if (waiter.deadlineMs <= nowMs) yield breach('no waiter outlives its deadline', waiter.key);
-    if (waiter.requests.length === 0) yield breach('a waiter has a caller', waiter.key);
-  }
+/** Numbers are nobody else's; nothing foreign or primary is ever changed. */
+function* eniBreaches(state: State, eni: EniRow): Generator<Breach> {
+  if (!isPresent(eni)) return;
+  for (const other of state.all('eni'))
+    if (other.key !== eni.key && isPresent(other) && eni.number !== undefined && other.number === eni.number)
+      yield breach('an ENI number is used once', `${eni.number} of ${eni.id} and ${other.id}`);
+  if (eni.kind !== 'secondary' && eni.state !== 'ready')
+    yield breach('only our own ENIs move', `${eni.id} is ${eni.kind} and ${eni.state}`);
+  if (eni.kind === 'foreign' && state.blocksOf(eni.key).length > 0) yield breach('nothing foreign is used', eni.id);
+  if (eni.state === 'detaching' || isLeaving(eni))
+    for (const block of state.blocksOf(eni.key)) yield* blockBreaches(state, block);
+}
+
+function* operationBreaches(state: State, { id, eni: key, call }: OperationRow): Generator<Breach> {
+  const eni = key === undefined ? undefined : state.get('eni', key);
+  if (key !== undefined && eni === undefined) yield breach('an operation has its ENI', id);
+  if (eni !== undefined && eni.kind !== 'secondary' && ['attach', 'detach', 'delete', 'modify'].includes(call.action))
+    yield breach('only our own ENIs move', `${call.action} of ${eni.kind} ${key}`);
+  if (eni?.kind === 'foreign') yield breach('nothing foreign is touched', `${call.action} of ${key}`);
+}
+
+/** Waiters are answered by their deadline. */
+function* waiterBreaches(_state: State, waiter: WaiterRow, nowMs: number): Generator<Breach> {
+  if (waiter.deadlineMs <= nowMs) yield breach('no waiter outlives its deadline', waiter.key);
+  if (waiter.requests.length === 0) yield breach('a waiter has a caller', waiter.key);
 }

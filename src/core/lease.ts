@@ -140,18 +140,15 @@ export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefi
 /** The pod's link went with its namespace: it ended without a DEL, or its DEL is yet to come. */
 export function podLinkGone(turn: Turn, name: string, index: number): void {
   turn.tx.remove('deadLink', name);
-  for (const lease of turn.state.all('lease')) {
-    // A wire in flight may itself have removed it to make it anew; while a CHECK is, `release` remembers.
-    const ours = linkName(lease.key) === name && lease.linkIndex === index;
-    const gone = ours && lease.busy !== 'wire' && lease.state !== 'unwiring';
-    if (gone) return release(turn, lease);
-  }
+  const lease = turn.state.leaseOfLinkName(name);
+  // A wire in flight may itself have removed it to make it anew; while a CHECK is, `release` remembers.
+  if (lease?.linkIndex === index && lease.busy !== 'wire' && lease.state !== 'unwiring') release(turn, lease);
 }
 
 /** Fences that the kernel refused are asked for again, for ever: the address stays held until then. */
 export function retryUnwiring(turn: Turn): void {
-  for (const lease of turn.state.all('lease')) {
-    if (lease.state === 'unwiring' && lease.busy === undefined && turn.due(lease.notBeforeMs)) release(turn, lease);
+  for (const lease of turn.state.leasesIn('unwiring')) {
+    if (lease.busy === undefined && turn.due(lease.notBeforeMs)) release(turn, lease);
   }
 }
 

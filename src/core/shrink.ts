@@ -5,8 +5,9 @@
 import { freeOn, usedOn } from './eni.ts';
 import { type Family, familyOf } from './ip.ts';
 import { startOperation } from './operation.ts';
-import { blockSize, blocksOfFamily, demand, enisOf, holding, serves, waitersOf } from './pool.ts';
+import { blocksOfFamily, demand, enisOf, holding, serves, waitersOf } from './pool.ts';
 import type { BlockRow, EniPresent, PoolRow } from './rows.ts';
+import { blockSize, wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 const SURPLUS_MS = 60_000;
@@ -33,13 +34,14 @@ function setSurplus(turn: Turn, pool: PoolRow, sinceMs: number | undefined): voi
 function surplusOf(turn: Turn, pool: PoolRow, family: Family): number {
   const held = holding(turn.state, pool, family);
   const { floor, headroom } = pool.targets;
-  const largest = Math.max(
-    1,
-    ...enisOf(turn.state, pool).flatMap((eni) => blocksOfFamily(turn.state, eni, family).map(blockSize)),
-  );
-  if (held.free <= headroom + Math.max(largest, Math.ceil(headroom / 2))) return 0;
+  if (held.free <= headroom + Math.max(largestBlock(turn, pool, family), Math.ceil(headroom / 2))) return 0;
   const keep = Math.max(floor, demand(turn.state, pool) + headroom + held.cooling);
   return Math.min(held.free - headroom, held.total + held.coming - keep);
+}
+
+function largestBlock(turn: Turn, pool: PoolRow, family: Family): number {
+  const prefixes = enisOf(turn.state, pool).some((eni) => turn.state.tally(eni.key, family).prefixes > 0);
+  return prefixes ? wishSize(family, Math.min(...turn.capabilities.prefixLengths[family])) : 1;
 }
 
 /** ready -> draining for the ENI with nothing leased on it, when the pool can spare all of it. */

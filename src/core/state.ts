@@ -4,9 +4,12 @@
  * Invariants: a row is replaced, never mutated; every change goes through `Tx`, which keeps the undo and the touched
  * keys; journal rows are derived from the touched keys by the tables' durable columns, never listed by hand.
  */
-import type { AttachmentKey, EniKey, LeaseId } from './brand.ts';
-import type { Cidr } from './ip.ts';
+import type { AttachmentKey, EniKey, LeaseId, PoolId } from './brand.ts';
+import { CoolingQueue } from './cooling-queue.ts';
+import type { Cidr, Family, Ip } from './ip.ts';
+import { linkName } from './link-name.ts';
 import type { AddressRow, BlockRow, LeaseRow, OperationRow, Rows, RuntimeRow, Table, WaiterRow } from './rows.ts';
+import { type EniTally, Tallies } from './tally.ts';
 
 const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
   node: () => 'node',
@@ -63,7 +66,8 @@ export interface JournalRow {
   readonly row: unknown;
 }
 
-interface Undo {
+/** A row as it was before the batch that touched it. */
+export interface TouchedRow {
   readonly table: Table;
   readonly key: string;
   readonly before: Rows[Table] | undefined;
@@ -93,6 +97,14 @@ export class State {
   private readonly blocksOfEni = new Map<EniKey, Set<Cidr>>();
   private readonly addressesOfBlock = new Map<Cidr, Set<string>>();
   private readonly operationOfEni = new Map<EniKey, string>();
+  private readonly leaseOfLink = new Map<string, LeaseId>();
+  private readonly leasesByState = new Map<LeaseRow['state'], Set<LeaseId>>();
+  private readonly wiring = new Set<LeaseId>();
+  /** Leases and waiters of each pod, so that distinct pods can be counted. */
+  private readonly pods = new Map<PoolId, Map<string, number>>();
+  private readonly waiters = new Map<PoolId, number>();
+  private readonly tallies = new Tallies((id) => this.maps.block.get(id));
+  readonly cooling = new CoolingQueue((ip) => this.maps.address.get(ip));
 
   get<T extends Table>(table: T, key: string): Rows[T] | undefined {
     return this.maps[table].get(key);
@@ -122,7 +134,48 @@ export class State {
 
   /** How many addresses of the block are not free. */
   takenIn(block: Cidr): number {
-    return this.addressesOfBlock.get(block)?.size ?? 0;
+    return this.tallies.takenIn(block);
+  }
+
+  coolingIn(block: Cidr): number {
+    return this.tallies.coolingIn(block);
+  }
+
+  tally(eni: EniKey, family: Family): EniTally {
+    return this.tallies.of(eni, family);
+  }
+
+  /** The block that the next pod on this ENI gets its address from. */
+  bestBlock(eni: EniKey, family: Family): BlockRow | undefined {
+    return this.tallies.bestBlock(eni, family);
+  }
+
+  /** Index within the block of its lowest free address. */
+  lowestFree(block: Cidr, addressAt: (index: number) => Ip): number {
+    return this.tallies.lowestFree(block, (index) => this.maps.address.has(addressAt(index)));
+  }
+
+  /** Distinct pods that hold a lease or wait. One whose fence is yet to come holds its address like any other. */
+  podCount(pool: PoolId): number {
+    return this.pods.get(pool)?.size ?? 0;
+  }
+
+  waiterCount(pool: PoolId): number {
+    return this.waiters.get(pool) ?? 0;
+  }
+
+  leasesIn(state: LeaseRow['state']): LeaseRow[] {
+    return [...(this.leasesByState.get(state) ?? [])].flatMap((id) => this.maps.lease.get(id) ?? []);
+  }
+
+  leaseOfLinkName(name: string): LeaseRow | undefined {
+    const id = this.leaseOfLink.get(name);
+    return id === undefined ? undefined : this.maps.lease.get(id);
+  }
+
+  /** Leases whose pod is being wired now. */
+  get wiringCount(): number {
+    return this.wiring.size;
   }
 
   /** The one mutation in flight on this ENI. */
@@ -155,22 +208,55 @@ export class State {
   }
 
   private index(table: Table, row: Rows[Table], add: boolean): void {
-    if (table === 'lease') {
-      const { key, id } = row as LeaseRow;
-      if (add) this.leaseOfAttachment.set(key, id);
-      else this.leaseOfAttachment.delete(key);
+    if (table === 'lease') this.indexLease(row as LeaseRow, add);
+    else if (table === 'waiter') {
+      const waiter = row as WaiterRow;
+      this.waiters.set(waiter.pool, this.waiterCount(waiter.pool) + (add ? 1 : -1));
+      this.countPod(waiter, add);
     } else if (table === 'block') {
-      const { eni, id } = row as BlockRow;
-      indexInto(this.blocksOfEni, eni, id, add);
+      const block = row as BlockRow;
+      indexInto(this.blocksOfEni, block.eni, block.id, add);
+      this.tallies.block(block, add);
     } else if (table === 'address') {
-      const { block, ip } = row as AddressRow;
-      indexInto(this.addressesOfBlock, block, ip, add);
+      const address = row as AddressRow;
+      indexInto(this.addressesOfBlock, address.block, address.ip, add);
+      this.tallies.address(address, add);
+      if (address.state === 'cooling') this.cooling.note(address, this.poolOfBlock(address.block), add);
     } else if (table === 'operation') {
       const { eni, id } = row as OperationRow;
       if (eni === undefined) return;
       if (add) this.operationOfEni.set(eni, id);
       else this.operationOfEni.delete(eni);
     }
+  }
+
+  private poolOfBlock(id: Cidr): PoolId | undefined {
+    const block = this.maps.block.get(id);
+    return block && this.maps.eni.get(block.eni)?.pool;
+  }
+
+  private indexLease(lease: LeaseRow, add: boolean): void {
+    const { id, key, state } = lease;
+    indexInto(this.leasesByState, state, id, add);
+    this.countPod(lease, add);
+    if (add) {
+      this.leaseOfAttachment.set(key, id);
+      this.leaseOfLink.set(linkName(key), id);
+      if (lease.busy === 'wire') this.wiring.add(id);
+    } else {
+      this.leaseOfAttachment.delete(key);
+      this.leaseOfLink.delete(linkName(key));
+      this.wiring.delete(id);
+    }
+  }
+
+  private countPod(row: Pick<LeaseRow, 'pool' | 'pod' | 'key'>, add: boolean): void {
+    const pods = this.pods.get(row.pool) ?? new Map<string, number>();
+    this.pods.set(row.pool, pods);
+    const name = row.pod === undefined ? row.key : `${row.pod.namespace}/${row.pod.name}`;
+    const count = (pods.get(name) ?? 0) + (add ? 1 : -1);
+    if (count > 0) pods.set(name, count);
+    else pods.delete(name);
   }
 }
 
@@ -188,8 +274,8 @@ function indexInto<K, V>(index: Map<K, Set<V>>, key: K, value: V, add: boolean):
 /** One batch of steps: all of its changes are committed together, or undone together. */
 export class Tx {
   readonly state: State;
-  private readonly undoLog: Undo[] = [];
-  private readonly first = new Map<string, Undo>();
+  private readonly undoLog: TouchedRow[] = [];
+  private readonly first = new Map<string, TouchedRow>();
 
   constructor(state: State) {
     this.state = state;
@@ -206,14 +292,14 @@ export class Tx {
   private change(table: Table, key: string, row: Rows[Table] | undefined): void {
     const before = this.state.replace(table, key, row);
     if (before === undefined && row === undefined) return;
-    const undo: Undo = { table, key, before };
+    const undo: TouchedRow = { table, key, before };
     this.undoLog.push(undo);
     const mark = `${table} ${key}`;
     if (!this.first.has(mark)) this.first.set(mark, undo);
   }
 
   /** Rows touched so far, for the invariants. */
-  touched(): IterableIterator<{ readonly table: Table; readonly key: string }> {
+  touched(): IterableIterator<TouchedRow> {
     return this.first.values();
   }
 

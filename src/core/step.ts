@@ -98,10 +98,10 @@ function kernelChanged(turn: Turn): void {
 function plan(turn: Turn): void {
   expireWaiters(turn);
   if (turn.runtime.phase === 'opening') return;
-  const pressedPools = new Set(
-    [...turn.state.all('pool')].filter((pool) => pressed(turn, pool)).map((pool) => pool.id),
-  );
-  endCooldowns(turn, (eni) => pressedPools.has(eni.pool));
+  endCooldowns(turn, (id) => {
+    const pool = turn.state.get('pool', id);
+    return pool !== undefined && pressed(turn, pool);
+  });
   retryUnwiring(turn);
   readTheCloud(turn);
   becomeReady(turn);
@@ -128,6 +128,7 @@ function planPool(turn: Turn, pool: PoolRow): void {
 
 /** First come, first served: the head of the queue waits for its address, nobody overtakes it. */
 function handOut(turn: Turn, pool: PoolRow): void {
+  if (waitersOf(turn.state, pool) === 0) return;
   for (const waiter of turn.state.waitersInOrder()) {
     if (waiter.pool !== pool.id) continue;
     // The same attachment's DEL is still under way: it does not hold up the others.
@@ -139,7 +140,7 @@ function handOut(turn: Turn, pool: PoolRow): void {
 }
 
 function expireWaiters(turn: Turn): void {
-  for (const waiter of turn.state.waitersInOrder()) {
+  for (const waiter of turn.state.all('waiter')) {
     if (!turn.due(waiter.deadlineMs)) continue;
     const pool = turn.state.get('pool', waiter.pool);
     turn.tx.remove('waiter', waiter.key);
@@ -149,7 +150,7 @@ function expireWaiters(turn: Turn): void {
 
 /** A waiter with nothing under way is told why at once, instead of at its deadline. */
 function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
-  if (turn.state.count('waiter') === 0 || underWay(turn, pool)) return;
+  if (waitersOf(turn.state, pool) === 0 || underWay(turn, pool)) return;
   const reason = explain(turn, pool);
   for (const waiter of turn.state.waitersInOrder()) {
     if (waiter.pool !== pool.id) continue;
@@ -191,11 +192,10 @@ function becomeReady(turn: Turn): void {
 /** Fenced links that their namespace has not taken along in 2 s go in one pass, while no pod is being wired. */
 function planReap(turn: Turn): void {
   if (turn.runtime.reap.inFlight || turn.state.count('deadLink') === 0) return;
-  const wiring = [...turn.state.all('lease')].some((lease) => lease.busy === 'wire');
   const due = [...turn.state.all('deadLink')]
     .filter((dead) => turn.due(dead.sinceMs + REAP_AFTER_MS))
     .slice(0, REAP_COUNT_MAX);
-  if (due.length === 0 || wiring) return;
+  if (due.length === 0 || turn.state.wiringCount > 0) return;
   turn.setRuntime({ reap: { inFlight: true } });
   turn.emit({ kind: 'reap', links: due.map((dead) => dead.name) });
 }

@@ -7,7 +7,7 @@
  */
 import { type Identity, openState } from '../core/boot.ts';
 import type { Effect, Event } from '../core/events.ts';
-import { type Breach, breaches } from '../core/invariants.ts';
+import { type Breach, breaches, touchedBreaches } from '../core/invariants.ts';
 import { UnderwayError } from '../core/reasons.ts';
 import { type State, Tx } from '../core/state.ts';
 import { step } from '../core/step.ts';
@@ -31,8 +31,8 @@ export interface DriverOptions {
   /** Hears of everything, for logs and metrics; must not throw. */
   readonly observe?: (seen: Observation) => void;
   readonly failpoint?: (at: Failpoint) => void;
-  /** Checks all rows after every step (tests), not only now and then. */
-  readonly checkAlways?: boolean;
+  /** All rows are checked every so many events (default 1,000); those that a step touched are after every one. */
+  readonly checkAllEvery?: number;
   /** Called with a breach; the default throws. */
   readonly onBreach?: (breach: Breach, recent: readonly Event[]) => void;
 }
@@ -161,7 +161,9 @@ export class Driver {
       });
       effects.push(...result.effects);
       wakeAtMs = result.wakeAtMs;
-      if (this.options.checkAlways === true || this.eventCount % CHECK_ALL_EVERY === 0) this.check(nowMs);
+      this.check(touchedBreaches(this.state, tx.touched(), nowMs));
+      if (this.eventCount % (this.options.checkAllEvery ?? CHECK_ALL_EVERY) === 0)
+        this.check(breaches(this.state, nowMs));
     }
     return { effects, wakeAtMs };
   }
@@ -172,8 +174,7 @@ export class Driver {
     if (this.recent.length > 2 * CHECK_ALL_EVERY) this.recent.splice(0, CHECK_ALL_EVERY);
   }
 
-  private check(nowMs: number): void {
-    const [first] = breaches(this.state, nowMs);
+  private check([first]: readonly Breach[]): void {
     if (first === undefined) return;
     if (this.options.onBreach === undefined) throw new Error(`invariant broken: ${first.invariant}: ${first.detail}`);
     this.options.onBreach(first, this.recent.slice(-CHECK_ALL_EVERY));

@@ -88,7 +88,7 @@ export class SimNode {
         identity,
         run,
         rows: isOurs(rows, identity) ? rows : [],
-        checkAlways: true,
+        checkAllEvery: 100,
         failpoint: (at) => this.maybeCrash(at),
         observe: (seen) => {
           if (seen.kind === 'event') this.options.onEvent(seen.event);

@@ -70,7 +70,7 @@ async function start(options: { readonly failpoint?: (at: Failpoint) => void } =
     identity,
     rows: servingRows(),
     run,
-    checkAlways: true,
+    checkAllEvery: 1,
     ...options,
   });
   driver.enqueue({
