@@ -2,7 +2,6 @@
 import { type EniId, type InstanceId, parseMac } from '../../src/core/brand.ts';
 import type { Answer, NodeFacts } from '../../src/core/cloud.ts';
 import type { CallOptions } from '../../src/ports/provider.ts';
-import { refuse } from './answer.ts';
 import type { Ec2 } from './client.ts';
 import { type Imds, type InstanceIdentity, MetadataError } from './imds.ts';
 import { cidrsIn, limitsIn } from './translate.ts';
@@ -67,6 +66,7 @@ async function fromMetadata<T>(read: () => Promise<T>): Promise<Answer<T>> {
     return { ok: true, value: await read() };
   } catch (error) {
     if (!(error instanceof MetadataError)) throw error;
-    return refuse('transient', 'MetadataUnreachable', error.message);
+    const { message } = error;
+    return { ok: false, failure: { kind: 'transient', source: 'metadata', code: 'MetadataUnreachable', message } };
   }
 }

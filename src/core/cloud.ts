@@ -104,9 +104,14 @@ export type ExhaustedScope = 'subnet' | 'prefix' | 'eni' | 'instance' | 'account
 /**
  * Why a call was not done. `ambiguous` may have done all of it; every other kind surely did nothing. `notFound` is
  * about the ENI of the call; a subnet or group of ours that is not there is `misconfigured`.
- * `code` and `message` are the cloud's own, for people only: the core reads `kind` and `scope`.
+ * `code` and `message` are the cloud's own, for people only: the core reads `kind`, `scope` and `source`.
  */
-export type CloudFailure = { readonly code: string; readonly message: string } & (
+export type CloudFailure = {
+  readonly code: string;
+  readonly message: string;
+  /** Where it was not the cloud's API that failed but the instance metadata service, which some facts come from. */
+  readonly source?: 'metadata';
+} & (
   | { readonly kind: 'throttled'; readonly retryAfterMs?: number }
   | { readonly kind: 'exhausted'; readonly scope: ExhaustedScope }
   | {

@@ -298,6 +298,7 @@ function stuck(turn: Turn, eni: EniPresent): void {
     atMs: turn.nowMs,
     notBeforeMs: turn.nowMs,
     count: 1,
+    stuck: { eni: eni.id, waitedMs: turn.nowMs - eni.sinceMs },
   });
   startDetaching(turn, eni, true);
 }

@@ -67,12 +67,14 @@ export function canGrow(turn: Turn, pool: PoolRow): boolean {
 
 const fillable = (turn: Turn, pool: PoolRow): boolean =>
   enisOf(turn.state, pool).some(
-    (eni) =>
-      isPresent(eni) &&
-      (eni.state === 'draining' || serves(turn.state, eni, pool)) &&
-      (turn.state.get('subnet', eni.subnet)?.exhaustedUntilMs ?? 0) <= turn.nowMs &&
-      pool.families.every((family) => freeSlots(turn, eni, family) > 0),
+    (eni) => hasRoom(turn, pool, eni) && (turn.state.get('subnet', eni.subnet)?.exhaustedUntilMs ?? 0) <= turn.nowMs,
   );
+
+/** An ENI that serves, or may again, with a free slot of each family. */
+const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
+  isPresent(eni) &&
+  (eni.state === 'draining' || serves(turn.state, eni, pool)) &&
+  pool.families.every((family) => freeSlots(turn, eni, family) > 0);
 
 const openSubnets = (turn: Turn, pool: PoolRow): boolean => subnetFor(turn, pool) !== undefined;
 
@@ -81,22 +83,50 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
   const { runtime } = turn;
   if (runtime.journal === 'down') return { code: 'JOURNAL_UNWRITABLE', detail: runtime.journalDetail };
   if (runtime.phase !== 'serving') return startingReason(turn);
+  return (
+    failedReason(turn, pool, (row) => isHard(turn, row) || row.stuck !== undefined) ??
+    fullReason(turn, pool) ??
+    failedReason(turn, pool, () => true) ??
+    attachingReason(turn, pool) ??
+    throttledReason(turn) ??
+    settlingReason(turn) ??
+    shortReason(turn, pool)
+  );
+}
+
+/** The reason of the first recent failure that matters. */
+function failedReason(turn: Turn, pool: PoolRow, matters: (row: FailureRow) => boolean): Reason | undefined {
   for (const action of GROWING) {
     const row = turn.state.get('failure', action);
     const recent = row !== undefined && (row.notBeforeMs > turn.nowMs || turn.nowMs - row.atMs < RECENT_MS);
-    const reason = recent ? failureReason(turn, row, pool) : undefined;
+    const reason = recent && matters(row) ? failureReason(turn, row, pool) : undefined;
     if (reason !== undefined) return reason;
   }
+  return undefined;
+}
+
+/** Nothing could be asked for, whatever the cloud answers: neither a slot nor an ENI is left, or the ceiling is reached. */
+function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  const families = pool.families.map((family) => holding(turn.state, pool, family));
+  if (families.some((held) => held.coming > 0) || comingUp(turn, pool).length > 0) return undefined;
+  const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
+  const isCapped = families.some((held) => held.total >= pool.targets.ceiling);
+  const hasSlots = enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni));
+  if (!isCapped && (hasSlots || roomForEnis(turn) > 0)) return undefined;
+  if (cooling > 0) return coolingReason(turn, cooling);
+  return isCapped ? ceilingReason(turn, pool) : limitReason(turn, pool);
+}
+
+function attachingReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  const coming = comingUp(turn, pool).find((eni) => isComing.includes(eni.state));
+  return coming && { code: 'ATTACHING', etaMs: Math.max(0, coming.sinceMs + NEW_ENI_MS - turn.nowMs) };
+}
+
+/** The pool might grow and nothing failed: a subnet or a prefix is out, or all that comes is spoken for. */
+function shortReason(turn: Turn, pool: PoolRow): Reason {
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
-  const coming = comingUp(turn, pool).find((eni) => isComing.includes(eni.state));
-  if (coming !== undefined) return { code: 'ATTACHING', etaMs: Math.max(0, coming.sinceMs + NEW_ENI_MS - turn.nowMs) };
-  const throttled = throttledReason(turn);
-  if (throttled !== undefined) return throttled;
-  const settling = settlingReason(turn);
-  if (settling !== undefined) return settling;
-  if (families.some((held) => held.total + held.coming >= pool.targets.ceiling))
-    return { code: 'CEILING', ceiling: pool.targets.ceiling };
+  if (families.some((held) => held.total + held.coming >= pool.targets.ceiling)) return ceilingReason(turn, pool);
   if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
   if (roomForEnis(turn) > 0)
     return fillable(turn, pool) || cooling === 0 ? exhaustedReason(turn, pool) : coolingReason(turn, cooling);
@@ -122,25 +152,27 @@ function startingReason(turn: Turn): Reason {
 
 /** The reason behind the last failure of an action, where that failure still holds the pool back. */
 export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reason | undefined {
-  const { action, failure } = row;
-  if (failure.code === 'ATTACH_STUCK') return { code: 'ATTACH_STUCK', eni: failure.message, waitedMs: 60_000 };
+  const { action, failure, stuck } = row;
+  const retryMs = Math.max(0, row.notBeforeMs - turn.nowMs);
+  if (stuck !== undefined)
+    return { code: 'ATTACH_STUCK', ...stuck, etaMs: Math.max(0, row.atMs + NEW_ENI_MS - turn.nowMs) };
   switch (failure.kind) {
     case 'denied':
-      return { code: 'DENIED', action, cloudCode: failure.code };
+      return { code: 'DENIED', action, cloudCode: failure.code, retryMs };
     case 'throttled':
       return { code: 'THROTTLED', action, retryAfterMs: Math.max(0, budgetOf(turn, action).notBeforeMs - turn.nowMs) };
     case 'transient':
     case 'ambiguous':
-      return failure.code === 'MetadataUnreachable'
-        ? { code: 'METADATA_UNREACHABLE', detail: failure.message }
-        : { code: 'CLOUD_UNREACHABLE', action, detail: failure.message };
+      return failure.source === 'metadata'
+        ? { code: 'METADATA_UNREACHABLE', detail: failure.message, retryMs }
+        : { code: 'CLOUD_UNREACHABLE', action, detail: failure.message, retryMs };
     case 'exhausted':
-      if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code };
+      if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code, retryMs };
       if (pool !== undefined && (failure.scope === 'instance' || failure.scope === 'eni'))
         return limitReason(turn, pool);
       return undefined;
     case 'misconfigured':
-      return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: failure.code, detail: failure.message };
+      return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: failure.code, detail: failure.message, retryMs };
     case 'bug':
     case 'nodeGone':
       return { code: 'INTERNAL', detail: `the cloud answered ${failure.code} to ${action}: ${failure.message}` };
@@ -171,23 +203,50 @@ function settlingReason(turn: Turn): Reason | undefined {
 
 function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
   const subnets = subnetsOf(turn, pool);
-  const fragmented = subnets.find((id) => (turn.state.get('subnet', id)?.noPrefixUntilMs ?? 0) > turn.nowMs);
-  if (fragmented !== undefined && openSubnets(turn, pool))
-    return { code: 'NO_PREFIX', subnet: fragmented, prefixLength: 28 };
+  const rows = subnets.flatMap((id) => turn.state.get('subnet', id) ?? []);
+  const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs > turn.nowMs);
+  if (fragmented !== undefined && openSubnets(turn, pool)) {
+    const prefixLength = prefixLengthOf(turn, pool);
+    const retryMs = fragmented.noPrefixUntilMs - turn.nowMs;
+    return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength, retryMs };
+  }
   const idle = enisOf(turn.state, pool).reduce(
     (sum, eni) => sum + (eni.state === 'draining' ? turn.state.blocksOf(eni.key).length : 0),
     0,
   );
-  return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle };
+  const soonestMs = rows.reduce((least, row) => Math.min(least, row.exhaustedUntilMs), Number.POSITIVE_INFINITY);
+  const retryMs = Number.isFinite(soonestMs) ? Math.max(0, soonestMs - turn.nowMs) : 0;
+  return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle, retryMs };
 }
 
+const prefixLengthOf = (turn: Turn, pool: PoolRow): number =>
+  Math.min(...pool.families.slice(0, 1).flatMap((family) => turn.capabilities.prefixLengths[family]));
+
 function coolingReason(turn: Turn, cooling: number): Reason {
-  const { cooldownMs } = turn.runtime.settings;
+  return { code: 'COOLING', cooling, nextMs: Math.max(0, nextCooledMs(turn) - turn.nowMs) };
+}
+
+/** When the first cooling address may be handed out: sooner where its connections are flushed, for pods that wait. */
+export function nextCooledMs(turn: Turn): number {
+  const { cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = turn.runtime.settings;
+  const restMs = { no: cooldownMs, asked: cooldownMs, yes: cooldownUnderPressureMs, cannot: cooldownUnflushedMs };
   let next = Number.POSITIVE_INFINITY;
   for (const row of turn.state.all('address'))
-    if (row.state === 'cooling') next = Math.min(next, row.sinceMs + cooldownMs);
-  return { code: 'COOLING', cooling, nextMs: Math.max(0, next - turn.nowMs) };
+    if (row.state === 'cooling') next = Math.min(next, row.sinceMs + restMs[row.flushed]);
+  return next;
 }
+
+/** What has to happen where no cloud call helps: a pod ends, and its address rests. */
+function afterAPod(turn: Turn, pool: PoolRow): { readonly leased: number; readonly restMs: number } {
+  const leased = pool.families.reduce((sum, family) => sum + holding(turn.state, pool, family).leased, 0);
+  return { leased, restMs: turn.runtime.settings.cooldownUnderPressureMs };
+}
+
+const ceilingReason = (turn: Turn, pool: PoolRow): Reason => ({
+  code: 'CEILING',
+  ceiling: pool.targets.ceiling,
+  ...afterAPod(turn, pool),
+});
 
 function limitReason(turn: Turn, pool: PoolRow): Reason {
   const { limits } = nodeRow(turn);
@@ -195,8 +254,10 @@ function limitReason(turn: Turn, pool: PoolRow): Reason {
   const foreign = enis.filter((eni) => eni.kind === 'foreign').length;
   const usable = enis.length - foreign - (pool.primaryEni === 'skip' ? 1 : 0);
   const addresses = pool.families.reduce((sum, family) => sum + holding(turn.state, pool, family).total, 0);
+  const after = afterAPod(turn, pool);
   if (foreign === 0 && limits !== undefined) {
-    return { code: 'ADDRESS_LIMIT', addresses, limit: usable * (limits.slotsPerEni[4] - 1) * pool.families.length };
+    const limit = usable * (limits.slotsPerEni[4] - 1) * pool.families.length;
+    return { code: 'ADDRESS_LIMIT', addresses, limit, ...after };
   }
   return {
     code: 'ENI_LIMIT',
@@ -204,5 +265,6 @@ function limitReason(turn: Turn, pool: PoolRow): Reason {
     attached: enis.length,
     limit: limits?.eniCountMax ?? 0,
     foreign,
+    ...after,
   };
 }

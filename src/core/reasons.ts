@@ -7,6 +7,11 @@ import type { SubnetId } from './brand.ts';
 import type { CloudAction } from './cloud.ts';
 import type { Ip } from './ip.ts';
 
+/**
+ * What a payload's numbers say of time: `retryMs` until the call is sent again by itself, `etaMs` until what is under
+ * way should serve, `restMs` how long the address of a pod that ends rests before the next one gets it. `leased` are
+ * addresses that pods have.
+ */
 export type Reason =
   /** No free address in any subnet of the pool; `idleElsewhere` is what this node itself could give back. */
   | {
@@ -14,9 +19,10 @@ export type Reason =
       readonly subnets: readonly SubnetId[];
       readonly waiting: number;
       readonly idleElsewhere: number;
+      readonly retryMs: number;
     }
-  /** The subnet has addresses, but no whole aligned prefix. */
-  | { readonly code: 'NO_PREFIX'; readonly subnet: SubnetId; readonly prefixLength: number }
+  /** The subnet has addresses, but no whole aligned prefix: prefixes are tried again in `retryMs`. */
+  | { readonly code: 'NO_PREFIX'; readonly subnet: SubnetId; readonly prefixLength: number; readonly retryMs: number }
   /** The instance has all the ENIs its type may have, and every slot on them is taken. */
   | {
       readonly code: 'ENI_LIMIT';
@@ -24,19 +30,27 @@ export type Reason =
       readonly attached: number;
       readonly limit: number;
       readonly foreign: number;
+      readonly leased: number;
+      readonly restMs: number;
     }
   /** Every slot on every attached ENI is taken. */
-  | { readonly code: 'ADDRESS_LIMIT'; readonly addresses: number; readonly limit: number }
+  | {
+      readonly code: 'ADDRESS_LIMIT';
+      readonly addresses: number;
+      readonly limit: number;
+      readonly leased: number;
+      readonly restMs: number;
+    }
   /** The pool's own ceiling (config). */
-  | { readonly code: 'CEILING'; readonly ceiling: number }
+  | { readonly code: 'CEILING'; readonly ceiling: number; readonly leased: number; readonly restMs: number }
   /** The account has no ENIs left. */
-  | { readonly code: 'ACCOUNT_QUOTA'; readonly cloudCode: string }
+  | { readonly code: 'ACCOUNT_QUOTA'; readonly cloudCode: string; readonly retryMs: number }
   | { readonly code: 'THROTTLED'; readonly action: CloudAction; readonly retryAfterMs: number }
-  | { readonly code: 'DENIED'; readonly action: CloudAction; readonly cloudCode: string }
+  | { readonly code: 'DENIED'; readonly action: CloudAction; readonly cloudCode: string; readonly retryMs: number }
   /** A new ENI is on its way; it usually serves within `etaMs`. */
   | { readonly code: 'ATTACHING'; readonly etaMs: number }
   /** An attached ENI's link did not appear, or its attach never finished. */
-  | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number }
+  | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number; readonly etaMs: number }
   /** A call that may have been done (a lost answer, a crash) is being checked before anything else is asked for. */
   | { readonly code: 'SETTLING'; readonly action: CloudAction; readonly untilMs: number }
   /** Free addresses are only cooling ones. */
@@ -47,9 +61,15 @@ export type Reason =
       readonly action: CloudAction;
       readonly cloudCode: string;
       readonly detail: string;
+      readonly retryMs: number;
     }
-  | { readonly code: 'CLOUD_UNREACHABLE'; readonly action: CloudAction; readonly detail: string }
-  | { readonly code: 'METADATA_UNREACHABLE'; readonly detail: string }
+  | {
+      readonly code: 'CLOUD_UNREACHABLE';
+      readonly action: CloudAction;
+      readonly detail: string;
+      readonly retryMs: number;
+    }
+  | { readonly code: 'METADATA_UNREACHABLE'; readonly detail: string; readonly retryMs: number }
   | { readonly code: 'DAEMON_STARTING'; readonly detail: string }
   | { readonly code: 'JOURNAL_UNWRITABLE'; readonly detail: string }
   /** Too many ADDs wait already. */
@@ -107,43 +127,49 @@ export const everyCodeListed: Missing extends never ? true : Missing = true;
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
 
-/** One sentence with numbers, then what happens next or what to do. */
+const again = (retryMs: number): string =>
+  retryMs <= 0 ? 'it is tried again now' : `it is tried again in ${seconds(retryMs)}`;
+
+const whenOneEnds = ({ leased, restMs }: { readonly leased: number; readonly restMs: number }): string =>
+  `the next pod is served ${seconds(restMs)} after one of the ${leased} that have an address ends`;
+
+/** One sentence with numbers and, where a pod waits, when it can be served; then what happens next or what to do. */
 export function reasonText(reason: Reason): string {
   switch (reason.code) {
     case 'SUBNET_EXHAUSTED':
-      return `no free address in ${reason.subnets.join(', ')} (${reason.waiting} pods wait, ${reason.idleElsewhere} idle addresses on this node): add a subnet to the pool or free addresses in it`;
+      return `no free address in ${reason.subnets.join(', ')} (${reason.waiting} pods wait, ${reason.idleElsewhere} idle addresses on this node), ${again(reason.retryMs)}: add a subnet to the pool or free addresses in it`;
     case 'NO_PREFIX':
-      return `no whole /${reason.prefixLength} is left in ${reason.subnet}: single addresses are used until one is; reserve a range for prefixes in the subnet`;
+      return `no whole /${reason.prefixLength} is left in ${reason.subnet}: single addresses are used, prefixes tried again in ${seconds(reason.retryMs)}; reserve a range for prefixes in the subnet`;
     case 'ENI_LIMIT':
-      return `${reason.instanceType} may have ${reason.limit} ENIs and has ${reason.attached} (${reason.foreign} not ours), all full: use a larger instance type or prefixes, or lower the node's max pods`;
+      return `${reason.instanceType} may have ${reason.limit} ENIs and has ${reason.attached} (${reason.foreign} not ours), all full; ${whenOneEnds(reason)}: use a larger instance type or prefixes, or lower the node's max pods`;
     case 'ADDRESS_LIMIT':
-      return `all ${reason.limit} address slots of this node are taken (${reason.addresses} addresses): use a larger instance type or prefixes, or lower the node's max pods`;
+      return `all ${reason.limit} address slots of this node are taken (${reason.addresses} addresses); ${whenOneEnds(reason)}: use a larger instance type or prefixes, or lower the node's max pods`;
     case 'CEILING':
-      return `the pool's ceiling of ${reason.ceiling} addresses is reached: raise targets.ceiling`;
+      return `the pool's ceiling of ${reason.ceiling} addresses is reached; ${whenOneEnds(reason)}: raise targets.ceiling`;
     case 'ACCOUNT_QUOTA':
-      return `the account's ENI quota is used up (${reason.cloudCode}): ask the cloud for a higher one`;
+      return `the account's ENI quota is used up (${reason.cloudCode}), ${again(reason.retryMs)}: ask the cloud for a higher one`;
     case 'THROTTLED':
       return `the cloud throttles ${reason.action}; the next try is in ${seconds(reason.retryAfterMs)}`;
     case 'DENIED':
-      return `the cloud denies ${reason.action} to this node's role (${reason.cloudCode}): grant it; it is tried again by itself`;
+      return `the cloud denies ${reason.action} to this node's role (${reason.cloudCode}): grant it; ${again(reason.retryMs)}`;
     case 'ATTACHING':
       return `a new ENI is on its way, usable in about ${seconds(reason.etaMs)}: the runtime's next try will find it`;
     case 'ATTACH_STUCK':
-      return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried`;
+      return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried, usable in about ${seconds(reason.etaMs)}`;
     case 'SETTLING':
       return `an earlier ${reason.action} may have been done although its answer was lost; the cloud is read until that is clear, in about ${seconds(reason.untilMs)}: the runtime's next try will find it`;
     case 'COOLING':
       return `the node's only free addresses cool down (${reason.cooling}), the next is usable in ${seconds(reason.nextMs)}: raise targets.headroom if pods churn this fast`;
     case 'CLOUD_MISCONFIGURED':
-      return `the cloud refuses ${reason.action} because of what the configuration names (${reason.cloudCode}: ${reason.detail}): correct pool.subnets or pool.groups`;
+      return `the cloud refuses ${reason.action} because of what the configuration names (${reason.cloudCode}: ${reason.detail}), ${again(reason.retryMs)}: correct pool.subnets or pool.groups`;
     case 'CLOUD_UNREACHABLE':
-      return `the cloud's API does not answer ${reason.action} (${reason.detail}): pods are served from the pool meanwhile`;
+      return `the cloud's API does not answer ${reason.action} (${reason.detail}), ${again(reason.retryMs)}: pods are served from the pool meanwhile`;
     case 'METADATA_UNREACHABLE':
-      return `the instance metadata service does not answer (${reason.detail}): the daemon cannot learn which instance it is on`;
+      return `the instance metadata service does not answer (${reason.detail}), ${again(reason.retryMs)}: the daemon cannot learn which instance it is on`;
     case 'DAEMON_STARTING':
-      return `the daemon is starting (${reason.detail}): the runtime's next try will find it ready`;
+      return `the daemon is starting (${reason.detail}), which takes milliseconds with its journal and seconds without: the runtime's next try will find it ready`;
     case 'JOURNAL_UNWRITABLE':
-      return `the journal cannot be written (${reason.detail}): free space in its folder; pods are deleted but not added meanwhile`;
+      return `the journal cannot be written (${reason.detail}), ${again(1_000)}: free space in its folder; pods are deleted but not added meanwhile`;
     case 'QUEUE_FULL':
       return `${reason.waiting} pods wait for an address already (limit ${reason.limit}): the runtime tries again`;
     case 'DELETED_MEANWHILE':

@@ -271,6 +271,8 @@ export interface FailureRow {
   readonly atMs: number;
   readonly notBeforeMs: number;
   readonly count: number;
+  /** An attach that the cloud accepted and that never came up. */
+  readonly stuck?: { readonly eni: EniId; readonly waitedMs: number };
 }
 
 /** One action's token bucket, as last computed. */

@@ -110,10 +110,10 @@ export function strangerWord(rows: readonly RowChange[], self: Self): string {
   return owner.cluster === self.cluster ? 'other-instance' : 'other-cluster';
 }
 
-function reasonOf({ kind, code, message }: CloudFailure): Reason {
-  const action = 'describeNode';
-  if (kind === 'denied') return { code: 'DENIED', action, cloudCode: code };
-  if (kind === 'misconfigured') return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: code, detail: message };
-  if (/metadata/i.test(code)) return { code: 'METADATA_UNREACHABLE', detail: message };
-  return { code: 'CLOUD_UNREACHABLE', action, detail: `${code}: ${message}` };
+function reasonOf({ kind, code, message, source }: CloudFailure): Reason {
+  const asked = { action: 'describeNode', retryMs: RETRY_MS } as const;
+  if (source === 'metadata') return { code: 'METADATA_UNREACHABLE', detail: message, retryMs: RETRY_MS };
+  if (kind === 'denied') return { code: 'DENIED', ...asked, cloudCode: code };
+  if (kind === 'misconfigured') return { code: 'CLOUD_MISCONFIGURED', ...asked, cloudCode: code, detail: message };
+  return { code: 'CLOUD_UNREACHABLE', ...asked, detail: `${code}: ${message}` };
 }

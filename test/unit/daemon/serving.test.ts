@@ -246,7 +246,12 @@ describe('a restart', () => {
     const real = node.provider.describeNode.bind(node.provider);
     node.provider.describeNode = async () => ({
       ok: false,
-      failure: { kind: 'transient', code: 'MetadataUnreachable', message: 'no answer from 169.254.169.254' },
+      failure: {
+        kind: 'transient',
+        source: 'metadata',
+        code: 'MetadataUnreachable',
+        message: 'no answer from 169.254.169.254',
+      },
     });
     await node.start();
     node.sandbox('c1');

@@ -110,13 +110,13 @@ test.each(['DEL', 'GC', 'STATUS'])('%s has no result', (verb) => {
 });
 
 test('a refusal reaches the pod’s event with its numbers and where to read on', () => {
-  const reason: Reason = { code: 'CEILING', ceiling: 30 };
+  const reason: Reason = { code: 'CEILING', ceiling: 30, leased: 30, restMs: 5_000 };
   const { status, body } = answerTo(asked('ADD', { cniVersion: '0.4.0' }), { kind: 'refused', reason });
   expect(status).toBe(503);
   expect(JSON.parse(body)).toEqual({
     cniVersion: '0.4.0',
     code: 11,
-    msg: "the pool's ceiling of 30 addresses is reached: raise targets.ceiling",
+    msg: "the pool's ceiling of 30 addresses is reached; the next pod is served 5.0 s after one of the 30 that have an address ends: raise targets.ceiling",
     details: 'CEILING, see docs/errors.md#ceiling',
   });
 });
