@@ -71,7 +71,7 @@ const fillable = (turn: Turn, pool: PoolRow): boolean =>
   );
 
 /** An ENI that serves, or may again, with a free slot of each family. */
-const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
+export const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
   isPresent(eni) &&
   (eni.state === 'draining' || serves(turn.state, eni, pool)) &&
   pool.families.every((family) => freeSlots(turn, eni, family) > 0);

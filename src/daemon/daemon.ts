@@ -9,9 +9,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Identity, isOurs } from '../core/boot.ts';
+import type { Capabilities } from '../core/cloud.ts';
 import type { Event } from '../core/events.ts';
 import type { Breach } from '../core/invariants.ts';
 import { type Reason, reasonText, UnderwayError } from '../core/reasons.ts';
+import type { State } from '../core/state.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import { Driver, type Failpoint, type Observation } from '../driver/driver.ts';
 import { runEffect } from '../driver/effects.ts';
@@ -28,9 +30,11 @@ import { openJournal, type SqliteJournal } from './journal.ts';
 import { logHandled, Narrator } from './logs.ts';
 import type { Metrics } from './metrics.ts';
 import { pagesOf } from './pages.ts';
+import { Refusals } from './refusals.ts';
 import { every, pause } from './rhythm.ts';
 import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
 import { Spool } from './spool.ts';
+import { targetsOf } from './why.ts';
 
 const HEARTBEAT_MS = 10_000;
 /** The shim may have spooled a DEL in the moment in which the daemon came up. */
@@ -61,6 +65,7 @@ export class Daemon {
   private readonly spool: Spool;
   private readonly heartbeat: Heartbeat;
   private readonly narrator: Narrator;
+  private readonly refusals = new Refusals();
   private readonly abort = new AbortController();
   private readonly ends: (() => void)[] = [];
   private readonly listening: Listening[] = [];
@@ -69,6 +74,8 @@ export class Daemon {
   private starting: Reason = { code: 'DAEMON_STARTING', detail: 'opening' };
   private cancelCheckpoint: (() => void) | undefined;
   private stopping: Promise<void> | undefined;
+  /** The targets were said since they, or the instance's limits, became known. */
+  private isJudged = false;
 
   /**
    * Resolves when the socket is there; serving begins when kernel and (without a journal) cloud have answered.
@@ -126,6 +133,8 @@ export class Daemon {
   reload(next: Config): string | undefined {
     const keys = needsRestart(this.config, next);
     if (keys.length > 0) return `${keys.join(', ')} can only be changed by a restart: nothing was changed`;
+    const impossible = this.driver && refusedTargets(this.driver.state, this.options.provider.capabilities, next);
+    if (impossible !== undefined) return impossible;
     this.config = next;
     this.driver?.enqueue({ kind: 'configured', pools: poolsOf(next), settings: settingsOf(next) });
     return undefined;
@@ -149,14 +158,21 @@ export class Daemon {
     const pages = pagesOf({
       metrics: this.options.metrics,
       state: () => this.driver?.state,
-      starting: () => reasonText(this.starting),
+      why: {
+        state: () => this.driver?.state,
+        starting: () => this.starting,
+        early: () => this.desk.adds,
+        refusals: () => this.refusals.all,
+        clock: this.options.clock,
+        capabilities: this.options.provider.capabilities,
+      },
     });
     const cni: Routes['cni'] = (body, respond) => this.desk.ask(body, respond);
     this.listening.push(await listenOnSocket(socket, { cni, pages }));
     log.info({ socket }, 'listening');
     if (metricsListen === null) return;
     // A port that somebody else has must not keep pods from their network.
-    const { '/v1/state': _, ...safe } = pages;
+    const { '/v1/state': _, '/v1/why': _why, ...safe } = pages;
     await listenOnPort(metricsListen, safe).then(
       (port) => this.listening.push(port),
       (error) => log.error({ metricsListen, why: String(error) }, 'no metrics on this port; the socket has them too'),
@@ -258,6 +274,22 @@ export class Daemon {
     this.narrator.observe(seen, driver.state);
     if (seen.kind === 'commit') this.checkpointSoon();
     if (seen.kind === 'event' && this.isServing && this.heartbeat.isSilent) this.heartbeat.beat();
+    if (seen.kind !== 'event') return;
+    if (seen.event.kind === 'configured') this.isJudged = false;
+    if (!this.isJudged && this.isServing) this.sayTargets(driver);
+  }
+
+  /** What the targets come to on this instance. Ones that cannot be met hold no node up: it holds what it can. */
+  private sayTargets({ state }: Driver): void {
+    const verdicts = targetsOf(state, this.options.provider.capabilities);
+    this.isJudged = verdicts.size > 0;
+    for (const [pool, verdict] of verdicts) {
+      const targets = state.get('pool', pool)?.targets;
+      const { log } = this.options;
+      if (!verdict.accepted) log.error({ pool, targets, why: verdict.sentence }, 'targets cannot be met');
+      else log.info({ pool, targets, effect: verdict.sentence }, 'targets');
+      if (verdict.accepted) for (const why of verdict.warnings) log.warn({ pool, targets, why }, 'targets');
+    }
   }
 
   private housekeeping(): void {
@@ -279,6 +311,7 @@ export class Daemon {
 
   private handled(seen: Handled): void {
     this.options.metrics.handled(seen);
+    this.refusals.note(seen, this.options.clock.nowMs());
     logHandled(this.options.log, seen);
   }
 
@@ -309,4 +342,10 @@ export class Daemon {
     metrics.close();
     log.info('stopped');
   }
+}
+
+/** Why the new targets cannot be met on this instance; undefined where they can, or its limits are not known yet. */
+function refusedTargets(state: State, capabilities: Capabilities, next: Config): string | undefined {
+  const verdicts = [...targetsOf(state, capabilities, poolsOf(next)).values()];
+  return verdicts.find((verdict) => !verdict.accepted)?.sentence;
 }

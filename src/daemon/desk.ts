@@ -14,6 +14,8 @@ import type { Kernel, NamespaceId } from '../ports/kernel.ts';
 import { answerTo, errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
 import { type CniError, errorOf, type Verb } from '../protocol/error.ts';
 import { type CniRequest, parseRequest } from '../protocol/request.ts';
+import { whoIs } from './refusals.ts';
+import type { EarlyAdd } from './why.ts';
 
 /** The core as the desk sees it, once there is one. */
 export interface Core {
@@ -45,6 +47,7 @@ export interface DeskOptions {
 
 interface Pending {
   readonly request: CniRequest;
+  readonly sinceMs: number;
   readonly settle: (reply: Reply) => void;
 }
 
@@ -120,13 +123,22 @@ export class Desk {
     }
   }
 
+  /** ADDs that are not answered yet; the core knows more of those it has heard of. */
+  get adds(): readonly EarlyAdd[] {
+    return [...this.pending.values()].flatMap(({ request, sinceMs }) => {
+      if (request.verb !== 'ADD') return [];
+      const { containerId } = request.attachment;
+      return [{ who: whoIs(request), containerId, sinceMs, deadlineMs: sinceMs + this.budgetMs(request) }];
+    });
+  }
+
   get isIdle(): boolean {
     return this.pending.size === 0;
   }
 
   private take(request: CniRequest, settle: (reply: Reply) => void): RequestId {
     const id = `r${++this.count}` as RequestId;
-    this.pending.set(id, { request, settle });
+    this.pending.set(id, { request, sinceMs: this.options.clock.nowMs(), settle });
     if (this.core !== undefined && !this.closed) this.submit(id);
     else if (this.closed || request.verb === 'STATUS') this.refuse(id, this.notYet);
     else this.awaitCore(id, request);

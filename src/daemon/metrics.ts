@@ -6,8 +6,10 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { OperationId } from '../core/brand.ts';
 import { holding } from '../core/pool.ts';
+import { REASON_CODES } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
 import type { Observation } from '../driver/driver.ts';
+import { reasonBehind } from '../protocol/error.ts';
 import type { Handled } from './desk.ts';
 import type { Check } from './readiness.ts';
 
@@ -42,6 +44,10 @@ export class Metrics {
     'Error codes the provider has no row for',
     [],
   );
+  private readonly refused = this.counter('cni_refusals_total', 'Requests that were refused, by reason', [
+    'command',
+    'reason',
+  ]);
   private readonly repairs = this.counter('datapath_repairs_total', 'Kernel state changed by others and put back', []);
   private readonly breaches = this.counter('invariant_breaches_total', 'Invariants found broken', []);
   private readonly addresses = this.gauge('addresses', 'Addresses of the pool', ['state', 'family']);
@@ -62,6 +68,7 @@ export class Metrics {
     this.repairs.inc(0);
     this.breaches.inc(0);
     this.unknownCodes.inc(0);
+    for (const reason of REASON_CODES) this.refused.inc({ command: 'ADD', reason }, 0);
     this.delay.enable();
   }
 
@@ -69,8 +76,10 @@ export class Metrics {
     this.delay.disable();
   }
 
-  handled({ verb, code, ms }: Handled): void {
+  handled({ verb, code, ms, reply, error }: Handled): void {
     this.requests.observe({ command: verb, code: String(code) }, ms / 1_000);
+    if (reply?.kind === 'refused') this.refused.inc({ command: verb, reason: reply.reason.code });
+    else if (error !== undefined) this.refused.inc({ command: verb, reason: reasonBehind(error) });
   }
 
   repaired = (): void => this.repairs.inc();

@@ -1,17 +1,18 @@
 /** What the daemon shows over GET: health, metrics, and the core's rows. */
+import { reasonText } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
 import type { Metrics } from './metrics.ts';
 import { checksOf, readyPage } from './readiness.ts';
 import type { Routes } from './server.ts';
 import { stateJson } from './state-page.ts';
+import { type WhyView, whyAnswer } from './why.ts';
 
 export function pagesOf(view: {
   readonly metrics: Metrics;
   readonly state: () => State | undefined;
-  /** Why there is no state yet. */
-  readonly starting: () => string;
+  readonly why: WhyView;
 }): Routes['pages'] {
-  const checks = () => checksOf(view.state(), view.starting());
+  const checks = () => checksOf(view.state(), reasonText(view.why.starting()));
   return {
     '/livez': () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),
     '/readyz': (query) => readyPage(checks(), query.has('verbose')),
@@ -20,6 +21,10 @@ export function pagesOf(view: {
       type: view.metrics.registry.contentType,
       body: await view.metrics.text(view.state(), checks()),
     }),
+    '/v1/why': (query) => {
+      const answer = whyAnswer(view.why, query.get('pod') ?? undefined);
+      return { status: 200, type: 'application/json', body: `${JSON.stringify(answer)}\n` };
+    },
     '/v1/state': () => {
       const state = view.state();
       const rows = state === undefined ? {} : stateJson(state);

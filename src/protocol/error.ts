@@ -43,6 +43,10 @@ function codeOf(reason: Reason, verb: Verb): number {
   return OWN_CODES[reason.code] ?? CODE.tryAgain;
 }
 
+/** The reason of an error that the protocol found itself, before the core heard of the request. */
+export const reasonBehind = ({ code }: CniError): ReasonCode =>
+  code === CODE.invalidConfig ? 'CONFIG_INVALID' : 'BAD_REQUEST';
+
 /** The reason's sentence, and where the pages for people explain it. */
 export function errorOf(reason: Reason, verb: Verb): CniError {
   return {

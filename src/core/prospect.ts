@@ -1,0 +1,93 @@
+/**
+ * When a pool's next address is expected, and what brings it: for people who ask why a pod waits. The durations are
+ * usual ones (aws-2026.json); nothing is decided by them.
+ */
+import { budgetOf, readyAtMs } from './budget.ts';
+import type { CloudAction } from './cloud.ts';
+import { hasRoom, nextCooledMs } from './explain.ts';
+import { roomForEnis, subnetsOf } from './grow.ts';
+import { enisOf, holding } from './pool.ts';
+import type { EniRow, OperationRow, PoolRow } from './rows.ts';
+import type { Turn } from './turn.ts';
+
+/** Usual durations: AssignPrivateIpAddresses 294 ms, create 133, attach 438, and 2,000 until the link is seen. */
+const ASSIGN_MS = 300;
+const LINK_MS = 2_000;
+const ATTACH_MS = 440 + LINK_MS;
+const CREATE_MS = 130 + ATTACH_MS;
+/** Two reads that agree, and a call after them. */
+const READS_MS = 500;
+
+export interface Prospect {
+  /** At least 0: what should have come by now is expected at any moment. */
+  readonly inMs: number;
+  readonly by: CloudAction | 'link' | 'kernel' | 'cooldown';
+}
+
+interface Candidate {
+  readonly atMs: number;
+  readonly by: Prospect['by'];
+}
+
+/** The soonest; undefined where only a pod's end brings an address. */
+export function prospect(turn: Turn, pool: PoolRow): Prospect | undefined {
+  const candidates = [...underWay(turn, pool), ...planned(turn, pool), ...cooled(turn)];
+  const [soonest] = candidates.sort((a, b) => a.atMs - b.atMs || (a.by < b.by ? -1 : 1));
+  return soonest && { inMs: Math.max(0, Math.ceil(soonest.atMs - turn.nowMs)), by: soonest.by };
+}
+
+/** ENIs and blocks on their way. */
+function underWay(turn: Turn, pool: PoolRow): Candidate[] {
+  return enisOf(turn.state, pool).flatMap((eni): Candidate[] => {
+    const operation = turn.state.operationOn(eni.key);
+    if (operation !== undefined && ['create', 'attach', 'assign'].includes(operation.call.action))
+      return [called(operation)];
+    if (turn.state.blocksOf(eni.key).some((block) => block.state === 'installing' && eni.state === 'ready'))
+      return [{ atMs: turn.nowMs, by: 'kernel' }];
+    return risen(eni);
+  });
+}
+
+function called({ call, state, startedMs, notBeforeMs }: OperationRow): Candidate {
+  if (state === 'settling') return { atMs: notBeforeMs + READS_MS, by: 'listEnis' };
+  const tookMs = call.action === 'assign' ? ASSIGN_MS : call.action === 'create' ? CREATE_MS : ATTACH_MS;
+  return { atMs: (state === 'waiting' ? notBeforeMs : startedMs) + tookMs, by: call.action };
+}
+
+/** An ENI that waits for its token or its link. */
+function risen(eni: EniRow): Candidate[] {
+  if (eni.state === 'available') return [{ atMs: eni.sinceMs + ATTACH_MS, by: 'attach' }];
+  return eni.state === 'linking' ? [{ atMs: eni.sinceMs + LINK_MS, by: 'link' }] : [];
+}
+
+/** The next call that the planner would make, when token, back-off and subnet allow it. */
+function planned(turn: Turn, pool: PoolRow): Candidate[] {
+  const isCapped = pool.families.some((family) => {
+    const held = holding(turn.state, pool, family);
+    return held.total + held.coming >= pool.targets.ceiling;
+  });
+  if (isCapped) return [];
+  const roomy = enisOf(turn.state, pool).filter(
+    (eni) => hasRoom(turn, pool, eni) && turn.state.operationOn(eni.key) === undefined,
+  );
+  const open = (id: string): number => turn.state.get('subnet', id)?.exhaustedUntilMs ?? 0;
+  const candidates: Candidate[] = roomy.map((eni) => ({
+    atMs: Math.max(readyMs(turn, 'assign'), open(eni.subnet)) + ASSIGN_MS,
+    by: 'assign',
+  }));
+  if (roomForEnis(turn) > 0)
+    for (const id of subnetsOf(turn, pool))
+      candidates.push({ atMs: Math.max(readyMs(turn, 'create'), open(id)) + CREATE_MS, by: 'create' });
+  return candidates;
+}
+
+function readyMs(turn: Turn, action: CloudAction): number {
+  const rate = turn.capabilities.rates[action];
+  const tokenMs = readyAtMs(budgetOf(turn, action), rate, 'blocked-pod', turn.nowMs);
+  return Math.max(tokenMs, turn.state.get('failure', action)?.notBeforeMs ?? 0);
+}
+
+function cooled(turn: Turn): Candidate[] {
+  const atMs = nextCooledMs(turn);
+  return Number.isFinite(atMs) ? [{ atMs, by: 'cooldown' }] : [];
+}

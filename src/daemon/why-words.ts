@@ -1,0 +1,103 @@
+/** An answer of `GET /v1/why` as plain sentences, a line each. */
+import type { Expected, PoolSummary, Refused, ToldReason, WhyAnswer } from '../protocol/why.ts';
+
+type Facts<A = WhyAnswer> = A extends unknown ? Omit<A, 'lines'> : never;
+
+export function linesOf(facts: Facts, wallMs: number): readonly string[] {
+  switch (facts.status) {
+    case 'has-address': {
+      const since = `since ${clockTime(wallMs - facts.agoMs)} (${duration(facts.agoMs)})`;
+      return [`${facts.who} has ${facts.addresses.join(' and ')} on ${facts.eni} ${since}`];
+    }
+    case 'lost':
+      return [`${facts.who} has ${facts.addresses.join(' and ')}, and has lost it`, ...reasonLines(facts.reason)];
+    case 'waits':
+      return waitLines(facts);
+    case 'refused':
+      return refusedLines(facts.refused, wallMs);
+    case 'unknown':
+      return [
+        `${facts.who} is not known here: it has no address, does not wait for one, and was not refused of late`,
+        'is it on this node, on its own network (not hostNetwork), and has the runtime asked for it?',
+      ];
+    case 'pool':
+      return poolLines(facts);
+  }
+}
+
+const duration = (ms: number): string => {
+  const whole = Math.max(0, ms);
+  if (whole < 10_000) return `${(whole / 1_000).toFixed(1)} s`;
+  if (whole < 120_000) return `${Math.round(whole / 1_000)} s`;
+  return whole < 7_200_000 ? `${Math.round(whole / 60_000)} min` : `${Math.round(whole / 3_600_000)} h`;
+};
+
+const clockTime = (wallMs: number): string => new Date(wallMs).toISOString().replace(/\.\d+Z$/, 'Z');
+
+const reasonLines = ({ code, text }: ToldReason): string[] => [
+  `${code}: ${text}`,
+  `see docs/errors.md#${code.toLowerCase()}`,
+];
+
+const BY: Readonly<Partial<Record<Expected['by'], string>>> = {
+  assign: 'by assign (an address on an ENI that is there)',
+  create: 'by create (a new ENI, its attach and its link)',
+  attach: 'by attach (of an ENI that is made, and its link)',
+  link: 'by the link of an ENI that is attached',
+  kernel: 'by the kernel, which is being told of it',
+  cooldown: 'by the end of a cooldown',
+  listEnis: 'by listEnis (reads that tell whether an earlier call was done)',
+};
+
+function expectedLine(expected: Expected | undefined): string {
+  if (expected === undefined) return 'no address is expected before a pod here ends';
+  const { inMs, by } = expected;
+  return `the next address is expected ${inMs === 0 ? 'at any moment' : `in ${duration(inMs)}`}, ${BY[by] ?? `by ${by}`}`;
+}
+
+function waitLines(facts: Extract<Facts, { status: 'waits' }>): string[] {
+  const { who, position, waiting, forMs, deadlineInMs, reason, expected } = facts;
+  const place = position === undefined ? '' : `, ${ordinal(position)} of ${waiting} in the queue`;
+  const first = `${who} has waited ${duration(forMs)} for an address${place}; it is answered in ${duration(deadlineInMs)} at the latest`;
+  return [first, ...reasonLines(reason), ...(position === undefined ? [] : [expectedLine(expected)])];
+}
+
+function ordinal(n: number): string {
+  const isTeen = n % 100 >= 11 && n % 100 <= 13;
+  const ending = isTeen ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${ending}`;
+}
+
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
+
+function refusedLines(refused: Refused, wallMs: number): string[] {
+  const { who, agoMs, count } = refused;
+  const last = `last ${duration(agoMs)} ago (${clockTime(wallMs - agoMs)})`;
+  return [`${who} was refused ${times(count)}, ${last}; the runtime tries again`, ...reasonLines(refused)];
+}
+
+function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
+  const { serving, reason, pools, underWay, refused } = facts;
+  const lines = serving ? [] : ['not serving', ...(reason ? reasonLines(reason) : [])];
+  for (const pool of pools) lines.push(...summaryLines(pool));
+  lines.push(`under way: ${underWay.length === 0 ? 'no cloud call' : underWay.join(', ')}`);
+  for (const { who, code, agoMs, count } of refused)
+    lines.push(`refused: ${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`);
+  return lines;
+}
+
+function summaryLines(pool: PoolSummary): string[] {
+  const { id, addresses, eniCount, waiting, reason, expected, targets } = pool;
+  const { total, leased, free, cooling, quarantined, coming } = addresses;
+  const odd = quarantined > 0 ? `, ${quarantined} quarantined` : '';
+  const lines = [
+    `pool ${id}: ${total} addresses on ${eniCount} ENIs: ${leased} in use, ${free} free, ${cooling} cooling${odd}; ${coming} coming`,
+  ];
+  if (targets === undefined)
+    lines.push('targets: what they come to is not known before the cloud said what this instance is');
+  else lines.push(`targets ${targets.accepted ? '' : 'cannot be met: '}${targets.sentence}`);
+  for (const warning of targets?.warnings ?? []) lines.push(`warning: ${warning}`);
+  if (waiting === 0) return lines;
+  lines.push(`${waiting} ${waiting === 1 ? 'pod waits' : 'pods wait'}`);
+  return [...lines, ...(reason ? reasonLines(reason) : []), expectedLine(expected)];
+}

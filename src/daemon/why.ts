@@ -1,0 +1,176 @@
+/**
+ * `GET /v1/why`: why a pod has no address, from the core's rows and the last refusals, and without a pod what the pool
+ * is at. Reads only: `explain` and `prospect` are asked on a turn that nobody commits.
+ */
+import type { Capabilities } from '../core/cloud.ts';
+import { explain } from '../core/explain.ts';
+import { holding } from '../core/pool.ts';
+import { prospect } from '../core/prospect.ts';
+import { type Reason, reasonText } from '../core/reasons.ts';
+import type { LeaseRow, PoolRow, WaiterRow } from '../core/rows.ts';
+import { type State, Tx } from '../core/state.ts';
+import { judgeTargets, type TargetsVerdict } from '../core/targets.ts';
+import { Turn } from '../core/turn.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Expected, PoolSummary, Refused, ToldReason, WhyAnswer } from '../protocol/why.ts';
+import { type Refusal, whoIs } from './refusals.ts';
+import { linesOf } from './why-words.ts';
+
+/** Of the last refusals this many are shown where no pod is named. */
+const REFUSALS_SHOWN = 5;
+
+/** An ADD that came before there was a core. */
+export interface EarlyAdd {
+  readonly who: string;
+  readonly containerId: string;
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
+}
+
+export interface WhyView {
+  readonly state: () => State | undefined;
+  /** Why there is no core yet. */
+  readonly starting: () => Reason;
+  readonly early: () => readonly EarlyAdd[];
+  readonly refusals: () => readonly Refusal[];
+  readonly clock: Pick<Clock, 'nowMs' | 'wallMs'>;
+  readonly capabilities: Capabilities;
+}
+
+type Facts<A = WhyAnswer> = A extends unknown ? Omit<A, 'lines'> : never;
+
+/** `named` is `namespace/name`, or the beginning of a container's id; undefined asks for the pool. */
+export function whyAnswer(view: WhyView, named: string | undefined): WhyAnswer {
+  const facts = named === undefined ? poolFacts(view) : podFacts(view, named);
+  return { ...facts, lines: linesOf(facts, view.clock.wallMs()) };
+}
+
+function podFacts(view: WhyView, named: string): Facts {
+  const state = view.state();
+  const isIt = (row: { readonly who: string; readonly containerId: string }): boolean =>
+    row.who === named || row.containerId.startsWith(named);
+  const isRow = (row: LeaseRow | WaiterRow): boolean =>
+    isIt({ who: whoIs(row), containerId: row.attachment.containerId });
+  const lease = state && [...state.all('lease')].find((row) => row.state !== 'unwiring' && isRow(row));
+  if (state !== undefined && lease !== undefined) return leaseFacts(view, state, lease);
+  const waiter = state?.waitersInOrder().find(isRow);
+  if (state !== undefined && waiter !== undefined) return waiterFacts(view, state, waiter);
+  const nowMs = view.clock.nowMs();
+  const early = view.early().find(isIt);
+  if (early !== undefined) {
+    const { who, sinceMs, deadlineMs } = early;
+    const reason = told(view.starting());
+    return { status: 'waits', who, forMs: nowMs - sinceMs, deadlineInMs: deadlineMs - nowMs, reason };
+  }
+  const refusal = view.refusals().findLast(isIt);
+  return refusal === undefined
+    ? { status: 'unknown', who: named }
+    : { status: 'refused', refused: refused(refusal, nowMs) };
+}
+
+const told = (reason: Reason): ToldReason => ({ code: reason.code, text: reasonText(reason) });
+
+const refused = ({ who, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
+  who,
+  code,
+  text,
+  agoMs: nowMs - atMs,
+  count,
+});
+
+function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow): Facts {
+  const { addresses } = lease;
+  const who = whoIs(lease);
+  const [first] = addresses;
+  if (lease.state === 'lost' && first !== undefined)
+    return { status: 'lost', who, addresses, reason: told({ code: 'ADDRESS_LOST', address: first }) };
+  const eni = state.get('eni', state.get('block', (first && state.get('address', first)?.block) ?? '')?.eni ?? '');
+  const id = eni === undefined || eni.state === 'creating' ? '' : eni.id;
+  return { status: 'has-address', who, addresses, eni: id, agoMs: clock.nowMs() - lease.sinceMs };
+}
+
+function waiterFacts(view: WhyView, state: State, waiter: WaiterRow): Facts {
+  const nowMs = view.clock.nowMs();
+  const pool = state.get('pool', waiter.pool);
+  const queue = state.waitersInOrder().filter((row) => row.pool === waiter.pool);
+  const expected = pool && expectedIn(view, state, pool);
+  return {
+    status: 'waits',
+    who: whoIs(waiter),
+    position: queue.findIndex((row) => row.key === waiter.key) + 1,
+    waiting: queue.length,
+    forMs: nowMs - waiter.sinceMs,
+    deadlineInMs: waiter.deadlineMs - nowMs,
+    reason: told(pool ? explain(readingTurn(view, state), pool) : view.starting()),
+    ...(expected && { expected }),
+  };
+}
+
+const readingTurn = ({ clock, capabilities }: WhyView, state: State): Turn =>
+  new Turn(new Tx(state), { nowMs: clock.nowMs(), wallMs: clock.wallMs(), capabilities });
+
+/** Nothing is expected of a daemon that may not act. */
+function expectedIn(view: WhyView, state: State, pool: PoolRow): Expected | undefined {
+  const { phase, journal } = state.runtime;
+  return phase === 'serving' && journal === 'up' ? prospect(readingTurn(view, state), pool) : undefined;
+}
+
+function poolFacts(view: WhyView): Facts {
+  const state = view.state();
+  const nowMs = view.clock.nowMs();
+  const last = view.refusals().slice(-REFUSALS_SHOWN).reverse();
+  const shown = last.map((refusal) => refused(refusal, nowMs));
+  const common = { status: 'pool', refused: shown } as const;
+  if (state === undefined) return { ...common, serving: false, reason: told(view.starting()), pools: [], underWay: [] };
+  const { phase, journal } = state.runtime;
+  const serving = phase === 'serving' && journal === 'up';
+  const [first] = state.all('pool');
+  const verdicts = targetsOf(state, view.capabilities);
+  return {
+    ...common,
+    serving,
+    ...(!serving && first !== undefined && { reason: told(explain(readingTurn(view, state), first)) }),
+    pools: [...state.all('pool')].map((pool) => summaryOf(view, state, pool, verdicts.get(pool.id))),
+    underWay: [...state.all('operation')].map(({ call, state: at, startedMs }) => {
+      const on = 'eni' in call ? ` on ${call.eni}` : '';
+      return `${call.action}${on} (${at}, ${((nowMs - startedMs) / 1_000).toFixed(1)} s)`;
+    }),
+  };
+}
+
+function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsVerdict | undefined): PoolSummary {
+  const sum = { total: 0, leased: 0, free: 0, cooling: 0, quarantined: 0, coming: 0 };
+  for (const family of pool.families) {
+    const held = holding(state, pool, family);
+    for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += held[key];
+  }
+  const waiting = state.waiterCount(pool.id);
+  const expected = waiting > 0 ? expectedIn(view, state, pool) : undefined;
+  const enis = [...state.all('eni')].filter((eni) => eni.pool === pool.id && eni.kind !== 'foreign');
+  return {
+    id: pool.id,
+    addresses: sum,
+    eniCount: enis.filter((eni) => eni.kind === 'secondary' || pool.primaryEni === 'use').length,
+    waiting,
+    ...(waiting > 0 && { reason: told(explain(readingTurn(view, state), pool)) }),
+    ...(expected && { expected }),
+    ...(verdict && {
+      targets: {
+        accepted: verdict.accepted,
+        sentence: verdict.sentence,
+        warnings: verdict.accepted ? verdict.warnings : [],
+      },
+    }),
+  };
+}
+
+/** What each pool's targets come to; empty while the instance's limits are not known. */
+export function targetsOf(
+  state: State,
+  capabilities: Capabilities,
+  pools: Iterable<PoolRow> = state.all('pool'),
+): ReadonlyMap<PoolRow['id'], TargetsVerdict> {
+  const limits = state.get('node', 'node')?.limits;
+  if (limits === undefined) return new Map();
+  return new Map([...pools].map((pool) => [pool.id, judgeTargets({ pool, limits, capabilities })]));
+}

@@ -1,0 +1,77 @@
+/**
+ * What `GET /v1/why` answers: why a pod has no address, or what the pool is at. Times are milliseconds ago or ahead,
+ * so that they mean the same on both sides of the socket; `lines` are the whole answer in plain sentences.
+ */
+import type { CloudAction } from '../core/cloud.ts';
+import type { ReasonCode } from '../core/reasons.ts';
+
+/** When the next address is expected, and what brings it. */
+export interface Expected {
+  readonly inMs: number;
+  readonly by: CloudAction | 'link' | 'kernel' | 'cooldown';
+}
+
+export interface ToldReason {
+  readonly code: ReasonCode;
+  /** One sentence with numbers. */
+  readonly text: string;
+}
+
+export interface Refused extends ToldReason {
+  /** The pod as `namespace/name`, or its container's id where the runtime named none. */
+  readonly who: string;
+  readonly agoMs: number;
+  readonly count: number;
+}
+
+export interface PoolSummary {
+  readonly id: string;
+  readonly addresses: Readonly<Record<'total' | 'leased' | 'free' | 'cooling' | 'quarantined' | 'coming', number>>;
+  readonly eniCount: number;
+  readonly waiting: number;
+  /** Why the first of those that wait has no address. */
+  readonly reason?: ToldReason;
+  readonly expected?: Expected;
+  /** What the targets come to; absent while the instance's limits are not known. */
+  readonly targets?: { readonly accepted: boolean; readonly sentence: string; readonly warnings: readonly string[] };
+}
+
+export type WhyAnswer = { readonly lines: readonly string[] } & (
+  | {
+      readonly status: 'has-address';
+      readonly who: string;
+      readonly addresses: readonly string[];
+      readonly eni: string;
+      readonly agoMs: number;
+    }
+  /** It has an address that the cloud no longer lists. */
+  | {
+      readonly status: 'lost';
+      readonly who: string;
+      readonly addresses: readonly string[];
+      readonly reason: ToldReason;
+    }
+  | {
+      readonly status: 'waits';
+      readonly who: string;
+      /** From 1, of `waiting`; absent while the daemon is starting. */
+      readonly position?: number;
+      readonly waiting?: number;
+      readonly forMs: number;
+      readonly deadlineInMs: number;
+      readonly reason: ToldReason;
+      readonly expected?: Expected;
+    }
+  | { readonly status: 'refused'; readonly refused: Refused }
+  | { readonly status: 'unknown'; readonly who: string }
+  | {
+      readonly status: 'pool';
+      readonly serving: boolean;
+      /** Why it does not serve. */
+      readonly reason?: ToldReason;
+      readonly pools: readonly PoolSummary[];
+      readonly underWay: readonly string[];
+      /** Newest first. */
+      readonly refused: readonly Refused[];
+    }
+);
