@@ -91,7 +91,7 @@ function summaryLines(pool: PoolSummary): string[] {
   const { total, leased, free, cooling, quarantined, coming } = addresses;
   const odd = quarantined > 0 ? `, ${quarantined} quarantined` : '';
   const lines = [
-    `pool ${id}: ${total} addresses on ${eniCount} ENIs: ${leased} in use, ${free} free, ${cooling} cooling${odd}; ${coming} coming`,
+    `pool ${id}: ${total} ${total === 1 ? 'address' : 'addresses'} on ${eniCount} ${eniCount === 1 ? 'ENI' : 'ENIs'}: ${leased} in use, ${free} free, ${cooling} cooling${odd}; ${coming} coming`,
   ];
   if (targets === undefined)
     lines.push('targets: what they come to is not known before the cloud said what this instance is');

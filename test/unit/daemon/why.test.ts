@@ -1,0 +1,201 @@
+/** `underway why`, as a person runs it, against a daemon on its socket. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { WhyAnswer } from '../../../src/protocol/why.ts';
+import { TestNode } from './harness.ts';
+
+const CLI = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
+const LIMIT_MS = 30_000;
+const FULL = { pool: { targets: { floor: 1, headroom: 0, ceiling: 1 } } };
+
+let node: TestNode;
+beforeEach(() => {
+  node = new TestNode();
+});
+afterEach(() => node.close());
+
+interface Said {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function underway(...args: readonly string[]): Promise<Said> {
+  const child = spawn(process.execPath, [CLI, ...args]);
+  const said = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const)
+    child[stream].setEncoding('utf8').on('data', (text) => {
+      said[stream] += text;
+    });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...said })));
+}
+
+const why = (...args: readonly string[]): Promise<Said> => underway('why', '--socket', node.socket, ...args);
+
+async function whyJson(pod: string): Promise<WhyAnswer> {
+  return JSON.parse((await node.get(`/v1/why?pod=${encodeURIComponent(pod)}`)).text);
+}
+
+test(
+  'a pod with an address: which, on which ENI, since when; by name or by container',
+  async () => {
+    await node.serve();
+    const ip = await node.add('c1');
+    const [eni] = node.cloud.truth
+      .enisOf(node.instance)
+      .filter(({ blocks }) => blocks.join().includes(ip.split('/')[0] ?? ''));
+    const { code, stdout } = await why('shop/pod-c1');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      new RegExp(
+        `^shop/pod-c1 has ${ip.split('/')[0]} on ${eni?.id} since \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ \\(\\d\\.\\d s\\)\\n$`,
+      ),
+    );
+    expect(JSON.parse((await why('c1', '--json')).stdout)).toMatchObject({ status: 'has-address', who: 'shop/pod-c1' });
+  },
+  LIMIT_MS,
+);
+
+test(
+  'pods that wait: their place, the reason with its numbers, when the next address is expected and what brings it',
+  async () => {
+    await node.serve({ ...FULL, cooldownUnderPressureMs: 20_000 });
+    await node.add('c1');
+    await node.cni('DEL', 'c1');
+    const asked = ['c2', 'c3'].map((id) => {
+      node.sandbox(id);
+      return node.cni('ADD', id, { deadlineMs: 4_000 });
+    });
+    await node.until(async () => (await node.rows('waiter')).length === 2);
+    const second = await whyJson('shop/pod-c3');
+    expect(second).toMatchObject({
+      status: 'waits',
+      position: 2,
+      waiting: 2,
+      reason: { code: 'COOLING', text: expect.stringMatching(/cool down \(1\), the next is usable in \d+ s/) },
+      expected: { by: 'cooldown', inMs: expect.any(Number) },
+    });
+    const { code, stdout } = await why('shop/pod-c2');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^shop\/pod-c2 has waited \d\.\d s for an address, 1st of 2 in the queue; it is answered in \d\.\d s at the latest\nCOOLING: /,
+    );
+    expect(stdout).toMatch(
+      /see docs\/errors.md#cooling\nthe next address is expected in \d+ s, by the end of a cooldown\n$/,
+    );
+    const answers = await Promise.all(asked);
+    expect(answers.map(({ json }) => json?.details)).toEqual(answers.map(() => expect.stringContaining('COOLING')));
+  },
+  LIMIT_MS,
+);
+
+test(
+  'a pod that was refused: how often, why, and the same code in the metric; forgotten when it has its address',
+  async () => {
+    const daemon = await node.serve(FULL);
+    await node.add('c1');
+    node.sandbox('c2');
+    const first = await node.cni('ADD', 'c2');
+    await node.cni('ADD', 'c2');
+    expect(first.json?.details).toContain('CEILING');
+    const { code, stdout } = await why('shop/pod-c2');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^shop\/pod-c2 was refused 2 times, last \d\.\d s ago \(.*Z\); the runtime tries again\nCEILING: the pool's ceiling of 1 /,
+    );
+    expect(await whyJson('c2')).toMatchObject({
+      status: 'refused',
+      refused: { code: 'CEILING', text: first.json?.msg },
+    });
+    expect((await node.get('/metrics')).text).toContain(
+      'underway_cni_refusals_total{command="ADD",reason="CEILING"} 2',
+    );
+    expect(daemon.reload(node.config({ pool: { targets: { floor: 2, headroom: 0, ceiling: 9 } } }))).toBeUndefined();
+    await node.until(async () => (await node.cni('ADD', 'c2')).status === 200);
+    expect((await why('shop/pod-c2')).code).toBe(0);
+  },
+  LIMIT_MS,
+);
+
+test(
+  'without a pod: the pool, what its targets come to, who waits and who was refused',
+  async () => {
+    await node.serve({ pool: { targets: { floor: 1, headroom: 0, ceiling: 2 } } });
+    const { code, stdout } = await why();
+    expect(code).toBe(0);
+    expect(stdout).toBe(
+      [
+        'pool default: 1 address on 1 ENI: 0 in use, 1 free, 0 cooling; 0 coming',
+        'targets m5.4xlarge: 1 ENI, 1 address; absorbs a burst of 1 pod without a cloud call; grows to 1 ENI, 2 addresses (the ceiling)',
+        'under way: no cloud call',
+        '',
+      ].join('\n'),
+    );
+    for (const id of ['c1', 'c2', 'c3']) {
+      node.sandbox(id);
+      await node.cni('ADD', id);
+    }
+    expect((await why()).stdout).toMatch(
+      /2 in use, 0 free.*\nrefused: shop\/pod-c3 once, last \d\.\d s ago: CEILING\n$/s,
+    );
+    expect((await why('shop/nobody')).stdout).toMatch(/^shop\/nobody is not known here/);
+    expect((await why('shop/nobody')).code).toBe(1);
+  },
+  LIMIT_MS,
+);
+
+test(
+  'a daemon that is starting says what for; one that is not there, what to do next',
+  async () => {
+    expect(await why('shop/pod-c1')).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/no daemon listens at .*cni.sock.*see its log/),
+    });
+    node.provider.describeNode = async () => ({
+      ok: false,
+      failure: { kind: 'transient', source: 'metadata', code: 'MetadataUnreachable', message: 'no answer' },
+    });
+    await node.start();
+    node.sandbox('c1');
+    const asked = node.cni('ADD', 'c1', { deadlineMs: 3_000 });
+    await node.until(async () => (await whyJson('c1')).status === 'waits');
+    await node.until(async () => (await node.get('/v1/why?pod=c1')).text.includes('METADATA_UNREACHABLE'));
+    const { code, stdout } = await why('shop/pod-c1');
+    expect([code, stdout]).toEqual([
+      1,
+      expect.stringMatching(/has waited .*\nMETADATA_UNREACHABLE: the instance metadata service/),
+    ]);
+    expect((await why()).stdout).toMatch(/^not serving\nMETADATA_UNREACHABLE: /);
+    expect((await asked).json?.details).toContain('METADATA_UNREACHABLE');
+    expect(await whyJson('c1')).toMatchObject({ status: 'refused', refused: { code: 'METADATA_UNREACHABLE' } });
+  },
+  LIMIT_MS,
+);
+
+test.each([[['a/b', 'c/d']], [['--jsn']], [['']]])('wrong use is exit code 2: %j', async (args) => {
+  const { code, stderr } = await underway('why', ...args);
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/^underway: \S/)]);
+});
+
+test('targets that the instance cannot meet are refused at a reload, and the old ones stay', async () => {
+  const daemon = await node.serve({ pool: { targets: { floor: 1, headroom: 0, ceiling: 2 } } });
+  await node.until(() => node.log.some(({ msg }) => msg === 'targets'));
+  expect(node.log.find(({ msg }) => msg === 'targets')).toMatchObject({
+    effect: expect.stringMatching(/^m5.4xlarge: 1 ENI/),
+  });
+  expect(daemon.reload(node.config({ pool: { targets: { floor: 300, headroom: 0, ceiling: 400 } } }))).toMatch(
+    /^floor 300 cannot be had: m5.4xlarge holds at most 232 addresses \(8 ENIs of 29\)/,
+  );
+  expect(await node.rows('pool')).toMatchObject([{ targets: { floor: 1 } }]);
+  expect(daemon.reload(node.config({ pool: { targets: { floor: 3, headroom: 0, ceiling: 9 } } }))).toBeUndefined();
+  await node.until(() =>
+    node.log.some(({ msg, effect }) => msg === 'targets' && String(effect).includes('3 addresses')),
+  );
+});
+
+test('targets that the instance cannot meet do not keep the daemon from starting: it says so, and holds what it can', async () => {
+  await node.serve({ pool: { targets: { floor: 300, headroom: 0, ceiling: 400 } } });
+  await node.until(() => node.log.some(({ msg }) => msg === 'targets cannot be met'));
+  expect((await why()).stdout).toMatch(/targets cannot be met: floor 300 cannot be had/);
+  expect(await node.add('c1')).toMatch(/^10\./);
+});
