@@ -135,7 +135,11 @@ export type Answer<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly failure: CloudFailure };
 
+/** A token bucket: `burst` calls at once, and `perSecond` more as time goes (EC2). */
 export type Rate = { readonly burst: number; readonly perSecond: number };
+
+/** At most `max` calls in any `windowMs`, wherever it starts (ECS: a minute). */
+export type WindowRate = { readonly windowMs: number; readonly max: number };
 
 /** What differs between clouds, as data. Rates are per account and region unless the cloud says otherwise. */
 export interface Capabilities {
@@ -152,7 +156,7 @@ export interface Capabilities {
   /** After this long a read shows every write (worst replica). */
   readonly listLagMs: number;
   readonly callDeadlineMs: number;
-  readonly rates: Readonly<Record<CloudAction, Rate>>;
+  readonly rates: Readonly<Record<CloudAction, Rate | WindowRate>>;
 }
 
 /** Tags every ENI of ours carries from the call that creates it. */

@@ -3,6 +3,7 @@
  * its result comes back as an event. Both are plain data, so a run is a list that can be replayed.
  */
 import type { Attachment, LeaseId, Mac, OperationId, RequestId } from './brand.ts';
+import type { BudgetAsk, BudgetLease } from './budget-lease.ts';
 import type { Answer, CloudCall, CloudResult } from './cloud.ts';
 import type { Ip } from './ip.ts';
 import type { NodePlan, PodPlan } from './plan.ts';
@@ -84,6 +85,8 @@ export type Event =
       readonly damaged: readonly LeaseId[];
       readonly failure?: KernelFailure;
     }
+  /** The budget broker grants calls, or says when it will. */
+  | { readonly kind: 'budget-leased'; readonly lease: BudgetLease }
   | { readonly kind: 'journal'; readonly up: boolean; readonly detail: string }
   | { readonly kind: 'wake' };
 
@@ -109,7 +112,9 @@ export type Effect =
     }
   /** `pods` are the wired ones, whose host side is looked at too. */
   | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan; readonly pods: readonly PodPlan[] }
-  | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall };
+  | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall }
+  /** Only with `settings.brokered`; answered by `budget-leased`, or never. */
+  | { readonly kind: 'ask-budget'; readonly asks: readonly BudgetAsk[] };
 
 /** What one step decided. `wakeAtMs` is when the core wants a `wake`, in `nowMs`; undefined when never. */
 export interface Step {

@@ -7,20 +7,27 @@
  */
 
 import type { EniKey, OperationId } from './brand.ts';
-import { answered, jitterOf, type Priority, takeToken, throttled } from './budget.ts';
+import { answered, budgetOf, type Priority, takeToken, throttled, uniformOf } from './budget.ts';
 import type { Answer, CloudAction, CloudCall, CloudFailure, CloudResult } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
 import type { Cidr } from './ip.ts';
 import { observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
-import type { EniPresent, OperationRow } from './rows.ts';
+import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { isRead } from './state.ts';
+import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 const RETRY_MS = 500;
 const RETRY_MAX_MS = 30_000;
 const SUBNET_RETRY_MS = 30_000;
 const PREFIX_RETRY_MS = 60_000;
+/** A new ENI that never served may be bad luck; this many in a row are a fault that more of them do not mend. */
+const IN_VAIN_MAX = 3;
+const IN_VAIN_PAUSE_MS = 30_000;
+const IN_VAIN_PAUSE_MAX_MS = 240_000;
+/** After so long without a create the count begins anew; longer than the longest pause. */
+const IN_VAIN_WINDOW_MS = 2 * IN_VAIN_PAUSE_MAX_MS;
 /** Refusals that only a person or another node can end are tried again this rarely. */
 const REFUSAL_RETRY_MS = 30_000;
 
@@ -40,7 +47,9 @@ const PRIORITY: Readonly<Record<CloudAction, Priority>> = {
 
 /** Records the intent and asks for the call; false when the budget has no token yet (a wake is armed). */
 export function startOperation(turn: Turn, call: CloudCall, priority: Priority, eni?: EniKey): boolean {
+  if (call.action === 'create' && !mayCreate(turn)) return false;
   if (!takeToken(turn, call.action, priority)) return false;
+  if (call.action === 'create') countCreate(turn, 1);
   const id = turn.newId<OperationId>();
   turn.tx.put('operation', {
     id,
@@ -53,6 +62,47 @@ export function startOperation(turn: Turn, call: CloudCall, priority: Priority, 
   });
   turn.emit({ kind: 'cloud', operation: id, call });
   return true;
+}
+
+/**
+ * A bug, ours or the cloud's, must not create ENIs without end: never more of them at once than the instance takes (one
+ * that is being deleted counts until it is gone), and a pause that doubles when one after the other never served.
+ */
+function mayCreate(turn: Turn): boolean {
+  let there = 0;
+  let onTheWay = 0;
+  for (const { state } of turn.state.all('eni')) {
+    if (state !== 'gone') there++;
+    if (ON_THE_WAY.includes(state)) onTheWay++;
+  }
+  if (there >= (turn.state.get('node', 'node')?.limits?.eniCountMax ?? 0)) return false;
+  const { inVain } = budgetOf(turn, 'create');
+  const count = (inVain?.count ?? 0) - onTheWay;
+  if (inVain === undefined || count < IN_VAIN_MAX || turn.nowMs - inVain.atMs > IN_VAIN_WINDOW_MS) return true;
+  const pauseMs = Math.min(IN_VAIN_PAUSE_MAX_MS, IN_VAIN_PAUSE_MS * 2 ** (count - IN_VAIN_MAX));
+  const notBeforeMs = inVain.atMs + pauseMs;
+  if (notBeforeMs <= turn.nowMs) return true;
+  if (turn.state.get('failure', 'create')?.notBeforeMs !== notBeforeMs) {
+    const failure = { kind: 'bug', code: 'ENIS_IN_VAIN', message: `${count} new ENIs in a row never served` } as const;
+    turn.tx.put('failure', { action: 'create', failure, atMs: turn.nowMs, notBeforeMs, count });
+  }
+  return turn.due(notBeforeMs);
+}
+
+const ON_THE_WAY: readonly EniRow['state'][] = ['creating', 'available', 'attaching', 'linking'];
+
+/** A create goes out, or turns out surely not done. */
+function countCreate(turn: Turn, by: 1 | -1): void {
+  const row = budgetOf(turn, 'create');
+  const isOld = row.inVain === undefined || turn.nowMs - row.inVain.atMs > IN_VAIN_WINDOW_MS;
+  const count = Math.max(0, (isOld ? 0 : (row.inVain?.count ?? 0)) + by);
+  turn.tx.put('budget', { ...row, inVain: { count, atMs: by > 0 ? turn.nowMs : (row.inVain?.atMs ?? turn.nowMs) } });
+}
+
+/** A new ENI serves: what was created was not in vain. */
+export function eniServes(turn: Turn): void {
+  const { inVain, ...row } = budgetOf(turn, 'create');
+  if (inVain !== undefined) turn.tx.put('budget', row);
 }
 
 export const isFlying = (turn: Turn, action: CloudAction): boolean =>
@@ -89,11 +139,20 @@ export function cloudAnswered(turn: Turn, id: OperationId, answer: Answer<CloudR
   const operation = turn.state.get('operation', id);
   if (operation?.state !== 'flying') return;
   const { action } = operation.call;
-  if (answer.ok) {
+  if (answer.ok && !isEmpty(answer.value)) {
     answered(turn, action);
     turn.tx.remove('failure', action);
     done(turn, operation, answer.value);
-  } else failed(turn, operation, answer.failure);
+  } else failed(turn, operation, answer.ok ? nothingAssigned(operation) : answer.failure);
+}
+
+const isEmpty = (result: CloudResult): boolean => result.action === 'assign' && result.blocks.length === 0;
+
+/** Fewer blocks than asked for are taken and the rest is planned anew. None at all would be planned anew without end. */
+function nothingAssigned({ call }: OperationRow): CloudFailure {
+  const isPrefix = call.action === 'assign' && wishSize(call.wish.family, call.wish.prefixLength) > 1;
+  const scope = isPrefix ? 'prefix' : 'subnet';
+  return { kind: 'exhausted', scope, code: 'NOTHING_ASSIGNED', message: 'the cloud assigned none of what was asked' };
 }
 
 const eniOf = (turn: Turn, operation: OperationRow): EniPresent | undefined => {
@@ -140,7 +199,7 @@ const indexOf = (call: CloudCall): number | undefined => (call.action === 'attac
 function failed(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   const { action } = operation.call;
   const count = (turn.state.get('failure', action)?.count ?? 0) + 1;
-  if (failure.kind === 'throttled') throttled(turn, action, failure.retryAfterMs, jitterOf(operation.id));
+  if (failure.kind === 'throttled') throttled(turn, { ...operation, action }, failure.retryAfterMs);
   turn.tx.put('failure', {
     action,
     failure,
@@ -174,7 +233,7 @@ function actionBackoffMs(failure: CloudFailure, count: number, operation: Operat
 }
 
 const retryMs = (count: number, operation: OperationRow): number =>
-  Math.ceil(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(count, 10)) * jitterOf(`${operation.id}/${count}`));
+  Math.ceil(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(count, 10)) * uniformOf(`${operation.id}/${count}`));
 
 function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   if (failure.kind !== 'exhausted' || (failure.scope !== 'subnet' && failure.scope !== 'prefix')) return;
@@ -185,34 +244,45 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
   else turn.tx.put('subnet', { ...subnet, noPrefixUntilMs: turn.nowMs + PREFIX_RETRY_MS });
 }
 
-/** What becomes of the operation itself. */
+/**
+ * What becomes of the operation itself. A refusal is about this one attempt: where an earlier one may have been done
+ * (its answer was lost, or the process that made it died), `surely not done` is not true of the operation.
+ */
 function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
-  const { action } = operation.call;
+  const { call } = operation;
   const maybeDone = failure.kind === 'ambiguous';
+  const inDoubt = maybeDone || operation.attempts > 1;
   if (isRead(operation)) {
     turn.tx.remove('operation', operation.id);
     // Whoever wanted the list still does.
-    if (action === 'listEnis') turn.wantListing(turn.nowMs);
-  } else if (action === 'create') {
-    if (failure.kind === 'parameterMismatch' || (maybeDone && !turn.capabilities.token.create)) settle(turn, operation);
-    else if (maybeDone) wait(turn, operation);
-    else dropCreate(turn, operation);
-  } else if (action === 'assign') {
-    if (maybeDone && turn.capabilities.token.assign) wait(turn, operation);
-    else if (maybeDone) settle(turn, operation);
+    if (call.action === 'listEnis') turn.wantListing(turn.nowMs);
+  } else if (call.action === 'create' || call.action === 'assign') {
+    if (inDoubt) repeatOrSettle(turn, operation, failure);
+    else if (call.action === 'create') dropCreate(turn, operation);
     else turn.tx.remove('operation', operation.id);
-  } else if (action === 'attach' && maybeDone) settle(turn, operation);
-  else if (action === 'attach' && failure.kind === 'exhausted') giveUpAttach(turn, operation);
-  else if (action === 'delete' && failure.kind === 'notFound') gone(turn, operation);
-  else if (action === 'detach' && failure.kind === 'notFound') {
+  } else if (call.action === 'attach' && maybeDone) settle(turn, operation);
+  else if (call.action === 'attach' && failure.kind === 'exhausted') giveUpAttach(turn, operation);
+  else if (call.action === 'delete' && failure.kind === 'notFound') gone(turn, operation);
+  else if (call.action === 'detach' && failure.kind === 'notFound') {
     const eni = eniOf(turn, operation);
     turn.tx.remove('operation', operation.id);
     if (eni !== undefined) detached(turn, eni);
-  } else if (action === 'unassign' && !maybeDone && failure.kind !== 'notFound' && failure.kind !== 'conflict')
+  } else if (call.action === 'unassign' && !inDoubt && failure.kind !== 'notFound' && failure.kind !== 'conflict')
     notGivenBack(turn, operation);
-  else if ((action === 'modify' || action === 'tag') && !maybeDone) turn.tx.remove('operation', operation.id);
+  else if ((call.action === 'modify' || call.action === 'tag') && !maybeDone) turn.tx.remove('operation', operation.id);
   else wait(turn, operation);
 }
+
+/** A create or assign that may have been done: repeated with its own token while that can tell, else the cloud is read. */
+function repeatOrSettle(turn: Turn, operation: OperationRow, { kind }: CloudFailure): void {
+  const { action } = operation.call;
+  const hasToken = action === 'create' ? turn.capabilities.token.create : turn.capabilities.token.assign;
+  if (hasToken && REPEATED.includes(kind)) wait(turn, operation);
+  else settle(turn, operation);
+}
+
+/** Failures that say nothing of an earlier attempt and pass with time. */
+const REPEATED: readonly CloudFailure['kind'][] = ['ambiguous', 'throttled', 'transient'];
 
 function wait(turn: Turn, operation: OperationRow): void {
   turn.tx.put('operation', {
@@ -243,6 +313,7 @@ function notGivenBack(turn: Turn, operation: OperationRow): void {
 /** The create was surely not done: the wish is planned anew, with what is known now. */
 function dropCreate(turn: Turn, operation: OperationRow): void {
   turn.tx.remove('operation', operation.id);
+  countCreate(turn, -1);
   if (operation.eni !== undefined) turn.tx.remove('eni', operation.eni);
 }
 

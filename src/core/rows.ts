@@ -17,6 +17,7 @@ import type {
   RequestId,
   SubnetId,
 } from './brand.ts';
+import type { Priority } from './budget.ts';
 import type { CloudAction, CloudCall, CloudFailure, InstanceLimits, SubnetFacts } from './cloud.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
 
@@ -76,6 +77,8 @@ export interface Settings {
   readonly mtu: number;
   readonly masquerade: boolean;
   readonly markMask: number;
+  /** The account's budget is leased by a broker: a call waits for its grant, or until the broker is found silent. */
+  readonly brokered?: boolean;
 }
 
 export interface Targets {
@@ -283,6 +286,23 @@ export interface BudgetRow {
   /** Share of the declared rate in use, cut by throttling and grown back (AIMD). */
   readonly share: number;
   readonly notBeforeMs: number;
+  /** The last throttling: many nodes call. Where in the crowd this node queues up, in refill times of the bucket. */
+  readonly crowd?: { readonly sinceMs: number; readonly place: number };
+  /** Calls that the broker granted, and until when they may be made. */
+  readonly lease?: { readonly count: number; readonly untilMs: number };
+  /** Calls that the broker was asked for, or will be at the end of this step; `expectedMs` is its own estimate. */
+  readonly asked?: {
+    readonly count: number;
+    readonly priority: Priority;
+    readonly sent: boolean;
+    /** The last ask, or the last call made without the broker. */
+    readonly atMs: number;
+    /** Since when the broker owes an answer. */
+    readonly silentSinceMs: number;
+    readonly expectedMs?: number;
+  };
+  /** `create` only: calls since an ENI last served, and when the last of them went out. */
+  readonly inVain?: { readonly count: number; readonly atMs: number };
 }
 
 export interface Rows {

@@ -4,6 +4,7 @@
  */
 import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
 import { started } from './boot.ts';
+import { askBroker, budgetLeased } from './budget-lease.ts';
 import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
 import { canGrow, explain, underWay } from './explain.ts';
@@ -69,6 +70,8 @@ function apply(turn: Turn, event: Event): void {
       return flushed(turn, event);
     case 'synced':
       return synced(turn, event);
+    case 'budget-leased':
+      return budgetLeased(turn, event.lease);
     case 'journal':
       return turn.setRuntime({ journal: event.up ? 'up' : 'down', journalDetail: event.detail });
     case 'wake':
@@ -113,6 +116,7 @@ function plan(turn: Turn): void {
   planSync(turn);
   planFlush(turn);
   planReap(turn);
+  askBroker(turn);
 }
 
 function planPool(turn: Turn, pool: PoolRow): void {
@@ -168,15 +172,16 @@ function pressed(turn: Turn, pool: PoolRow): boolean {
 function readTheCloud(turn: Turn): void {
   if (turn.state.count('pool') === 0) return;
   const missing = missingFacts(turn);
-  if (missing === 'node' && !isFlying(turn, 'describeNode'))
-    startOperation(turn, { action: 'describeNode' }, 'blocked-pod');
+  // A node that starts with a thousand others gives way to the one that a pod waits on.
+  const priority = turn.state.count('waiter') > 0 ? 'blocked-pod' : 'predicted';
+  if (missing === 'node' && !isFlying(turn, 'describeNode')) startOperation(turn, { action: 'describeNode' }, priority);
   if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(turn.nowMs);
   const ids = unknownSubnets(turn);
-  if (ids.length > 0 && !isFlying(turn, 'listSubnets'))
-    startOperation(turn, { action: 'listSubnets', ids }, 'blocked-pod');
+  if (ids.length > 0 && !isFlying(turn, 'listSubnets')) startOperation(turn, { action: 'listSubnets', ids }, priority);
   const { listing } = turn.runtime;
   if (listing.wantedFromMs === undefined || isFlying(turn, 'listEnis') || !turn.due(listing.wantedFromMs)) return;
-  if (startOperation(turn, { action: 'listEnis' }, missing === undefined ? 'describe' : 'blocked-pod')) {
+  const isBackground = missing === undefined && turn.state.count('waiter') === 0;
+  if (startOperation(turn, { action: 'listEnis' }, isBackground ? 'describe' : priority)) {
     const { wantedFromMs: _, ...rest } = turn.runtime.listing;
     turn.setRuntime({ listing: rest });
   }

@@ -6,6 +6,7 @@
 import { nodeRow } from './eni.ts';
 import type { Event } from './events.ts';
 import { podPlan, wire } from './lease.ts';
+import { eniServes } from './operation.ts';
 import type { EniPlan, NodePlan } from './plan.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, LeaseRow } from './rows.ts';
@@ -99,6 +100,7 @@ function serveWhatIsDone(turn: Turn, done: number): void {
     const { deadlineMs: _, ...rest } = eni;
     turn.tx.put('eni', { ...rest, state: 'ready', sinceMs: turn.nowMs });
     turn.tx.remove('failure', 'attach');
+    eniServes(turn);
   }
   for (const block of turn.state.all('block')) {
     const eni = turn.state.get('eni', block.eni);

@@ -10,6 +10,7 @@ import type { PodPlan } from '../core/plan.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import { type KernelObject, type KernelState, objectIdentity, type Step } from '../datapath/kernel-state.ts';
 import { sameObject } from '../datapath/same-object.ts';
+import type { BudgetBroker } from '../ports/budget-broker.ts';
 import type { Kernel, StepFailure } from '../ports/kernel.ts';
 import type { CallOptions, Provider } from '../ports/provider.ts';
 
@@ -17,6 +18,8 @@ export interface EffectPorts {
   readonly kernel: Kernel;
   readonly datapath: Datapath;
   readonly provider: Provider;
+  /** Where the configuration names one (`settings.brokered`); its leases come back as `budget-leased`. */
+  readonly broker?: BudgetBroker;
   readonly reply: (request: RequestId, reply: Reply) => void;
   readonly enqueue: (event: Event) => void;
   /** Aborted when the process stops: calls in flight answer `ambiguous`. */
@@ -43,6 +46,8 @@ export function runEffect(effect: Effect, ports: EffectPorts): void {
       return report(ports, sync(effect, ports));
     case 'cloud':
       return report(ports, cloud(effect, ports));
+    case 'ask-budget':
+      return ports.broker?.ask(effect.asks);
   }
 }
 
