@@ -153,7 +153,7 @@ function startingReason(turn: Turn): Reason {
 /** The reason behind the last failure of an action, where that failure still holds the pool back. */
 export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reason | undefined {
   const { action, failure, stuck } = row;
-  const retryMs = Math.max(0, row.notBeforeMs - turn.nowMs);
+  const retryMs = Math.max(0, retryAtMs(turn, row) - turn.nowMs);
   if (stuck !== undefined)
     return { code: 'ATTACH_STUCK', ...stuck, etaMs: Math.max(0, row.atMs + NEW_ENI_MS - turn.nowMs) };
   switch (failure.kind) {
@@ -179,6 +179,14 @@ export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reas
     default:
       return undefined;
   }
+}
+
+/** When the action is tried again: after its pause, and after what is in doubt is clear or called again itself. */
+function retryAtMs(turn: Turn, { action, notBeforeMs }: FailureRow): number {
+  let atMs = notBeforeMs;
+  for (const operation of turn.state.all('operation'))
+    if (operation.call.action === action && operation.state !== 'flying') atMs = Math.max(atMs, operation.notBeforeMs);
+  return atMs;
 }
 
 function throttledReason(turn: Turn): Reason | undefined {

@@ -167,7 +167,7 @@ export function reasonText(reason: Reason): string {
     case 'METADATA_UNREACHABLE':
       return `the instance metadata service does not answer (${reason.detail}), ${again(reason.retryMs)}: the daemon cannot learn which instance it is on`;
     case 'DAEMON_STARTING':
-      return `the daemon is starting (${reason.detail}), which takes milliseconds with its journal and seconds without: the runtime's next try will find it ready`;
+      return `the daemon is starting (${reason.detail}), which takes milliseconds with its journal and about 5 s without: the runtime's next try will find it ready`;
     case 'JOURNAL_UNWRITABLE':
       return `the journal cannot be written (${reason.detail}), ${again(1_000)}: free space in its folder; pods are deleted but not added meanwhile`;
     case 'QUEUE_FULL':

@@ -1,0 +1,149 @@
+/**
+ * Every reason that a fault can give a pod, end to end on shipped programs: the CNI error that the runtime shows, the
+ * metric's label and what `underway why` says carry one code and one sentence. A node for each fault.
+ */
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { ec2Capabilities } from '../../providers/memory/capabilities.ts';
+import { AWS_2026 } from '../../providers/memory/figures.ts';
+import { MemoryProvider } from '../../providers/memory/provider.ts';
+import type { ReasonCode } from '../../src/core/reasons.ts';
+import type { DemoPod } from '../../src/lab/demo/pods.ts';
+import { systemClock } from '../../src/ports/clock.ts';
+import type { WhyAnswer } from '../../src/protocol/why.ts';
+import { found, reasonOf, Stage, until } from './crash/stage.ts';
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const LIMIT_MS = 60_000;
+const DEADLINE_MS = 2_500;
+const CALL = { signal: new AbortController().signal, timeoutMs: 5_000 };
+
+/** Two ENIs with one address for a pod each, of which none is kept warm. */
+const CONFIG = {
+  addDeadlineMs: DEADLINE_MS,
+  cooldownUnderPressureMs: 20_000,
+  metricsListen: null,
+  pool: { targets: { floor: 0, headroom: 0 } },
+};
+
+interface Fault {
+  readonly code: ReasonCode;
+  /** Of the node whose daemon serves already (unless it is to start with the fault). */
+  readonly before?: (here: Stage) => Promise<unknown>;
+  readonly strikes: readonly string[];
+  /** The daemon starts when the fault is there. */
+  readonly fromTheStart?: true;
+}
+
+const FAULTS: readonly Fault[] = [
+  { code: 'SUBNET_EXHAUSTED', strikes: ['subnet-full'] },
+  { code: 'ENI_LIMIT', before: (here) => here.run(1), strikes: [] },
+  { code: 'ADDRESS_LIMIT', before: (here) => here.run(2), strikes: [] },
+  { code: 'THROTTLED', strikes: ['throttle'] },
+  { code: 'DENIED', strikes: ['deny'] },
+  { code: 'METADATA_UNREACHABLE', strikes: ['metadata-down'], fromTheStart: true },
+  { code: 'ATTACHING', before: (here) => here.run(1), strikes: ['link-late'] },
+  { code: 'COOLING', before: async (here) => here.remove([found((await here.run(2))[0], 'pod')]), strikes: [] },
+  { code: 'NO_PREFIX', before: slowAssigns, strikes: ['no-prefix'] },
+  { code: 'ACCOUNT_QUOTA', before: (here) => here.run(1), strikes: ['eni-limit'] },
+  { code: 'CLOUD_UNREACHABLE', strikes: ['api-down'] },
+  { code: 'JOURNAL_UNWRITABLE', strikes: ['disk-full'] },
+  { code: 'DAEMON_STARTING', strikes: ['api-latency'], fromTheStart: true },
+];
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.up({
+    instanceType: 't3.micro',
+    nodeCount: FAULTS.length,
+    subnetCount: 1,
+    ipv6: false,
+    daemons: false,
+    daemonConfig: CONFIG,
+  });
+}, LIMIT_MS);
+afterAll(() => stage.down(), LIMIT_MS);
+
+test.each(FAULTS.map((fault, at) => ({ ...fault, node: at + 1 })))(
+  '$code: one code and one sentence in the CNI error, the metric and underway why',
+  async ({ code, before, strikes, fromTheStart, node }) => {
+    const here = stage.on(node);
+    if (code === 'NO_PREFIX') preferPrefixes(here);
+    if (code === 'ENI_LIMIT') await attachForeign(here);
+    const strike = async () => {
+      for (const fault of strikes) await stage.lab.break(`${fault}:${here.node.name}`);
+    };
+    if (fromTheStart) await strike();
+    here.node.daemon.start();
+    try {
+      if (fromTheStart) await listening(here);
+      else await here.node.daemon.ready();
+      await before?.(here);
+      if (!fromTheStart) await strike();
+      const pod = found((await here.add(1))[0], 'pod');
+      await compare(here, pod, code);
+    } finally {
+      stage.lab.heal();
+      stage.lab.cloud.faults.clear();
+      await here.remove(stage.pods.all.filter(({ host }) => host.name === here.node.name));
+      await here.node.daemon.stop();
+    }
+  },
+  LIMIT_MS,
+);
+
+async function compare(here: Stage, pod: DemoPod, code: ReasonCode): Promise<void> {
+  const error = found(pod.error, 'error');
+  expect(error).toMatchObject({ code: 11, details: `${code}, see docs/errors.md#${code.toLowerCase()}` });
+  expect(reasonOf(error)).toBe(code);
+  // Numbers, and when or by what it ends.
+  expect(error.msg).toMatch(/\d/);
+  expect(await here.metric('underway_cni_refusals_total{command="ADD"', `reason="${code}"`)).toBe(1);
+  expect(await here.metric('underway_cni_refusals_total')).toBe(1);
+
+  const name = `demo/${pod.name}`;
+  const told = await underway('why', name, '--socket', here.node.folder.socket);
+  expect(told.code).toBe(1);
+  expect(told.stdout).toMatch(new RegExp(`^${name} was refused once, last \\d\\.\\d s ago `));
+  expect(told.stdout).toContain(`\n${code}: ${error.msg}\nsee docs/errors.md#${code.toLowerCase()}\n`);
+  const { stdout } = await underway('why', pod.containerId, '--json', '--socket', here.node.folder.socket);
+  const answer = JSON.parse(stdout) as WhyAnswer;
+  expect(answer).toMatchObject({ status: 'refused', refused: { who: name, code, text: error.msg, count: 1 } });
+}
+
+function underway(...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string }> {
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout })));
+}
+
+async function listening(here: Stage): Promise<void> {
+  await until('somebody listens', async () => (await here.node.daemon.get('/livez')) !== undefined);
+}
+
+/** Somebody else's ENI, as another program on the node would bring it. */
+async function attachForeign(here: Stage): Promise<void> {
+  const { cloud } = here.lab;
+  const instance = here.node.instance.id;
+  const subnet = found(cloud.truth.enisOf(instance)[0], 'primary ENI').subnet;
+  const provider = new MemoryProvider({ cloud, instance, capabilities: ec2Capabilities(AWS_2026), clock: systemClock });
+  const made = await provider.createEni({ subnet, groups: [], blocks: [], tags: {}, token: 'foreign' as never }, CALL);
+  if (!made.ok) throw new Error(made.failure.message);
+  const attached = await provider.attachEni(made.value.id, { deviceIndex: 1 }, CALL);
+  if (!attached.ok) throw new Error(attached.failure.message);
+}
+
+function preferPrefixes({ node }: Stage): void {
+  const config = JSON.parse(readFileSync(node.folder.config, 'utf8'));
+  writeFileSync(node.folder.config, JSON.stringify({ ...config, pool: { ...config.pool, prefixes: 'prefer' } }));
+}
+
+/** The prefix is refused before the pod's deadline, and the single address comes after it. */
+async function slowAssigns(here: Stage): Promise<void> {
+  const caller = here.node.instance.id;
+  here.lab.cloud.faults.arm({ kind: 'latency', factor: 1, plusMs: 2_000 }, { actions: ['assign'], caller });
+}
