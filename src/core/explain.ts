@@ -113,7 +113,7 @@ function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
   const isCapped = families.some((held) => held.total >= pool.targets.ceiling);
   const hasSlots = enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni));
   if (!isCapped && (hasSlots || roomForEnis(turn) > 0)) return undefined;
-  if (cooling > 0) return coolingReason(turn, cooling);
+  if (cooling > 0) return coolingReason(turn, pool, cooling);
   return isCapped ? ceilingReason(turn, pool) : limitReason(turn, pool);
 }
 
@@ -129,8 +129,8 @@ function shortReason(turn: Turn, pool: PoolRow): Reason {
   if (families.some((held) => held.total + held.coming >= pool.targets.ceiling)) return ceilingReason(turn, pool);
   if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
   if (roomForEnis(turn) > 0)
-    return fillable(turn, pool) || cooling === 0 ? exhaustedReason(turn, pool) : coolingReason(turn, cooling);
-  if (cooling > 0) return coolingReason(turn, cooling);
+    return fillable(turn, pool) || cooling === 0 ? exhaustedReason(turn, pool) : coolingReason(turn, pool, cooling);
+  if (cooling > 0) return coolingReason(turn, pool, cooling);
   return limitReason(turn, pool);
 }
 
@@ -160,7 +160,7 @@ export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reas
     case 'denied':
       return { code: 'DENIED', action, cloudCode: failure.code, retryMs };
     case 'throttled':
-      return { code: 'THROTTLED', action, retryAfterMs: Math.max(0, budgetOf(turn, action).notBeforeMs - turn.nowMs) };
+      return { code: 'THROTTLED', action, retryAfterMs: tokenAtMs(turn, action) - turn.nowMs };
     case 'transient':
     case 'ambiguous':
       return failure.source === 'metadata'
@@ -189,12 +189,14 @@ function retryAtMs(turn: Turn, { action, notBeforeMs }: FailureRow): number {
   return atMs;
 }
 
+/** When a call for a pod that waits has its token; never in the past. */
+export const tokenAtMs = (turn: Turn, action: CloudAction): number =>
+  Math.max(turn.nowMs, readyAtMs(budgetOf(turn, action), turn.capabilities.rates[action], 'blocked-pod', turn.nowMs));
+
 function throttledReason(turn: Turn): Reason | undefined {
   for (const action of GROWING) {
-    const row = turn.state.get('budget', action);
-    const readyMs = row && readyAtMs(row, turn.capabilities.rates[action], 'blocked-pod', turn.nowMs);
-    if (readyMs !== undefined && readyMs > turn.nowMs)
-      return { code: 'THROTTLED', action, retryAfterMs: readyMs - turn.nowMs };
+    const retryAfterMs = tokenAtMs(turn, action) - turn.nowMs;
+    if (retryAfterMs > 0) return { code: 'THROTTLED', action, retryAfterMs };
   }
   return undefined;
 }
@@ -230,17 +232,19 @@ function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
 const prefixLengthOf = (turn: Turn, pool: PoolRow): number =>
   Math.min(...pool.families.slice(0, 1).flatMap((family) => turn.capabilities.prefixLengths[family]));
 
-function coolingReason(turn: Turn, cooling: number): Reason {
-  return { code: 'COOLING', cooling, nextMs: Math.max(0, nextCooledMs(turn) - turn.nowMs) };
+function coolingReason(turn: Turn, pool: PoolRow, cooling: number): Reason {
+  return { code: 'COOLING', cooling, nextMs: Math.max(0, nextCooledMs(turn, pool) - turn.nowMs) };
 }
 
-/** When the first cooling address may be handed out: sooner where its connections are flushed, for pods that wait. */
-export function nextCooledMs(turn: Turn): number {
+/** When the first cooling address may be handed out: sooner where pods wait and nothing else can be had for them. */
+export function nextCooledMs(turn: Turn, pool: PoolRow): number {
   const { cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = turn.runtime.settings;
-  const restMs = { no: cooldownMs, asked: cooldownMs, yes: cooldownUnderPressureMs, cannot: cooldownUnflushedMs };
+  // One whose flush is still to come is flushed within a second or so.
+  const flushedMs = canGrow(turn, pool) ? cooldownMs : cooldownUnderPressureMs;
   let next = Number.POSITIVE_INFINITY;
   for (const row of turn.state.all('address'))
-    if (row.state === 'cooling') next = Math.min(next, row.sinceMs + restMs[row.flushed]);
+    if (row.state === 'cooling')
+      next = Math.min(next, row.sinceMs + (row.flushed === 'cannot' ? cooldownUnflushedMs : flushedMs));
   return next;
 }
 

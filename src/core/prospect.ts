@@ -2,9 +2,8 @@
  * When a pool's next address is expected, and what brings it: for people who ask why a pod waits. The durations are
  * usual ones (aws-2026.json); nothing is decided by them.
  */
-import { budgetOf, readyAtMs } from './budget.ts';
 import type { CloudAction } from './cloud.ts';
-import { hasRoom, nextCooledMs } from './explain.ts';
+import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis, subnetsOf } from './grow.ts';
 import { enisOf, holding } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
@@ -31,7 +30,7 @@ interface Candidate {
 
 /** The soonest; undefined where only a pod's end brings an address. */
 export function prospect(turn: Turn, pool: PoolRow): Prospect | undefined {
-  const candidates = [...underWay(turn, pool), ...planned(turn, pool), ...cooled(turn)];
+  const candidates = [...underWay(turn, pool), ...planned(turn, pool), ...cooled(turn, pool)];
   const [soonest] = candidates.sort((a, b) => a.atMs - b.atMs || (a.by < b.by ? -1 : 1));
   return soonest && { inMs: Math.max(0, Math.ceil(soonest.atMs - turn.nowMs)), by: soonest.by };
 }
@@ -81,13 +80,10 @@ function planned(turn: Turn, pool: PoolRow): Candidate[] {
   return candidates;
 }
 
-function readyMs(turn: Turn, action: CloudAction): number {
-  const rate = turn.capabilities.rates[action];
-  const tokenMs = readyAtMs(budgetOf(turn, action), rate, 'blocked-pod', turn.nowMs);
-  return Math.max(tokenMs, turn.state.get('failure', action)?.notBeforeMs ?? 0);
-}
+const readyMs = (turn: Turn, action: CloudAction): number =>
+  Math.max(tokenAtMs(turn, action), turn.state.get('failure', action)?.notBeforeMs ?? 0);
 
-function cooled(turn: Turn): Candidate[] {
-  const atMs = nextCooledMs(turn);
+function cooled(turn: Turn, pool: PoolRow): Candidate[] {
+  const atMs = nextCooledMs(turn, pool);
   return Number.isFinite(atMs) ? [{ atMs, by: 'cooldown' }] : [];
 }
