@@ -3,7 +3,7 @@
  * it is given; capabilities.ts has EC2's and ECS's.
  */
 import type { EniId, InstanceId } from '../../src/core/brand.ts';
-import { type Answer, type BlockWish, type Capabilities, OWNER_TAGS } from '../../src/core/cloud.ts';
+import { type Answer, type BlockWish, type Capabilities, type NodeFacts, OWNER_TAGS } from '../../src/core/cloud.ts';
 import { type Cidr, familyOf } from '../../src/core/ip.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import type { CallOptions, Provider } from '../../src/ports/provider.ts';
@@ -48,7 +48,17 @@ export class MemoryProvider implements Provider {
     const vpc = node && this.#cloud.truth.vpcs.get(node.vpc);
     if (node?.state !== 'running' || vpc === undefined)
       return failed({ kind: 'nodeGone', code: 'instance-state', message: `${this.#instance} is terminated` });
-    return { ok: true, value: nodeFacts(node, vpc) };
+    return { ok: true, value: { ...nodeFacts(node, vpc), ...this.#metadata(node) } };
+  }
+
+  /** What the instance's metadata service says of its primary ENI, on EC2 and on ECS. */
+  #metadata({ primaryEni }: { readonly primaryEni: EniId }): Pick<NodeFacts, 'primary'> {
+    const { eni, subnets, freeCount } = this.#cloud.truth;
+    const record = eni(primaryEni);
+    const subnet = record && subnets.get(record.subnet);
+    if (record === undefined || subnet === undefined) return {};
+    const view = { ...subnet, freeCount4: freeCount(subnet.id) };
+    return { primary: { eni: eniFacts(record), subnet: subnetFacts(view) } };
   }
 
   async listSubnets(

@@ -23,6 +23,11 @@ export interface NodeFacts {
   readonly vpcCidrs: readonly Cidr[];
   readonly primaryEni: EniId;
   readonly zone: string;
+  /**
+   * The primary ENI and its subnet, where the instance's own metadata tells them: with nothing else to find on a node,
+   * its first start then lists nothing.
+   */
+  readonly primary?: { readonly eni: EniFacts; readonly subnet: SubnetFacts };
 }
 
 export interface SubnetFacts {

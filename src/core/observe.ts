@@ -4,7 +4,7 @@
  * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
  */
 import type { EniKey } from './brand.ts';
-import type { EniFacts, SubnetFacts } from './cloud.ts';
+import type { EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
 import {
   attached,
   blockMissing,
@@ -26,6 +26,17 @@ import type { Turn } from './turn.ts';
 const SECOND_READ_MS = 1_000;
 /** With nothing in doubt the cloud is compared this often. */
 const BACKGROUND_READ_MS = 600_000;
+
+export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: NodeFacts, readMs: number): void {
+  turn.tx.put('node', { ...nodeRow(turn), limits, vpcCidrs, zone });
+  turn.wantSync();
+  if (primary === undefined || turn.state.count('eni') > 0) return;
+  subnetsObserved(turn, [primary.subnet]);
+  // The list that a start asks for is answered by this, unless the node turns out to have had a life before.
+  const { wantedFromMs: _, ...listing } = turn.runtime.listing;
+  turn.setRuntime({ listing });
+  observed(turn, [primary.eni], readMs);
+}
 
 export function subnetsObserved(turn: Turn, subnets: readonly SubnetFacts[]): void {
   for (const facts of subnets) {
@@ -72,7 +83,19 @@ function trust(turn: Turn, doubt: boolean): void {
   const { listing } = turn.runtime;
   const node = nodeRow(turn);
   const readsAgree = listing.lastMs !== undefined && listing.lastMs >= believableMs(turn);
-  if (!node.trusted && !doubt && readsAgree) turn.tx.put('node', { ...node, trusted: true });
+  if (!node.trusted && !doubt && (readsAgree || isFirstLife(turn))) turn.tx.put('node', { ...node, trusted: true });
+}
+
+/**
+ * Nothing in the kernel or on the primary is of an earlier life, so there is nothing that a second read could find: an
+ * ENI that a lagging replica hides would show by its link. A fleet that starts together saves its second Describe.
+ */
+function isFirstLife(turn: Turn): boolean {
+  if (turn.state.count('lease') > 0 || turn.state.count('deadLink') > 0 || turn.state.count('eni') !== 1) return false;
+  const [primary] = turn.state.all('eni');
+  if (primary === undefined || !isPresent(primary) || primary.kind !== 'primary') return false;
+  const isAlone = [...turn.state.all('link')].every((link) => link.mac === primary.mac);
+  return isAlone && turn.state.count('block') === 0 && primary.foreignBlocks.length === 0;
 }
 
 /**

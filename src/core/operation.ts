@@ -11,7 +11,7 @@ import { answered, budgetOf, type Priority, takeToken, throttled, uniformOf } fr
 import type { Answer, CloudAction, CloudCall, CloudFailure, CloudResult } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
 import type { Cidr } from './ip.ts';
-import { observed, subnetsObserved } from './observe.ts';
+import { nodeObserved, observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { isRead } from './state.ts';
@@ -164,13 +164,7 @@ function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
   turn.tx.remove('operation', operation.id);
   if (result.action === 'listEnis') return observed(turn, result.enis, operation.startedMs);
   if (result.action === 'listSubnets') return subnetsObserved(turn, result.subnets);
-  if (result.action === 'describeNode') {
-    const node = turn.state.get('node', 'node');
-    const { limits, vpcCidrs, zone } = result.node;
-    if (node !== undefined) turn.tx.put('node', { ...node, limits, vpcCidrs, zone });
-    turn.wantSync();
-    return;
-  }
+  if (result.action === 'describeNode') return nodeObserved(turn, result.node, operation.startedMs);
   if (result.action === 'create') {
     const eni = turn.state.get('eni', operation.eni ?? '');
     if (eni !== undefined) created(turn, eni, result.eni);

@@ -179,6 +179,8 @@ function readTheCloud(turn: Turn): void {
   const ids = unknownSubnets(turn);
   if (ids.length > 0 && !isFlying(turn, 'listSubnets')) startOperation(turn, { action: 'listSubnets', ids }, priority);
   const { listing } = turn.runtime;
+  // The node's own description may tell all there is to know of a new node.
+  if (missing === 'node') return;
   if (listing.wantedFromMs === undefined || isFlying(turn, 'listEnis') || !turn.due(listing.wantedFromMs)) return;
   const isBackground = missing === undefined && turn.state.count('waiter') === 0;
   if (startOperation(turn, { action: 'listEnis' }, isBackground ? 'describe' : priority)) {
