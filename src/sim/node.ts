@@ -12,6 +12,7 @@ import { veth } from '../datapath/veth.ts';
 import { Driver, type Failpoint } from '../driver/driver.ts';
 import { runEffect } from '../driver/effects.ts';
 import { coreEvent, startedEvent } from '../driver/kernel-events.ts';
+import type { BudgetBroker } from '../ports/budget-broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Provider } from '../ports/provider.ts';
 import type { VirtualClock } from './clock.ts';
@@ -30,6 +31,9 @@ export interface NodeOptions {
   readonly journal: MemoryJournal;
   readonly pool: Omit<PoolRow, 'id'>;
   readonly settings?: Partial<Settings>;
+  /** Tells the nodes of one world apart: their ids, and with them their jitter, differ. */
+  readonly name?: string;
+  readonly broker?: BudgetBroker;
   /** Asked at each failpoint and before each kernel step: true ends the process there. */
   readonly crashHere: (at: Failpoint | 'kernel-step') => boolean;
   readonly onReply: (request: RequestId, reply: Reply) => void;
@@ -57,14 +61,14 @@ export class SimNode {
 
   /** Starts a daemon process: opens the journal, reads the kernel, serves. */
   async start(): Promise<void> {
-    const { journal, kernel, provider, instance, pool } = this.options;
+    const { journal, kernel, provider, instance, pool, broker, name = '' } = this.options;
     const number = ++this.starts;
     const identity: Identity = {
       cluster: 'sim',
       nodeName: 'node',
       instanceId: instance,
       bootId: this.bootId,
-      epoch: `e${number}`,
+      epoch: `${name}e${number}`,
     };
     const { rows } = journal.load();
     const abort = new AbortController();
@@ -75,6 +79,7 @@ export class SimNode {
         kernel,
         datapath: veth,
         provider,
+        ...(broker && { broker }),
         reply: this.options.onReply,
         enqueue,
         signal: abort.signal,
@@ -99,17 +104,23 @@ export class SimNode {
       this.options.onCrash();
       return;
     }
-    const unlisten = kernel.listen((heard) => {
-      const event = coreEvent(heard);
-      if (event !== undefined) enqueue(event);
-    });
+    const deafen = [
+      kernel.listen((heard) => {
+        const event = coreEvent(heard);
+        if (event !== undefined) enqueue(event);
+      }),
+      broker?.listen((lease) => enqueue({ kind: 'budget-leased', lease })),
+    ];
+    const unlisten = (): void => {
+      for (const stop of deafen) stop?.();
+    };
     this.process = { driver, abort, unlisten };
     kernel.beforeStep = () => {
       if (!this.options.crashHere('kernel-step')) return false;
       this.crash();
       return true;
     };
-    const settings = { ...DEFAULT_SETTINGS, ...this.options.settings };
+    const settings = { ...DEFAULT_SETTINGS, brokered: broker !== undefined, ...this.options.settings };
     enqueue({ kind: 'configured', pools: [{ id: 'default' as PoolId, ...pool }], settings });
     const started = await startedEvent(driver.state, kernel, veth);
     if (this.starts === number) enqueue(started);
