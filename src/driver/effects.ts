@@ -120,16 +120,17 @@ async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promi
   }
   const steps = ports.datapath.diffNode(plan, host);
   const failure = await applied(ports.kernel, steps);
+  const links = new Set(host.links.map(({ name }) => name));
+  const there = new Map(host.objects.map((object) => [objectIdentity(object), object]));
+  // A link that is gone is no damage: its pod ended.
   const damaged = pods
-    .filter((pod) => isDamaged(ports.datapath.wantedPod(pod).host, pod.link, host))
+    .filter((pod) => links.has(pod.link) && isDamaged(ports.datapath.wantedPod(pod).host, there))
     .map((pod) => pod.lease);
   return { kind: 'synced', sync, changed: steps.length, damaged, ...(failure && { failure }) };
 }
 
-/** Something of the pod's host side was changed by others. A link that is gone is no damage: its pod ended. */
-function isDamaged(wanted: readonly KernelObject[], link: string, host: KernelState): boolean {
-  if (!host.links.some(({ name }) => name === link)) return false;
-  const there = new Map(host.objects.map((object) => [objectIdentity(object), object]));
+/** Something of the pod's host side was changed by others. */
+function isDamaged(wanted: readonly KernelObject[], there: ReadonlyMap<string, KernelObject>): boolean {
   return wanted.some((object) => {
     const found = there.get(objectIdentity(object));
     return object.kind !== 'sysctl' && (found === undefined || !sameObject(object, found));
