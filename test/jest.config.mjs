@@ -12,13 +12,14 @@ const tier = (displayName, ...folders) => ({
   displayName,
   testMatch: folders.map((folder) => `<rootDir>/test/${folder}/**/*.test.ts`),
 });
+const privileged = (name) => ({ ...tier(name, name), globalSetup: '<rootDir>/test/privileged-setup.ts' });
 
 export default {
   projects: [
     { ...common, displayName: 'tidy', testMatch: ['<rootDir>/test/tidy.test.ts'] },
     tier('unit', 'unit', 'contract'),
     tier('sim', 'sim'),
-    tier('kernel', 'kernel'),
-    tier('lab', 'lab'),
+    privileged('kernel'),
+    privileged('lab'),
   ],
 };

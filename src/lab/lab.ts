@@ -64,7 +64,6 @@ export class Lab {
     const network = new Network(options);
     try {
       await network.start();
-      if (isInUserNamespace()) await bringUpLoopback(network.networks);
       await new Promise<void>((resolve) => network.ec2.listen(0, '127.0.0.1', resolve));
       const lab = new Lab(options, { folder, network });
       await openControl(lab);
@@ -207,12 +206,6 @@ const daemonStatus = ({ daemon, folder }: LabNode) => ({
 /** A lab with defaults for what is not said. Needs root, or to be inside of `privilege.ts`'s user namespace. */
 export const createLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
   Lab.start({ ...DEFAULT_LAB, stateRoot: defaultStateRoot(), ...options });
-
-/** A network namespace of our own has one that is down; the cloud's endpoint listens there. */
-async function bringUpLoopback(networks: Networks): Promise<void> {
-  const own = { netns: '/proc/self/ns/net' };
-  await networks.apply([{ do: 'set-link', at: 'host', link: { name: 'lo', up: true } }], own);
-}
 
 function refuseSecond(folder: LabFolder, name: string): void {
   const record = readJson<LabRecord>(folder.record);

@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
+import { openNetworks } from '../kernel/networks.ts';
 import { mountTmpfs } from './mounts.ts';
 import { stateRootEnv } from './state-folder.ts';
 
@@ -39,11 +40,15 @@ export function privilegedPrefix(): readonly string[] {
 /** Of a process that is started with the prefix. */
 export const privilegedEnv = (stateRoot: string) => ({ [INSIDE_VARIABLE]: '1', ...stateRootEnv(stateRoot) });
 
-/** The first thing such a process does: nothing of the machine's /run may be written to. */
-export function settleInside(): void {
+/** The first thing such a process does: nothing of the machine's /run may be written to, and its loopback is down. */
+export async function settleInside(): Promise<void> {
   if (process.env[INSIDE_VARIABLE] !== '1') return;
-  mountTmpfs('/run', 'mode=0755');
   delete process.env[INSIDE_VARIABLE];
+  mountTmpfs('/run', 'mode=0755');
+  const networks = openNetworks();
+  const own = { netns: '/proc/self/ns/net' };
+  await networks.apply([{ do: 'set-link', at: 'host', link: { name: 'lo', up: true } }], own);
+  await networks.close();
 }
 
 /** How to come into the namespaces of a lab that has a user namespace: what to put before a command. */

@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NETNS_FOLDER } from '../../src/lab/namespaces.ts';
-import { settleInside } from '../../src/lab/privilege.ts';
 import { processRecord } from '../../src/lab/processes.ts';
 import { type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
 import type { LabStatus } from '../../src/lab/status.ts';
@@ -13,8 +12,6 @@ const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const NOBODY = 65_534;
 const NOTHING_LEFT = 'left behind: 0 (processes 0, namespaces 0, mounts 0, files 0)\n';
 const LIMIT_MS = 60_000;
-
-beforeAll(settleInside);
 
 function underway(args: readonly string[], options: Parameters<typeof spawnSync>[2] = {}) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { ...options, encoding: 'utf8' });

@@ -7,7 +7,6 @@ import { cidrLength } from '../../src/core/ip.ts';
 import type { AddressObject, RouteObject } from '../../src/datapath/kernel-state.ts';
 import type { Instance } from '../../src/lab/instance.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
-import { settleInside } from '../../src/lab/privilege.ts';
 import { ping } from '../../src/lab/probe/probe.ts';
 
 /** No two runs share a name. */
@@ -15,7 +14,6 @@ export const labName = (): string => `uwl${process.pid.toString(36)}${Math.floor
 
 /** Two VMs and a node without a daemon, in a cloud that answers at once. */
 export function smallLab(options: Parameters<typeof createLab>[0] = {}): Promise<Lab> {
-  settleInside();
   return createLab({ name: labName(), nodeCount: 1, vmCount: 2, fast: true, daemons: false, ...options });
 }
 

@@ -11,7 +11,6 @@ import type { NamespaceServer } from '../../src/lab/namespace-server.ts';
 import { NETWORK_NAME } from '../../src/lab/node/files.ts';
 import type { LabNode } from '../../src/lab/node/node.ts';
 import type { LabOptions } from '../../src/lab/options.ts';
-import { settleInside } from '../../src/lab/privilege.ts';
 import { startEcho } from '../../src/lab/probe/echo.ts';
 
 /** How many pods are added at a time. */
@@ -32,7 +31,6 @@ export class World {
 
   /** A cloud that answers at once; a daemon on each node, ready; a name of its own. */
   static async up(options: Partial<LabOptions>): Promise<World> {
-    settleInside();
     const stateRoot = mkdtempSync(join(tmpdir(), 'uwp'));
     const name = `uwp${Math.floor(Math.random() * 0x10000)
       .toString(16)

@@ -74,7 +74,7 @@ function number(flag: string, text: string, { min, max }: { readonly min: number
 
 /** In this process, until somebody says that it is enough. */
 async function hold(options: Partial<LabOptions>): Promise<number> {
-  settleInside();
+  await settleInside();
   const stop = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.resolve());
   const lab = await createLab(options);

@@ -39,7 +39,7 @@ try {
 }
 if (prefix.length > 0) process.exit(insideUserNamespace(prefix));
 
-settleInside();
+await settleInside();
 const demo = new Demo(values);
 const ok = await demo.run();
 process.exit(ok ? 0 : 1);

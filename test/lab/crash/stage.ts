@@ -17,7 +17,6 @@ import { createLab, type Lab } from '../../../src/lab/lab.ts';
 import { NETWORK_NAME } from '../../../src/lab/node/files.ts';
 import type { LabNode } from '../../../src/lab/node/node.ts';
 import type { LabOptions } from '../../../src/lab/options.ts';
-import { settleInside } from '../../../src/lab/privilege.ts';
 
 /** The daemon's rows as `GET /v1/state` gives them. */
 export type StatePage = { readonly [T in Table]: readonly Rows[T][] };
@@ -42,7 +41,6 @@ export class Stage {
 
   /** A cloud that answers at once, one node, a daemon that is ready. */
   static async up(options: Partial<LabOptions> = {}): Promise<Stage> {
-    settleInside();
     const stateRoot = mkdtempSync(join(tmpdir(), 'uwc'));
     const name = `uwc${Math.floor(Math.random() * 0x10000)
       .toString(16)
