@@ -15,6 +15,9 @@ import type { Turn } from './turn.ts';
 /** How long a new ENI usually takes: create, attach, and its link (aws-2026.json). */
 const NEW_ENI_MS = 3_000;
 
+/** How long an assign usually takes (aws-2026.json). */
+export const ASSIGN_MS = 300;
+
 /** A failure older than this, and not waited out any more, is no reason for anything. */
 const RECENT_MS = 60_000;
 
@@ -88,6 +91,7 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
     fullReason(turn, pool) ??
     failedReason(turn, pool, () => true) ??
     attachingReason(turn, pool) ??
+    assigningReason(turn, pool) ??
     throttledReason(turn) ??
     settlingReason(turn) ??
     shortReason(turn, pool)
@@ -122,16 +126,25 @@ function attachingReason(turn: Turn, pool: PoolRow): Reason | undefined {
   return coming && { code: 'ATTACHING', etaMs: Math.max(0, coming.sinceMs + NEW_ENI_MS - turn.nowMs) };
 }
 
-/** The pool might grow and nothing failed: a subnet or a prefix is out, or all that comes is spoken for. */
+/** Addresses of ENIs that are there: asked for, or given and on their way into the kernel. */
+function assigningReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  for (const eni of comingUp(turn, pool)) {
+    const operation = turn.state.operationOn(eni.key);
+    const startedMs = operation?.call.action === 'assign' ? operation.startedMs : turn.nowMs;
+    const forMs = turn.nowMs - startedMs;
+    return { code: 'ASSIGNING', forMs, etaMs: Math.max(0, ASSIGN_MS - forMs) };
+  }
+  return undefined;
+}
+
+/** Nothing is on its way and nothing failed: a subnet is out, or the next call is about to go. */
 function shortReason(turn: Turn, pool: PoolRow): Reason {
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
   if (families.some((held) => held.total + held.coming >= pool.targets.ceiling)) return ceilingReason(turn, pool);
   if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
-  if (roomForEnis(turn) > 0)
-    return fillable(turn, pool) || cooling === 0 ? exhaustedReason(turn, pool) : coolingReason(turn, pool, cooling);
-  if (cooling > 0) return coolingReason(turn, pool, cooling);
-  return limitReason(turn, pool);
+  if (fillable(turn, pool) || roomForEnis(turn) > 0) return { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
+  return cooling > 0 ? coolingReason(turn, pool, cooling) : limitReason(turn, pool);
 }
 
 function startingReason(turn: Turn): Reason {
@@ -170,6 +183,7 @@ export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reas
       if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code, retryMs };
       if (pool !== undefined && (failure.scope === 'instance' || failure.scope === 'eni'))
         return limitReason(turn, pool);
+      if (pool !== undefined && failure.scope === 'prefix') return noPrefixReason(turn, pool);
       return undefined;
     case 'misconfigured':
       return { code: 'CLOUD_MISCONFIGURED', action, cloudCode: failure.code, detail: failure.message, retryMs };
@@ -211,15 +225,18 @@ function settlingReason(turn: Turn): Reason | undefined {
   return undefined;
 }
 
+/** Single addresses are asked for instead, so this holds only until they are there. */
+function noPrefixReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  const rows = subnetsOf(turn, pool).flatMap((id) => turn.state.get('subnet', id) ?? []);
+  const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs > turn.nowMs);
+  if (fragmented === undefined || !openSubnets(turn, pool)) return undefined;
+  const retryMs = fragmented.noPrefixUntilMs - turn.nowMs;
+  return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength: prefixLengthOf(turn, pool), retryMs };
+}
+
 function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
   const subnets = subnetsOf(turn, pool);
   const rows = subnets.flatMap((id) => turn.state.get('subnet', id) ?? []);
-  const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs > turn.nowMs);
-  if (fragmented !== undefined && openSubnets(turn, pool)) {
-    const prefixLength = prefixLengthOf(turn, pool);
-    const retryMs = fragmented.noPrefixUntilMs - turn.nowMs;
-    return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength, retryMs };
-  }
   const idle = enisOf(turn.state, pool).reduce(
     (sum, eni) => sum + (eni.state === 'draining' ? turn.state.blocksOf(eni.key).length : 0),
     0,

@@ -3,14 +3,13 @@
  * usual ones (aws-2026.json); nothing is decided by them.
  */
 import type { CloudAction } from './cloud.ts';
-import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
+import { ASSIGN_MS, hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis, subnetsOf } from './grow.ts';
 import { enisOf, holding } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
-/** Usual durations: AssignPrivateIpAddresses 294 ms, create 133, attach 438, and 2,000 until the link is seen. */
-const ASSIGN_MS = 300;
+/** Usual durations: create 133 ms, attach 438, and 2,000 until the link is seen. */
 const LINK_MS = 2_000;
 const ATTACH_MS = 440 + LINK_MS;
 const CREATE_MS = 130 + ATTACH_MS;

@@ -49,6 +49,8 @@ export type Reason =
   | { readonly code: 'DENIED'; readonly action: CloudAction; readonly cloudCode: string; readonly retryMs: number }
   /** A new ENI is on its way; it usually serves within `etaMs`. */
   | { readonly code: 'ATTACHING'; readonly etaMs: number }
+  /** Addresses were asked for `forMs` ago; that call usually serves within `etaMs` from now. */
+  | { readonly code: 'ASSIGNING'; readonly forMs: number; readonly etaMs: number }
   /** An attached ENI's link did not appear, or its attach never finished. */
   | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number; readonly etaMs: number }
   /** A call that may have been done (a lost answer, a crash) is being checked before anything else is asked for. */
@@ -102,6 +104,7 @@ export const REASON_CODES = [
   'THROTTLED',
   'DENIED',
   'ATTACHING',
+  'ASSIGNING',
   'ATTACH_STUCK',
   'SETTLING',
   'COOLING',
@@ -154,6 +157,8 @@ export function reasonText(reason: Reason): string {
       return `the cloud denies ${reason.action} to this node's role (${reason.cloudCode}): grant it; ${again(reason.retryMs)}`;
     case 'ATTACHING':
       return `a new ENI is on its way, usable in about ${seconds(reason.etaMs)}: the runtime's next try will find it`;
+    case 'ASSIGNING':
+      return `addresses were asked for ${seconds(reason.forMs)} ago and are usable in about ${seconds(reason.etaMs)}: the runtime's next try will find them`;
     case 'ATTACH_STUCK':
       return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried, usable in about ${seconds(reason.etaMs)}`;
     case 'SETTLING':

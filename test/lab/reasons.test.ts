@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { ApiAction } from '../../providers/memory/api.ts';
 import { ec2Capabilities } from '../../providers/memory/capabilities.ts';
 import { AWS_2026 } from '../../providers/memory/figures.ts';
 import { MemoryProvider } from '../../providers/memory/provider.ts';
@@ -32,6 +33,8 @@ interface Fault {
   /** Of the node whose daemon serves already (unless it is to start with the fault). */
   readonly before?: (here: Stage) => Promise<unknown>;
   readonly strikes: readonly string[];
+  /** Calls of the cloud that take that much longer. */
+  readonly slow?: { readonly plusMs: number; readonly actions?: readonly ApiAction[] };
   /** The daemon starts when the fault is there. */
   readonly fromTheStart?: true;
 }
@@ -45,11 +48,12 @@ const FAULTS: readonly Fault[] = [
   { code: 'METADATA_UNREACHABLE', strikes: ['metadata-down'], fromTheStart: true },
   { code: 'ATTACHING', before: (here) => here.run(1), strikes: ['link-late'] },
   { code: 'COOLING', before: async (here) => here.remove([found((await here.run(2))[0], 'pod')]), strikes: [] },
-  { code: 'NO_PREFIX', before: slowAssigns, strikes: ['no-prefix'] },
+  { code: 'NO_PREFIX', slow: { plusMs: 2_000, actions: ['assign'] }, strikes: ['no-prefix'] },
+  { code: 'ASSIGNING', slow: { plusMs: 10_000, actions: ['assign'] }, strikes: [] },
   { code: 'ACCOUNT_QUOTA', before: (here) => here.run(1), strikes: ['eni-limit'] },
   { code: 'CLOUD_UNREACHABLE', strikes: ['api-down'] },
   { code: 'JOURNAL_UNWRITABLE', strikes: ['disk-full'] },
-  { code: 'DAEMON_STARTING', strikes: ['api-latency'], fromTheStart: true },
+  { code: 'DAEMON_STARTING', slow: { plusMs: 4_000 }, strikes: [], fromTheStart: true },
 ];
 
 let stage: Stage;
@@ -67,11 +71,12 @@ afterAll(() => stage.down(), LIMIT_MS);
 
 test.each(FAULTS.map((fault, at) => ({ ...fault, node: at + 1 })))(
   '$code: one code and one sentence in the CNI error, the metric and underway why',
-  async ({ code, before, strikes, fromTheStart, node }) => {
+  async ({ code, before, strikes, slow, fromTheStart, node }) => {
     const here = stage.on(node);
     if (code === 'NO_PREFIX') preferPrefixes(here);
     if (code === 'ENI_LIMIT') await attachForeign(here);
     const strike = async () => {
+      if (slow !== undefined) slowDown(here, slow);
       for (const fault of strikes) await stage.lab.break(`${fault}:${here.node.name}`);
     };
     if (fromTheStart) await strike();
@@ -142,8 +147,7 @@ function preferPrefixes({ node }: Stage): void {
   writeFileSync(node.folder.config, JSON.stringify({ ...config, pool: { ...config.pool, prefixes: 'prefer' } }));
 }
 
-/** The prefix is refused before the pod's deadline, and the single address comes after it. */
-async function slowAssigns(here: Stage): Promise<void> {
-  const caller = here.node.instance.id;
-  here.lab.cloud.faults.arm({ kind: 'latency', factor: 1, plusMs: 2_000 }, { actions: ['assign'], caller });
+function slowDown({ lab, node }: Stage, { plusMs, actions }: NonNullable<Fault['slow']>): void {
+  const caller = node.instance.id;
+  lab.cloud.faults.arm({ kind: 'latency', factor: 1, plusMs }, { caller, ...(actions && { actions }) });
 }

@@ -100,6 +100,12 @@ describe('what passes is waited for, and said at the deadline', () => {
     expect(expected(core)).toMatchObject({ by: 'listEnis' });
   });
 
+  test('ASSIGNING: an answer that is slow is no reason to blame the subnet', () => {
+    const core = full({ slots: 10 });
+    core.add('a', 1_400).advance(1_400);
+    expect(heard(core, 'a')).toEqual({ code: 'ASSIGNING', forMs: 1_400, etaMs: 0 });
+  });
+
   test('ATTACHING: the ENI’s way in milliseconds, and what it waits for', () => {
     const core = asking();
     expect(expected(core)).toEqual({ by: 'create', inMs: 2_570 });
@@ -248,6 +254,7 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   THROTTLED: { code: 'THROTTLED', action: 'assign', retryAfterMs: 3_200 },
   DENIED: { code: 'DENIED', action: 'assign', cloudCode: 'UnauthorizedOperation', retryMs: 28_000 },
   ATTACHING: { code: 'ATTACHING', etaMs: 1_600 },
+  ASSIGNING: { code: 'ASSIGNING', forMs: 1_400, etaMs: 0 },
   ATTACH_STUCK: { code: 'ATTACH_STUCK', eni: 'eni-0c2d', waitedMs: 60_000, etaMs: 3_000 },
   SETTLING: { code: 'SETTLING', action: 'assign', untilMs: 7_400 },
   COOLING: { code: 'COOLING', cooling: 4, nextMs: 2_500 },
