@@ -29,8 +29,13 @@ export function shortfall(pool: PoolRow, pods: number, held: Holding): number {
 
 export function grow(turn: Turn, pool: PoolRow): void {
   const pods = demand(turn.state, pool);
+  const waiting = waitersOf(turn.state, pool);
   const missing = new Map<Family, number>();
-  for (const family of pool.families) missing.set(family, shortfall(pool, pods, holding(turn.state, pool, family)));
+  for (const family of pool.families) {
+    const held = holding(turn.state, pool, family);
+    // A pod counts once, and may hold the address of its last sandbox while its new one waits for another.
+    missing.set(family, shortfall(pool, Math.max(pods, held.leased + waiting), held));
+  }
   const priority: Priority = waitersOf(turn.state, pool) > 0 ? 'blocked-pod' : 'top-up';
   askAgain(turn, pool);
   for (const family of pool.families) {
