@@ -49,7 +49,7 @@ const FAULTS: readonly Fault[] = [
   { code: 'ATTACHING', before: (here) => here.run(1), strikes: ['link-late'] },
   { code: 'COOLING', before: async (here) => here.remove([found((await here.run(2))[0], 'pod')]), strikes: [] },
   { code: 'NO_PREFIX', slow: { plusMs: 2_000, actions: ['assign'] }, strikes: ['no-prefix'] },
-  { code: 'ASSIGNING', slow: { plusMs: 10_000, actions: ['assign'] }, strikes: [] },
+  { code: 'ASSIGNING', slow: { plusMs: 4_000, actions: ['assign'] }, strikes: [] },
   { code: 'ACCOUNT_QUOTA', before: (here) => here.run(1), strikes: ['eni-limit'] },
   { code: 'CLOUD_UNREACHABLE', strikes: ['api-down'] },
   { code: 'JOURNAL_UNWRITABLE', strikes: ['disk-full'] },
