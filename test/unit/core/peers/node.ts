@@ -55,6 +55,7 @@ export class PeerNode extends Core {
       nowMs: this.nowMs,
     });
     for (const [id, facts] of this.truth) next.truth.set(id, facts);
+    [next.nextEni, next.nextAddress] = [this.nextEni, this.nextAddress];
     const pools = [...this.state.all('pool')];
     next.send({ kind: 'configured', pools, settings: this.state.runtime.settings });
     const eniLinks = [...this.state.all('link')];
