@@ -1,20 +1,26 @@
 /**
  * `npm test`: every tier this machine can run, in order of cost; what was skipped is named, with how to get it.
- * With CI=true a skip is a failure.
+ * With CI=true a skip is a failure. How it is for who may do less than root: test/lab/unprivileged.test.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
+import { isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
 import { defaultStateRoot } from '../src/lab/state-folder.ts';
 
 const ROOT = dirname(import.meta.dirname);
 
+interface Lack {
+  /** What cannot be run without it; undefined is all of the tier. */
+  readonly part?: string;
+  readonly needs: string;
+}
+
 interface Tier {
   readonly name: string;
   readonly what: string;
-  /** Undefined when this machine can run it, else what it lacks. */
-  readonly lacks?: string | undefined;
+  readonly lacks: readonly Lack[];
   /** Namespaces and timing are the machine's: one test at a time. */
   readonly inBand: boolean;
 }
@@ -31,30 +37,33 @@ if (values.help) {
   process.exit(0);
 }
 
-const namespaces = canMakeNamespaces()
-  ? undefined
-  : 'network namespaces: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)';
-const compiler = hasCompiler() ? undefined : 'a C compiler (Debian: apt-get install gcc libc6-dev)';
+const prefix = namespacePrefix();
+const namespaces = typeof prefix === 'string' ? [{ needs: prefix }] : [];
+const compiler = hasCompiler() ? [] : [{ needs: 'It needs a C compiler (Debian: apt-get install gcc libc6-dev).' }];
+const mounts = isPrivileged() ? [] : [{ part: 'a full disk', needs: 'It mounts a small one: run it as root.' }];
 
 const TIERS: readonly Tier[] = [
-  { name: 'tidy', what: 'imports, names, sizes, docs against code', inBand: false },
-  { name: 'unit', what: 'pure parts, and every adapter against its port', lacks: compiler, inBand: false },
-  { name: 'sim', what: 'the fault simulator, a fixed set of seeds', inBand: false },
+  { name: 'tidy', what: 'imports, names, sizes, docs against code', lacks: [], inBand: false },
+  {
+    name: 'unit',
+    what: 'pure parts, and every adapter against its port',
+    lacks: [...compiler.map((lack) => ({ ...lack, part: 'the CNI binary' })), ...mounts],
+    inBand: false,
+  },
+  { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], inBand: false },
   { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inBand: true },
-  { name: 'lab', what: 'a VPC with real packets', lacks: namespaces ?? compiler, inBand: true },
+  { name: 'lab', what: 'a VPC with real packets', lacks: [...namespaces, ...compiler], inBand: true },
 ];
 
 const skipped: string[] = [];
 let failed = false;
 
-if (compiler === undefined) execFileSync(process.execPath, [join(ROOT, 'deploy/build-shim.ts')], { stdio: 'inherit' });
+if (compiler.length === 0) execFileSync(process.execPath, [join(ROOT, 'deploy/build-shim.ts')], { stdio: 'inherit' });
 
 for (const tier of TIERS) {
   if (values.tier !== undefined && !values.tier.includes(tier.name)) continue;
-  if (tier.lacks !== undefined && tier.name !== 'unit') {
-    skipped.push(`${tier.name} (${tier.what}): it needs ${tier.lacks}`);
-    continue;
-  }
+  for (const { part, needs } of tier.lacks) skipped.push(`${tier.name} (${part ?? tier.what}): ${needs}`);
+  if (tier.lacks.some(({ part }) => part === undefined)) continue;
   console.log(`\n=== ${tier.name}: ${tier.what}`);
   if (!runTier(tier)) failed = true;
 }
@@ -62,7 +71,7 @@ for (const tier of TIERS) {
 for (const line of skipped) console.log(`SKIPPED ${line}`);
 if (skipped.length > 0 && process.env.CI === 'true') failed = true;
 console.log(
-  failed ? '\nnpm test: FAILED' : `\nnpm test: passed${skipped.length > 0 ? `, ${skipped.length} tiers skipped` : ''}`,
+  failed ? '\nnpm test: FAILED' : `\nnpm test: passed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`,
 );
 process.exit(failed ? 1 : 0);
 
@@ -74,27 +83,33 @@ function runTier(tier: Tier): boolean {
     'test/jest.config.mjs',
     `--selectProjects=${tier.name}`,
     '--passWithNoTests',
+    // Its own choice goes by the user's number, which in a user namespace is root's.
+    `--cacheDirectory=${join(tmpdir(), `underway-jest-${process.getuid?.()}`)}`,
     ...(tier.inBand ? ['--runInBand'] : []),
   ];
   if (positionals.length > 0) args.push(`--testPathPatterns=${positionals.join('|')}`);
   // Who is not root gets the namespaces inside a user namespace of its own.
-  const prefix = tier.inBand ? privilegedPrefix() : [];
-  const [program = process.execPath, ...rest] = [...prefix, process.execPath, ...args];
+  const before = tier.inBand && typeof prefix !== 'string' ? prefix : [];
+  const [program = process.execPath, ...rest] = [...before, process.execPath, ...args];
   const result = spawnSync(program, rest, {
     cwd: ROOT,
     stdio: 'inherit',
     env: {
       ...process.env,
-      ...(prefix.length > 0 ? privilegedEnv(defaultStateRoot()) : {}),
+      ...(before.length > 0 ? privilegedEnv(defaultStateRoot()) : {}),
       NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
     },
   });
   return result.status === 0;
 }
 
-function canMakeNamespaces(): boolean {
-  const flags = process.getuid?.() === 0 ? ['--net'] : ['--user', '--map-root-user', '--net', '--mount'];
-  return spawnSync('unshare', [...flags, 'true']).status === 0;
+/** What to put before the tests that make namespaces, or a sentence on how to be let make them. */
+function namespacePrefix(): readonly string[] | string {
+  try {
+    return privilegedPrefix();
+  } catch (error) {
+    return Error.isError(error) ? error.message : String(error);
+  }
 }
 
 function hasCompiler(): boolean {

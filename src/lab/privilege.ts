@@ -14,7 +14,7 @@ const CAP_SYS_ADMIN = 21n;
 const UNSHARE = ['unshare', '--user', '--map-root-user', '--net', '--mount'] as const;
 
 export const NO_NAMESPACES =
-  'The lab makes network namespaces. Run it as root, or allow user namespaces: ' +
+  'It makes network namespaces. Run it as root, or allow user namespaces: ' +
   'sysctl kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), ' +
   'user.max_user_namespaces above 0; and have unshare (Debian: util-linux).';
 
