@@ -72,9 +72,19 @@ async function main(): Promise<void> {
   if (flags.does === 'help') return void process.stdout.write(HELP);
   if (flags.does === 'version') return void process.stdout.write(`underwayd ${VERSION}\n`);
   const checked = readConfig(flags);
-  if ('errors' in checked) return sayAndExit(checked.errors, EXIT.config);
+  if ('errors' in checked) {
+    if (flags.does === 'print-config') printWithoutCluster(flags);
+    return sayAndExit(checked.errors, EXIT.config);
+  }
   if (flags.does === 'print-config') return void process.stdout.write(`${JSON.stringify(checked.config, null, 2)}\n`);
   await run(flags, checked.config);
+}
+
+/** The one key that has no default: whoever has not chosen it yet is shown all the others. */
+function printWithoutCluster(flags: Flags): void {
+  const checked = readConfig({ ...flags, sets: [...flags.sets, 'cluster=unset'] });
+  if ('errors' in checked) return;
+  process.stdout.write(`${JSON.stringify({ ...checked.config, cluster: null }, null, 2)}\n`);
 }
 
 function flagsOrExit(): Flags {

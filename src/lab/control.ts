@@ -4,7 +4,9 @@
  */
 import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { basename } from 'node:path';
 import type { ArmedFault } from './fault.ts';
+import { labCommand } from './options.ts';
 import type { LabFolder } from './state-folder.ts';
 import type { LabStatus } from './status.ts';
 
@@ -94,6 +96,7 @@ export function askControl(
   asked: { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown },
 ): Promise<unknown> {
   const { method, path, body } = asked;
+  const name = basename(folder.path);
   return new Promise((resolve, reject) => {
     const call = request(
       { socketPath: folder.control, method, path, agent: false, timeout: ASK_TIMEOUT_MS },
@@ -113,7 +116,11 @@ export function askControl(
     call.on('timeout', () => call.destroy(new Error('the lab does not answer')));
     call.on('error', (error) => {
       const code = 'code' in error ? error.code : '';
-      reject(code === 'ENOENT' || code === 'ECONNREFUSED' ? new Error('no lab is up: underway lab up') : error);
+      reject(
+        code === 'ENOENT' || code === 'ECONNREFUSED'
+          ? new Error(`no lab ${name} is up: ${labCommand('up', name)}`)
+          : error,
+      );
     });
     call.end(body === undefined ? undefined : JSON.stringify(body));
   });

@@ -14,7 +14,7 @@ import type { Instance } from './instance.ts';
 import { checkLabName } from './namespaces.ts';
 import { Network, REGION } from './network.ts';
 import { LabNode } from './node/node.ts';
-import { DEFAULT_LAB, type LabOptions } from './options.ts';
+import { DEFAULT_LAB, type LabOptions, labCommand } from './options.ts';
 import { isInUserNamespace } from './privilege.ts';
 import { isAlive, processRecord } from './processes.ts';
 import { type Left, removeLab } from './removal.ts';
@@ -123,9 +123,13 @@ export class Lab {
     return fault;
   }
 
-  /** Ends every lasting fault, or the one that was asked for by this name. How many there were. */
+  /** Ends every lasting fault, or those that were asked for by this name. How many. Throws RangeError without one. */
   heal(asked?: string): number {
     const healed = this.#faults.filter(({ name }) => asked === undefined || name === asked);
+    if (asked !== undefined && healed.length === 0) {
+      const names = this.#faults.map(({ name }) => name).join(', ');
+      throw new RangeError(`there is no fault ${asked} to heal: there ${names === '' ? 'is none' : `are ${names}`}`);
+    }
     for (const fault of healed) {
       fault.heal?.();
       this.#faults.splice(this.#faults.indexOf(fault), 1);
@@ -210,7 +214,7 @@ export const createLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
 function refuseSecond(folder: LabFolder, name: string): void {
   const record = readJson<LabRecord>(folder.record);
   if (record === undefined || record.pid === process.pid || !isAlive(record)) return;
-  throw new Error(`a lab named ${name} is up already (pid ${record.pid}): underway lab down, or another --name`);
+  throw new Error(`a lab named ${name} is up already (pid ${record.pid}): ${labCommand('down', name)}`);
 }
 
 function takeFolder(folder: LabFolder): void {

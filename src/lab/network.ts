@@ -7,6 +7,7 @@ import type { InstanceId } from '../core/brand.ts';
 import { type Networks, openNetworks } from '../kernel/networks.ts';
 import { systemClock } from '../ports/clock.ts';
 import { createEc2Endpoint } from './ec2/endpoint.ts';
+import { EndingClock } from './ending-clock.ts';
 import { publicAddress, subnetCidrs, VPC_CIDR4, VPC_CIDR6 } from './fabric/addressing.ts';
 import { Fabric, prepareFabric } from './fabric/fabric.ts';
 import { buildInternet } from './fabric/internet.ts';
@@ -28,6 +29,7 @@ export class Network {
   readonly problems: string[] = [];
   readonly fabricNetns: string;
   readonly internetNetns: string;
+  readonly #clock = new EndingClock(systemClock);
   readonly #options: LabOptions;
   readonly #subnets: readonly SubnetRecord[];
   readonly #netnsOf = new Map<InstanceId, string>();
@@ -38,12 +40,17 @@ export class Network {
     this.fabricNetns = netnsPath(name, 'fabric');
     this.internetNetns = netnsPath(name, 'internet');
     this.cloud = new MemoryCloud({
-      clock: systemClock,
+      clock: this.#clock,
       seed,
       figures: fast ? withoutLatency(AWS_2026) : exact ? { ...AWS_2026, spread: 0 } : AWS_2026,
     });
     this.#subnets = addVpc(this.cloud, options);
-    this.ec2 = createEc2Endpoint({ cloud: this.cloud, clock: systemClock, region: REGION });
+    this.ec2 = createEc2Endpoint({
+      cloud: this.cloud,
+      clock: this.#clock,
+      region: REGION,
+      settled: () => this.fabric.settled(),
+    });
     this.fabric = new Fabric({
       cloud: this.cloud,
       networks: this.networks,
@@ -67,8 +74,9 @@ export class Network {
     await this.fabric.settled();
   }
 
-  /** Sockets and the worker; namespaces stay, to be deleted by name. */
+  /** Timers, sockets and the worker; namespaces stay, to be deleted by name. */
   async close(): Promise<void> {
+    this.#clock.end();
     await this.fabric.stop();
     await Promise.all(this.instances.map((instance) => instance.close()));
     this.ec2.close();
@@ -82,7 +90,7 @@ export class Network {
     if (subnet === undefined) throw new RangeError('a VPC has at least one subnet');
     const netns = netnsPath(this.#options.name, name);
     const instance = await Instance.build(
-      { name, netns, cloud, networks, ec2, clock: systemClock, region: REGION },
+      { name, netns, cloud, networks, ec2, clock: this.#clock, region: REGION },
       () => {
         const { id } = cloud.launch({
           instanceType: this.#options.instanceType,

@@ -33,3 +33,7 @@ export const DEFAULT_LAB: Omit<LabOptions, 'stateRoot'> = {
   seed: 1,
   daemonConfig: {},
 };
+
+/** What to type about this lab, for sentences that end in what to do next. */
+export const labCommand = (verb: string, name: string): string =>
+  `underway lab ${verb}${name === DEFAULT_LAB.name ? '' : ` --name ${name}`}`;

@@ -4,11 +4,12 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NETNS_FOLDER } from '../../src/lab/namespaces.ts';
 import { processRecord } from '../../src/lab/processes.ts';
-import { type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
+import { defaultStateRoot, type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
 import type { LabStatus } from '../../src/lab/status.ts';
 import { labName } from './stand.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../src/lab/demo/main.ts', import.meta.url));
 const NOBODY = 65_534;
 const NOTHING_LEFT = 'left behind: 0 (processes 0, namespaces 0, mounts 0, files 0)\n';
 const LIMIT_MS = 60_000;
@@ -28,7 +29,7 @@ test(
     const named = ['--name', name];
     expect(underway(['lab', 'up', '--fast', '--no-daemons', '--nodes', '1', ...named])).toMatchObject({ code: 0 });
     try {
-      expect(underway(['lab', 'up', ...named]).stderr).toContain('is up already');
+      expect(underway(['lab', 'up', ...named]).stderr).toContain(`is up already: underway lab down --name ${name}`);
       const status = JSON.parse(underway(['lab', 'status', '--json', ...named]).stdout) as LabStatus;
       expect(status).toMatchObject({ name, ready: true, faults: [], problems: [] });
       expect(status.ec2Endpoint).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
@@ -54,6 +55,10 @@ test(
       expect(underway(['lab', 'break', 'nonsense', ...named])).toMatchObject({
         code: 1,
         stderr: expect.stringContaining('there are'),
+      });
+      expect(underway(['lab', 'heal', 'throttle', ...named])).toMatchObject({
+        code: 1,
+        stderr: 'underway: there is no fault throttle to heal: there are deny:node-1\n',
       });
       expect(underway(['lab', 'heal', ...named]).stdout).toBe('1 healed\n');
     } finally {
@@ -83,10 +88,13 @@ test(
 
 test('down without a lab, and wrong words', () => {
   expect(underway(['lab', 'down', '--name', labName()])).toEqual({ code: 0, stdout: NOTHING_LEFT, stderr: '' });
-  expect(underway(['lab', 'status', '--name', labName()])).toMatchObject({
+  const name = labName();
+  expect(underway(['lab', 'status', '--name', name])).toMatchObject({
     code: 1,
-    stderr: 'underway: no lab is up: underway lab up\n',
+    stderr: `underway: no lab ${name} is up: underway lab up --name ${name}\n`,
   });
+  expect(underway(['lab', 'up', '--instance-type', 'a.bicycle', '--name', name])).toMatchObject({ code: 1 });
+  expect(existsSync(labFolder(defaultStateRoot(), name).log)).toBe(false);
   expect(underway(['lab', 'up', '--nodes', 'many'])).toMatchObject({
     code: 64,
     stderr: expect.stringContaining('whole number'),
@@ -99,6 +107,29 @@ test('down without a lab, and wrong words', () => {
       stdout: expect.stringContaining(`underway lab ${command}`),
     });
 });
+
+test(
+  'the demo: wrong words, a file that cannot be written, and a lab of its name that is up already',
+  () => {
+    const demo = (...args: readonly string[]) => spawnSync(process.execPath, [DEMO, ...args], { encoding: 'utf8' });
+    expect(demo('--bogus')).toMatchObject({ status: 64, stderr: "demo: Unknown option '--bogus': see --help\n" });
+    expect(demo('--json', '/nowhere/figures.json')).toMatchObject({
+      status: 64,
+      stderr: expect.stringMatching(/^demo: --json \/nowhere\/figures\.json cannot be written: ENOENT/),
+    });
+    const named = ['--name', 'uwdemo'];
+    expect(underway(['lab', 'up', '--fast', '--no-daemons', '--nodes', '0', '--vms', '0', ...named]).code).toBe(0);
+    try {
+      expect(demo('--fast')).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/^demo: a lab named uwdemo is up already \(pid \d+\): .* --name uwdemo\n$/),
+      });
+    } finally {
+      expect(underway(['lab', 'down', ...named]).stdout).toBe(NOTHING_LEFT);
+    }
+  },
+  LIMIT_MS,
+);
 
 /** Somebody without rights, where there is one and the machine lets such make user namespaces. */
 const canBeNobody =

@@ -1,6 +1,7 @@
 /** `underway lab break` and `heal`: faults by name. */
 import { askControl } from '../../lab/control.ts';
 import { FAULTS } from '../../lab/fault.ts';
+import { labCommand } from '../../lab/options.ts';
 import { type Command, NAME_OPTION, namedLab, readFlags, UsageError } from '../command.ts';
 
 const faultList = Object.entries(FAULTS)
@@ -21,7 +22,9 @@ Without :INSTANCE a fault is everybody's. It lasts until \`underway lab heal\`, 
     if (fault === undefined || more.length > 0) throw new UsageError('one fault: see underway lab break --help');
     const asked = { method: 'POST', path: '/break', body: { fault } } as const;
     const struck = (await askControl(namedLab(values.name).folder, asked)) as { what: string; lasts: boolean };
-    process.stdout.write(`${fault}: ${struck.what}${struck.lasts ? ' (until `underway lab heal`)' : ''}\n`);
+    process.stdout.write(
+      `${fault}: ${struck.what}${struck.lasts ? ` (until \`${labCommand('heal', values.name)}\`)` : ''}\n`,
+    );
     return 0;
   },
 };

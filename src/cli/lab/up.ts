@@ -1,11 +1,11 @@
 /** `underway lab up`: a process of its own that holds a lab until `lab down`. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askControl } from '../../lab/control.ts';
 import { createLab } from '../../lab/lab.ts';
-import { DEFAULT_LAB, type LabOptions } from '../../lab/options.ts';
+import { DEFAULT_LAB, type LabOptions, labCommand } from '../../lab/options.ts';
 import { privilegedEnv, privilegedPrefix, settleInside } from '../../lab/privilege.ts';
 import { leftText } from '../../lab/removal.ts';
 import { defaultStateRoot } from '../../lab/state-folder.ts';
@@ -82,8 +82,7 @@ async function hold(options: Partial<LabOptions>): Promise<number> {
   await stop.promise;
   const left = await lab.close();
   process.stdout.write(`${leftText(left)}\n`);
-  // Timers of the cloud may be far from over.
-  process.exit(Object.values(left).some((count) => count > 0) ? 1 : 0);
+  return Object.values(left).some((count) => count > 0) ? 1 : 0;
 }
 
 const ownCommand = (args: readonly string[]): [string, ...string[]] => [
@@ -110,7 +109,7 @@ function inUserNamespace([program, ...flags]: readonly string[], args: readonly 
 
 async function inBackground(args: readonly string[], { name, folder }: NamedLab): Promise<number> {
   const already = await askControl(folder, { method: 'GET', path: '/status' }).catch(() => undefined);
-  if (already !== undefined) throw new Error(`a lab named ${name} is up already: underway lab down, or another --name`);
+  if (already !== undefined) throw new Error(`a lab named ${name} is up already: ${labCommand('down', name)}`);
   mkdirSync(dirname(folder.log), { recursive: true });
   const log = openSync(folder.log, 'w');
   const [program, ...words] = [...privilegedPrefix(), ...ownCommand([...args, '--foreground'])];
@@ -127,6 +126,8 @@ async function inBackground(args: readonly string[], { name, folder }: NamedLab)
   });
   child.on('exit', () => {
     ended = readFileSync(folder.log, 'utf8').trim().split('\n').at(-1) ?? '';
+    // One that ended without a word of its own left only its log.
+    if (ended !== '') rmSync(folder.log);
   });
   for (;;) {
     if (ended !== undefined) throw new Error(ended.replace(/^underway: /, '') || `see ${folder.log}`);

@@ -34,11 +34,17 @@ export interface CniAnswer {
 /** How long a verb may take: kubelet gives a sandbox four minutes. */
 const TIMEOUT_MS = 120_000;
 
-export function runCni(plugin: CniPlugin, verb: 'ADD' | 'DEL', pod: CniPod): Promise<CniAnswer> {
+/** `signal` kills the plugin, which otherwise asks for its daemon until its own deadline. */
+export function runCni(
+  plugin: CniPlugin,
+  verb: 'ADD' | 'DEL',
+  { signal, ...pod }: CniPod & { readonly signal?: AbortSignal },
+): Promise<CniAnswer> {
   const config = JSON.stringify({ cniVersion: '1.0.0', name: plugin.network, type: 'underway' });
   const beganMs = performance.now();
   const child = spawn(plugin.binary, [], {
     timeout: TIMEOUT_MS,
+    ...(signal && { signal }),
     env: {
       CNI_COMMAND: verb,
       CNI_CONTAINERID: pod.containerId,
@@ -60,7 +66,7 @@ export function runCni(plugin: CniPlugin, verb: 'ADD' | 'DEL', pod: CniPod): Pro
   child.stdin.on('error', () => {});
   child.stdin.end(config);
   return new Promise((resolve, reject) => {
-    child.on('error', reject);
+    child.on('error', (error) => signal?.aborted || reject(error));
     child.on('close', (code) => resolve(answerOf(code, output, complaint, performance.now() - beganMs)));
   });
 }

@@ -32,31 +32,39 @@ export interface DemoOptions {
   readonly json?: string | undefined;
 }
 
+/** Rejects with a sentence, such as that one is up already. */
+export const demoLab = ({ fast }: DemoOptions): Promise<Lab> =>
+  createLab({
+    name: 'uwdemo',
+    instanceType: INSTANCE_TYPE,
+    fast,
+    exact: true,
+    daemons: false,
+    daemonConfig: {
+      pool: { primaryEni: 'skip', targets: { floor: 0, headroom: 10, ceiling: 300 } },
+      addDeadlineMs: 20_000,
+    },
+  });
+
 export class Demo {
+  private readonly lab: Lab;
   private readonly options: DemoOptions;
   private readonly report = new Report();
   private readonly echoes: NamespaceServer[] = [];
 
-  constructor(options: DemoOptions) {
+  constructor(lab: Lab, options: DemoOptions) {
+    this.lab = lab;
     this.options = options;
   }
 
   async run(): Promise<boolean> {
-    const { report, options } = this;
+    const { lab, report, options } = this;
     report.step(`A VPC on this machine: 3 nodes (${INSTANCE_TYPE}), 2 subnets, a VM, the internet`);
-    const lab = await createLab({
-      name: 'uwdemo',
-      instanceType: INSTANCE_TYPE,
-      fast: options.fast,
-      exact: true,
-      daemons: false,
-      daemonConfig: {
-        pool: { primaryEni: 'skip', targets: { floor: 0, headroom: 10, ceiling: 300 } },
-        addDeadlineMs: 20_000,
-      },
-    });
-    process.once('SIGINT', () => void lab.close().then(() => process.exit(130)));
     const pods = new DemoPods(lab.networks, lab.name);
+    process.once('SIGINT', () => {
+      pods.abandon();
+      void lab.close().then(() => process.exit(130));
+    });
     const hosts = lab.nodes.map((node) => hostOf(node));
     try {
       await startInOwnSubnets(lab);

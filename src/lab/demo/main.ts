@@ -1,12 +1,16 @@
 /**
- * `npm run demo`: the whole of Underway on this machine, with real packets. Exit code 0 when all of it held.
+ * `npm run demo`: the whole of Underway on this machine, with real packets.
+ * Exit codes: 0 all of it held, 1 it did not or could not begin, 64 wrong use (sysexits.h), 130 Ctrl-C.
  */
 
 import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { NO_NAMESPACES, privilegedEnv, privilegedPrefix, settleInside } from '../privilege.ts';
 import { defaultStateRoot } from '../state-folder.ts';
-import { Demo } from './demo.ts';
+import { Demo, demoLab } from './demo.ts';
+
+const EXIT = { failed: 1, usage: 64 } as const;
 
 const HELP = `npm run demo [-- OPTIONS]
 
@@ -16,33 +20,55 @@ const HELP = `npm run demo [-- OPTIONS]
   --help
 `;
 
-const { values } = parseArgs({
-  options: {
-    fast: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    help: { type: 'boolean' },
-  },
-});
-
+const values = flags();
 if (values.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
 
+if (values.json !== undefined) mustBeWritable(values.json);
+
 let prefix: readonly string[] = [];
 try {
   prefix = privilegedPrefix();
 } catch {
-  console.error(NO_NAMESPACES);
-  process.exit(1);
+  refuse(NO_NAMESPACES, EXIT.failed);
 }
 if (prefix.length > 0) process.exit(insideUserNamespace(prefix));
 
 await settleInside();
-const demo = new Demo(values);
-const ok = await demo.run();
-process.exit(ok ? 0 : 1);
+const lab = await demoLab(values).catch((error) => refuse(Error.isError(error) ? error.message : error, EXIT.failed));
+const ok = await new Demo(lab, values).run();
+process.exit(ok ? 0 : EXIT.failed);
+
+function flags() {
+  try {
+    return parseArgs({
+      options: {
+        fast: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+        json: { type: 'string' },
+        help: { type: 'boolean' },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(`${Error.isError(error) ? error.message.split('. ')[0] : error}: see --help`, EXIT.usage);
+  }
+}
+
+/** Before a minute of work, not after it. */
+function mustBeWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a'));
+  } catch (error) {
+    refuse(`--json ${file} cannot be written: ${Error.isError(error) ? error.message : error}`, EXIT.usage);
+  }
+}
+
+function refuse(sentence: string, code: number): never {
+  console.error(`demo: ${sentence}`);
+  process.exit(code);
+}
 
 /** The same program again, as root of a user namespace of its own. */
 function insideUserNamespace([program = '', ...args]: readonly string[]): number {

@@ -25,6 +25,7 @@ export class DemoPods {
   readonly all: DemoPod[] = [];
   private readonly networks: Networks;
   private readonly lab: string;
+  private readonly abort = new AbortController();
   private nextId = 1;
 
   constructor(networks: Networks, lab: string) {
@@ -65,11 +66,20 @@ export class DemoPods {
 
   /** One ADD; a broken one is repeated by the shim itself. */
   async addOne(pod: DemoPod): Promise<CniAnswer> {
-    const answer = await runCni(pod.host.plugin, 'ADD', pod);
+    const answer = await this.cni('ADD', pod);
     pod.addMs = answer.ms;
     pod.addresses = answer.addresses;
     pod.error = answer.error;
     return answer;
+  }
+
+  /** What is being added or deleted is killed: nobody will be there to answer it. */
+  abandon(): void {
+    this.abort.abort();
+  }
+
+  private cni(verb: 'ADD' | 'DEL', pod: DemoPod): Promise<CniAnswer> {
+    return runCni(pod.host.plugin, verb, { ...pod, signal: this.abort.signal });
   }
 
   async listen(pod: DemoPod): Promise<void> {
@@ -80,7 +90,7 @@ export class DemoPods {
   async remove(pods: readonly DemoPod[], parallel: number): Promise<CniError[]> {
     const errors: CniError[] = [];
     await inParallel(pods, parallel, async (pod) => {
-      const answer = await runCni(pod.host.plugin, 'DEL', pod);
+      const answer = await this.cni('DEL', pod);
       if (answer.error !== undefined) errors.push(answer.error);
       await pod.echo?.close();
       await this.networks.deleteNamespace(pod.netns);

@@ -2,7 +2,8 @@
  * EC2's Query API over the memory cloud, for any EC2 client: HTTP POST of a form, or GET.
  *
  * Invariants: one write an answer (two would cost a client with Nagle's delay 40 ms); a request is checked before the
- * model hears of it; a lost answer is a broken connection after the work was done, never an error.
+ * model hears of it; a lost answer is a broken connection after the work was done, never an error; an address that was
+ * answered is delivered.
  * Signatures are not verified: the lab has no secrets to verify them with. That there is one is checked.
  */
 import { randomUUID } from 'node:crypto';
@@ -26,6 +27,8 @@ export interface Ec2EndpointOptions {
   /** The cloud's own clock for `nowMs`; `wallMs` dates what it answers. */
   readonly clock: Pick<Clock, 'nowMs' | 'wallMs'>;
   readonly region: string;
+  /** Resolves when what the cloud has done so far is true for packets, where there are any. */
+  readonly settled?: () => Promise<void>;
 }
 
 /** An HTTP server that is not listening yet: `server.listen(port, host)`, or `{fd}` of a socket in a namespace. */
@@ -39,6 +42,7 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Server {
       const { name, action } = actionOf(query);
       const session = new Session({ ...options, pages, caller: callerOf(accessKey, options.cloud) });
       const elements = await action.run(query, session);
+      await options.settled?.();
       answer(response, { status: 200, requestId, body: successXml(name, requestId, elements) });
     } catch (error) {
       if (error instanceof NoAnswer) {

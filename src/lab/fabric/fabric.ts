@@ -71,11 +71,8 @@ export class Fabric {
   }
 
   /** Everything told so far is in the kernel. */
-  async settled(): Promise<void> {
-    for (let work: Promise<void> | undefined; work !== this.#work; ) {
-      work = this.#work;
-      await work;
-    }
+  settled(): Promise<void> {
+    return this.#work;
   }
 
   /** Name of the ENI's end in the fabric: its own for as long as the lab lives. */
