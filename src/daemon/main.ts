@@ -8,14 +8,16 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createProvider, type OpenProvider, providerNames } from '../../providers/index.ts';
+import { decorate } from '../cloud/decorate.ts';
 import { limited } from '../cloud/limited.ts';
 import { veth } from '../datapath/veth.ts';
+import { type Failpoint, failpointIn } from '../kernel/failpoint.ts';
 import { createKernel } from '../kernel/kernel.ts';
 import { systemClock, systemEntropy } from '../ports/clock.ts';
+import type { Provider } from '../ports/provider.ts';
 import { EXIT_BREACH } from './breach.ts';
 import { type CheckedConfig, type Config, parseConfig } from './config.ts';
 import { Daemon } from './daemon.ts';
-import { failpointIn } from './failpoint.ts';
 import { JournalLockedError } from './journal.ts';
 import { openLog } from './logs.ts';
 import { Metrics } from './metrics.ts';
@@ -119,7 +121,7 @@ async function run(flags: Flags, config: Config): Promise<void> {
   const daemon = await Daemon.start({
     config,
     kernel,
-    provider: limited(provider),
+    provider: failpoint === undefined ? limited(provider) : dyingAfterAnswers(limited(provider), failpoint),
     datapath: veth,
     clock: systemClock,
     entropy: systemEntropy,
@@ -160,5 +162,13 @@ function openProvider({ provider }: Config, onUnknownCode: (code: string) => voi
     onUnknownCode,
   });
 }
+
+/** The cloud has done what it was asked for, and nobody has heard of it yet. */
+const dyingAfterAnswers = (provider: Provider, failpoint: Failpoint): Provider =>
+  decorate(provider, async (action, call) => {
+    const answer = await call();
+    failpoint(`answer-${action}`);
+    return answer;
+  });
 
 await main();

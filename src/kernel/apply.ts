@@ -6,6 +6,7 @@
 import { closeSync, writeFileSync } from 'node:fs';
 import type { KernelObject, Place, Step } from '../datapath/kernel-state.ts';
 import type { StepFailure } from '../ports/kernel.ts';
+import type { Failpoint } from './failpoint.ts';
 import { codeOf, NoNamespaceError, openNamespace } from './namespace.ts';
 import { type Answer, answerText } from './netlink-socket.ts';
 import { isNft, type NftStep, transact } from './nftables/transaction.ts';
@@ -46,10 +47,17 @@ interface Places {
  * Failures in the order of the steps. The pod's side is open only meanwhile: an open socket would keep a dead pod's
  * namespace alive.
  */
-export function apply(steps: readonly Step[], host: Session, podPath: string | undefined): StepFailure[] {
+export function apply(
+  steps: readonly Step[],
+  {
+    host,
+    podPath,
+    failpoint,
+  }: { readonly host: Session; readonly podPath: string | undefined; readonly failpoint?: Failpoint | undefined },
+): StepFailure[] {
   const pod = podPath === undefined ? undefined : openPod(podPath);
   try {
-    const failures = new Applier({ host, pod }).run(steps);
+    const failures = new Applier({ host, pod }, failpoint).run(steps);
     const order = new Map(steps.map((step, at) => [step, at]));
     return failures.sort((a, b) => (order.get(a.step) ?? 0) - (order.get(b.step) ?? 0));
   } finally {
@@ -68,6 +76,7 @@ function openPod(path: string): Session | undefined {
 
 class Applier {
   private readonly places: Places;
+  private readonly failpoint: Failpoint | undefined;
   private readonly failures: StepFailure[] = [];
   private readonly indexes = {
     host: new Map<string, number | undefined>(),
@@ -77,8 +86,9 @@ class Applier {
   private queue: Queued[] = [];
   private queueAt: Place = 'host';
 
-  constructor(places: Places) {
+  constructor(places: Places, failpoint: Failpoint | undefined) {
     this.places = places;
+    this.failpoint = failpoint;
   }
 
   run(steps: readonly Step[]): StepFailure[] {
@@ -86,15 +96,21 @@ class Applier {
     for (const step of steps) {
       if (isNftStep(step)) {
         const transaction = transactions[step.at];
-        if (step === transaction.at(-1)) this.transact(step.at, transaction);
-        continue;
-      }
-      this.take(step);
+        if (step !== transaction.at(-1)) continue;
+        this.transact(step.at, transaction);
+      } else this.take(step);
+      if (this.failpoint !== undefined) this.passed(this.failpoint);
       if (step.do === 'create-veth' && this.failures.some((failure) => failure.step === step)) break;
     }
     this.flush();
     this.awaitCarriers();
     return this.failures;
+  }
+
+  /** Where the process may be told to end, each step is a datagram of its own. */
+  private passed(failpoint: Failpoint): void {
+    this.flush();
+    failpoint('step');
   }
 
   /**

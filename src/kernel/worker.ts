@@ -7,6 +7,7 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import { apply } from './apply.ts';
 import { flushConntrack } from './conntrack.ts';
 import type { Deeds, Netns, Reply, Request } from './deeds.ts';
+import { failpointIn } from './failpoint.ts';
 import { openListeningSocket } from './listening-socket.ts';
 import { codeOf, createNamespace, deleteNamespace, inNamespace, NoNamespaceError, namespaceId } from './namespace.ts';
 import { readCounters } from './nftables/read.ts';
@@ -17,6 +18,7 @@ import { Listener, Subscription } from './subscription.ts';
 /** Sessions of hosts' namespaces, with the identity that their path had. */
 const kept = new Map<Netns, { readonly id: string | undefined; readonly session: Session }>();
 const listener = new Listener();
+const failpoint = failpointIn(process.env.UNDERWAY_FAILPOINT);
 
 function host(netns: Netns): Session {
   const id = netns === undefined ? undefined : namespaceId(netns);
@@ -45,7 +47,7 @@ function withSession<T>(netns: Netns, keep: boolean, deed: (session: Session) =>
 }
 
 const deedsOf = (port: MessagePort): Deeds => ({
-  apply: ({ host: netns, pod, steps }) => apply(steps, host(netns), pod),
+  apply: ({ host: netns, pod, steps }) => apply(steps, { host: host(netns), podPath: pod, failpoint }),
   read({ netns, scope, keep }) {
     try {
       return withSession(netns, keep, (session) => readState(session, scope));

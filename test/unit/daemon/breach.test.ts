@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Ip } from '../../../src/core/ip.ts';
-import { failpointIn } from '../../../src/daemon/failpoint.ts';
+import { failpointIn } from '../../../src/kernel/failpoint.ts';
 import { TestNode } from './harness.ts';
 
 test('a broken invariant is written down and ends the process', async () => {
@@ -38,5 +39,22 @@ test('a failpoint strikes the nth time only, at its own place', () => {
   at?.('before-wire');
   expect(deaths).toBe(1);
   expect(failpointIn(undefined)).toBeUndefined();
-  expect(() => failpointIn('after-commit:soon')).toThrow('nth must be 1 or more');
+  expect(() => failpointIn('after-commit:soon')).toThrow('a name and a number from 1');
+});
+
+test('a failpoint in a file counts from when the file says it, and can be told to write down what is passed', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'failpoint-'));
+  const file = join(folder, 'point');
+  let deaths = 0;
+  const at = failpointIn(`@${file}`, () => deaths++);
+  at?.('step');
+  writeFileSync(file, 'record');
+  for (const place of ['step', 'after-commit', 'step']) at?.(place);
+  expect(readFileSync(`${file}.passed`, 'utf8')).toBe('step:1\nafter-commit:1\nstep:2\n');
+  writeFileSync(file, 'step:2');
+  at?.('step');
+  expect(deaths).toBe(0);
+  at?.('step');
+  expect(deaths).toBe(1);
+  rmSync(folder, { recursive: true });
 });
