@@ -1,5 +1,15 @@
 /** Every bar, in the order of the issue; a new one is one line. */
 import type { Bar } from './bar.ts';
-import { burstAddresses } from './burst.ts';
+import { burstAddresses, burstJitter, burstPrefixes, burstPrefixesSecondary } from './burst.ts';
+import { churnBar, churnTight } from './churn.ts';
+import { giveBack } from './give-back.ts';
 
-export const BARS: readonly Bar[] = [burstAddresses];
+export const BARS: readonly Bar[] = [
+  burstAddresses,
+  burstPrefixes,
+  burstPrefixesSecondary,
+  burstJitter,
+  churnBar,
+  churnTight,
+  giveBack,
+];
