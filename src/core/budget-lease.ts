@@ -135,8 +135,9 @@ class Shard {
 
   /** When the want at this place of the queue is served, if nobody overtakes it. */
   expectedMs(ahead: number, { ask }: Want, nowMs: number): number {
-    const queueMs = ((ahead + ask.count - 1) / this.bucket.perSecond) * 1000;
-    return Math.max(nowMs, refilledAtMs(this, this.bucket, ask.priority, nowMs) + queueMs);
+    const before = ahead + ask.count - 1;
+    const left = { tokens: tokensAt(this, this.bucket, nowMs) - before, atMs: nowMs, share: 1 };
+    return refilledAtMs(left, this.bucket, ask.priority, nowMs);
   }
 
   take(count: number, nowMs: number): void {
