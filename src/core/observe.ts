@@ -231,8 +231,10 @@ function compare(turn: Turn, row: EniPresent, facts: EniFacts, readMs: number): 
 function endSettling(turn: Turn, row: EniPresent, facts: EniFacts, operation: OperationRow): void {
   turn.tx.remove('operation', operation.id);
   if (operation.call.action === 'attach') {
-    if (facts.attachment !== undefined) attached(turn, row, facts.attachment.deviceIndex);
-    else turn.tx.put('eni', { ...row, state: 'available' });
+    if (facts.attachment !== undefined) return attached(turn, row, facts.attachment.deviceIndex);
+    // The index is free again: kept, it would be taken from the next attach, its own.
+    const { deviceIndex: _, ...rest } = row;
+    turn.tx.put('eni', { ...rest, state: 'available' });
   }
 }
 
