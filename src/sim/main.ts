@@ -1,9 +1,11 @@
 /**
- * `npm run sim -- --seed N` replays one seed with its trace; `--seeds M [--seed-from N] [--json FILE]` runs many.
+ * `npm run sim -- --seed N` replays one seed with its trace; `--seeds M [--seed-from N] [--json FILE]` runs many;
+ * `--scenario NAME` runs a bar.
  * Exit code 1 when any invariant broke or a world did not converge.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { BAR_NAMES, runBar } from './bars/command.ts';
 import { runSeed, type SeedReport } from './run.ts';
 import { FAULT_CLASSES, type FaultClass } from './scenario.ts';
 
@@ -16,12 +18,17 @@ const HELP = `The fault simulator: a real core and driver on virtual time, over 
     --minutes N                           virtual minutes of misfortune (default: drawn by the seed)
     --pods N                              pods at once, at most (default: drawn by the seed)
     --json FILE                           write the figures there
+  npm run sim -- --scenario NAME          Underway beside its peers, and the bound; also takes --seeds, --seed-from, --json
+    ${BAR_NAMES.join(' ')}
 `;
+
+const SEEDS = 200;
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
-    seeds: { type: 'string', default: '200' },
+    scenario: { type: 'string' },
+    seeds: { type: 'string' },
     'seed-from': { type: 'string', default: '1' },
     without: { type: 'string', default: '' },
     minutes: { type: 'string' },
@@ -44,7 +51,13 @@ const overrides = {
   ...(values.pods !== undefined && { podsAtOnceMax: Number(values.pods) }),
 };
 
-process.exitCode = values.seed === undefined ? await many() : await one(Number(values.seed));
+if (values.scenario !== undefined) process.exitCode = await scenario(values.scenario);
+else process.exitCode = values.seed === undefined ? await many() : await one(Number(values.seed));
+
+function scenario(name: string): Promise<number> {
+  const seeds = values.seeds === undefined ? undefined : Number(values.seeds);
+  return runBar(name, { json: values.json, seeds, seedFrom: Number(values['seed-from']) });
+}
 
 async function one(seed: number): Promise<number> {
   const report = await runSeed(seed, { ...overrides, keepTrace: true });
@@ -57,7 +70,7 @@ async function one(seed: number): Promise<number> {
 
 async function many(): Promise<number> {
   const first = Number(values['seed-from']);
-  const count = Number(values.seeds);
+  const count = Number(values.seeds ?? SEEDS);
   const beganMs = performance.now();
   const reports: SeedReport[] = [];
   for (let seed = first; seed < first + count; seed++) {

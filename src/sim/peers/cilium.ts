@@ -134,7 +134,7 @@ class CiliumNode implements NodePool {
 
   add(sandbox: Sandbox, answer: (result: AddResult) => void): void {
     const ip = this.store.take(sandbox.containerId, this.host.clock.nowMs());
-    if (ip !== undefined) this.report();
+    this.report();
     this.host.clock.after(0, () => answer(ip === undefined ? { ok: false, why: 'no more IPs' } : { ok: true, ip }));
   }
 
@@ -163,7 +163,8 @@ class CiliumNode implements NodePool {
     clock.timer(Math.max(clock.nowMs(), this.reportedMs + REPORT_EVERY_MS), () => {
       this.reportDue = false;
       this.reportedMs = clock.nowMs();
-      this.usedSeen = this.store.held;
+      // Section 1.1: 1.20's agent counts the ADDs that failed in the last five minutes, which here all try again.
+      this.usedSeen = this.store.held + this.host.pendingCount();
       void this.maintain();
     });
   }
