@@ -245,7 +245,7 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
 function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   const { call } = operation;
   const maybeDone = failure.kind === 'ambiguous';
-  const inDoubt = maybeDone || operation.attempts > 1;
+  const inDoubt = maybeDone || failure.kind === 'parameterMismatch' || operation.attempts > 1;
   if (isRead(operation)) {
     turn.tx.remove('operation', operation.id);
     // Whoever wanted the list still does.
