@@ -60,6 +60,9 @@ class Fleet {
   private readonly clock = new VirtualClock();
   private readonly cloud: RecordedCloud;
   private readonly members = new Map<InstanceId, Member>();
+  /** Whose ENI it is, once its instance has seen it; and how many addresses it has before. */
+  private readonly owners = new Map<EniId, InstanceId>();
+  private readonly unseen = new Map<EniId, number>();
   private readonly startMs: number;
   private addressCount = 0;
   private podCount = 0;
@@ -76,6 +79,7 @@ class Fleet {
     this.cloud.listen((fact) => {
       if (fact.kind === 'address-added') this.counted(fact.eni, fact.cidr, 1);
       else if (fact.kind === 'address-removed') this.counted(fact.eni, fact.cidr, -1);
+      else if (fact.kind === 'link-seen') this.linked(fact.eni.id, fact.instance);
     });
   }
 
@@ -132,13 +136,26 @@ class Fleet {
     kubelet.bind({ atMs: this.clock.nowMs() - this.startMs, lifeMs: Number.POSITIVE_INFINITY });
   }
 
-  /** An ENI's own address is no pod's. */
+  /** An ENI's own address is no pod's. One that no instance sees yet serves nobody. */
   private counted(id: EniId, cidr: Cidr, by: 1 | -1): void {
     const eni = this.cloud.truth.eni(id);
-    const member = this.members.get(eni?.attachment?.instance ?? ('' as InstanceId));
-    if (eni === undefined || member === undefined || hostCidr(eni.primary4) === cidr) return;
-    this.accrue();
+    if (eni !== undefined && hostCidr(eni.primary4) === cidr) return;
     const size = by * 2 ** (32 - cidrLength(cidr));
+    const owner = this.owners.get(id);
+    if (owner === undefined) this.unseen.set(id, (this.unseen.get(id) ?? 0) + size);
+    else this.gained(owner, size);
+  }
+
+  private linked(id: EniId, instance: InstanceId): void {
+    if (this.owners.has(id)) return;
+    this.owners.set(id, instance);
+    this.gained(instance, this.unseen.get(id) ?? 0);
+  }
+
+  private gained(instance: InstanceId, size: number): void {
+    const member = this.members.get(instance);
+    if (member === undefined) return;
+    this.accrue();
     this.addressCount += size;
     member.addressCount += size;
     if (member.floorMs !== undefined || member.addressCount < this.options.floor) return;

@@ -3,6 +3,7 @@ import type { Bar } from './bar.ts';
 import { burstAddresses, burstJitter, burstPrefixes, burstPrefixesSecondary } from './burst.ts';
 import { churnBar, churnTight } from './churn.ts';
 import { giveBack } from './give-back.ts';
+import { thousandNodes } from './thousand-nodes.ts';
 
 export const BARS: readonly Bar[] = [
   burstAddresses,
@@ -12,4 +13,5 @@ export const BARS: readonly Bar[] = [
   churnBar,
   churnTight,
   giveBack,
+  thousandNodes,
 ];

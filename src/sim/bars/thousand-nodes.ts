@@ -8,12 +8,15 @@
 import { ec2Capabilities } from '../../../providers/memory/capabilities.ts';
 import { AWS_2026 } from '../../../providers/memory/figures.ts';
 import { SimBroker } from '../broker.ts';
-import type { Verdict } from './bar.ts';
+import { aws } from '../peers/aws.ts';
+import { cilium } from '../peers/cilium.ts';
+import { terway } from '../peers/terway.ts';
+import type { Bar, BarReport, Verdict } from './bar.ts';
 import { type FleetRun, runFleet } from './fleet.ts';
 import type { Policy } from './policy.ts';
 import { underway } from './underway.ts';
 
-export const NODE_COUNT = 1_000;
+const NODE_COUNT = 1_000;
 /** 4 ENIs x 15: ten addresses fit beside the primary's own. */
 const INSTANCE_TYPE = 'm5.xlarge';
 const FLOOR = 10;
@@ -57,7 +60,48 @@ export const fleet = (policy: Policy, nodeCount: number, seed: number): Promise<
     leadMs: LEAD_MS,
   });
 
-export const verdicts = (who: string, run: FleetRun, bound: number, throttlesAtMost: number): Verdict[] => [
+/** Each peer told to hold the same floor by its own settings (research/aws-vpc-cni.md, terway.md, cilium-and-other-clouds.md). */
+async function peers(seed: number): Promise<Pick<BarReport['figures'], 'aws' | 'terway' | 'cilium'>> {
+  const of = async (policy: Policy) => (await fleet(policy, NODE_COUNT, seed)).figures;
+  return {
+    aws: await of(aws({ warmEni: 0, minimumIp: FLOOR, warmIp: 1 })),
+    terway: await of(terway({ minPool: FLOOR, maxPool: FLOOR })),
+    cilium: await of(cilium({ minAllocate: FLOOR })),
+  };
+}
+
+export const thousandNodes: Bar = {
+  name: 'thousand-nodes',
+  title: `${NODE_COUNT} nodes started together under one account, floor ${FLOOR} on the primary (times: until a node holds it)`,
+  run: async ({ seedFrom = 1 }) => {
+    const alone = await fleet(POLICIES.underway(), NODE_COUNT, seedFrom);
+    const led = await fleet(POLICIES['underway, broker'](), NODE_COUNT, seedFrom);
+    const left = await fleet(POLICIES['underway, broker dies'](NODE_COUNT), NODE_COUNT, seedFrom);
+    const bound = boundMs(NODE_COUNT);
+    const report: BarReport = {
+      scenario: 'thousand-nodes',
+      figures: {
+        underway: alone.figures,
+        ...(await peers(seedFrom)),
+        'underway, broker': led.figures,
+        'underway, broker dies': left.figures,
+      },
+      bound: { boundMs: bound },
+      verdicts: [
+        ...verdicts('alone', alone, bound, 2),
+        ...verdicts('broker', led, bound, 0),
+        ...verdicts('broker dies', left, bound, 2),
+      ],
+      notes: [
+        `throttle errors in all: alone ${alone.throttles}, broker ${led.throttles}, broker dies ${left.throttles}`,
+        `times are from the start until a node holds ${FLOOR} addresses, or the scenario's length; ${alone.podCount} pods`,
+      ],
+    };
+    return report;
+  },
+};
+
+const verdicts = (who: string, run: FleetRun, bound: number, throttlesAtMost: number): Verdict[] => [
   { what: `${who}: nodes without their floor`, value: NODE_COUNT - run.atFloor, atMost: 0 },
   { what: `${who}: last node at its floor, ms`, value: run.figures.maxMs, atMost: bound * ALLOWED },
   { what: `${who}: failed ADDs`, value: run.figures.failed, atMost: 0 },
