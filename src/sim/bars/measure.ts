@@ -5,7 +5,6 @@
  *
  * Invariant: no two running pods have one address, whatever the policy (it throws).
  */
-import type { ApiAction } from '../../../providers/memory/api.ts';
 import { AWS_2026, type Figures } from '../../../providers/memory/figures.ts';
 import { Streams } from '../../../providers/memory/random.ts';
 import { type Cidr, cidrLength, hostCidr, type Ip } from '../../core/ip.ts';
@@ -37,7 +36,7 @@ export interface MeasureOptions {
   readonly spread: number;
   /** How long before the trace's beginning the nodes start, to have what they want warm. */
   readonly settleMs: number;
-  /** Before anything starts: sizes the cloud otherwise. */
+  /** The cloud's figures, aws-2026.json by default; their spread is the one above. */
   readonly figures?: Figures;
 }
 
@@ -221,6 +220,3 @@ export function timeline(calls: readonly RecordedCall[], untilMs: number): strin
   }
   return [...lines].map(([line, times]) => (times === 1 ? line : `${line}, ${times} times`));
 }
-
-export const countOf = (calls: readonly RecordedCall[], action: ApiAction): number =>
-  calls.filter((call) => call.action === action).length;
