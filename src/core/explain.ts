@@ -165,8 +165,9 @@ function startingReason(turn: Turn): Reason {
 
 /** The reason behind the last failure of an action, where that failure still holds the pool back. */
 export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reason | undefined {
-  const { action, failure, stuck } = row;
+  const { action, failure, stuck, inVain } = row;
   const retryMs = Math.max(0, retryAtMs(turn, row) - turn.nowMs);
+  if (inVain !== undefined) return { code: 'ENIS_IN_VAIN', made: inVain, retryMs };
   if (stuck !== undefined)
     return { code: 'ATTACH_STUCK', ...stuck, etaMs: Math.max(0, row.atMs + NEW_ENI_MS - turn.nowMs) };
   switch (failure.kind) {

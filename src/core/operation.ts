@@ -84,7 +84,7 @@ function mayCreate(turn: Turn): boolean {
   if (notBeforeMs <= turn.nowMs) return true;
   if (turn.state.get('failure', 'create')?.notBeforeMs !== notBeforeMs) {
     const failure = { kind: 'bug', code: 'ENIS_IN_VAIN', message: `${count} new ENIs in a row never served` } as const;
-    turn.tx.put('failure', { action: 'create', failure, atMs: turn.nowMs, notBeforeMs, count });
+    turn.tx.put('failure', { action: 'create', failure, atMs: turn.nowMs, notBeforeMs, count, inVain: count });
   }
   return turn.due(notBeforeMs);
 }

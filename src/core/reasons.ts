@@ -53,6 +53,8 @@ export type Reason =
   | { readonly code: 'ASSIGNING'; readonly forMs: number; readonly etaMs: number }
   /** An attached ENI's link did not appear, or its attach never finished. */
   | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number; readonly etaMs: number }
+  /** New ENIs were created one after the other and none of them ever served: the next waits. */
+  | { readonly code: 'ENIS_IN_VAIN'; readonly made: number; readonly retryMs: number }
   /** A call that may have been done (a lost answer, a crash) is being checked before anything else is asked for. */
   | { readonly code: 'SETTLING'; readonly action: CloudAction; readonly untilMs: number }
   /** Free addresses are only cooling ones. */
@@ -106,6 +108,7 @@ export const REASON_CODES = [
   'ATTACHING',
   'ASSIGNING',
   'ATTACH_STUCK',
+  'ENIS_IN_VAIN',
   'SETTLING',
   'COOLING',
   'CLOUD_MISCONFIGURED',
@@ -161,6 +164,8 @@ export function reasonText(reason: Reason): string {
       return `addresses were asked for ${seconds(reason.forMs)} ago and are usable in about ${seconds(reason.etaMs)}: the runtime's next try will find them`;
     case 'ATTACH_STUCK':
       return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried, usable in about ${seconds(reason.etaMs)}`;
+    case 'ENIS_IN_VAIN':
+      return `${reason.made} new ENIs in a row never served, ${again(reason.retryMs)}: look at the log for what became of each, then drain and replace the node`;
     case 'SETTLING':
       return `an earlier ${reason.action} may have been done although its answer was lost; the cloud is read until that is clear, in about ${seconds(reason.untilMs)}: the runtime's next try will find it`;
     case 'COOLING':

@@ -276,6 +276,8 @@ export interface FailureRow {
   readonly count: number;
   /** An attach that the cloud accepted and that never came up. */
   readonly stuck?: { readonly eni: EniId; readonly waitedMs: number };
+  /** New ENIs in a row that never served: no other is created for now. */
+  readonly inVain?: number;
 }
 
 /** One action's token bucket, as last computed. */

@@ -256,6 +256,7 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   ATTACHING: { code: 'ATTACHING', etaMs: 1_600 },
   ASSIGNING: { code: 'ASSIGNING', forMs: 1_400, etaMs: 0 },
   ATTACH_STUCK: { code: 'ATTACH_STUCK', eni: 'eni-0c2d', waitedMs: 60_000, etaMs: 3_000 },
+  ENIS_IN_VAIN: { code: 'ENIS_IN_VAIN', made: 3, retryMs: 24_000 },
   SETTLING: { code: 'SETTLING', action: 'assign', untilMs: 7_400 },
   COOLING: { code: 'COOLING', cooling: 4, nextMs: 2_500 },
   CLOUD_MISCONFIGURED: {

@@ -182,6 +182,8 @@ describe('a guard on new ENIs', () => {
       madeMs.push(core.nowMs);
       inVain(core, n);
     }
+    core.add('a');
+    expect(core.replies.get('add-a')).toMatchObject({ kind: 'refused', reason: { code: 'ENIS_IN_VAIN', made: 7 } });
     const gaps = madeMs.slice(1).map((at, n) => at - (madeMs[n] ?? 0));
     expect(gaps.at(-1)).toBeGreaterThanOrEqual(240_000);
     expect(gaps).toEqual(gaps.toSorted((a, b) => a - b));
