@@ -3,6 +3,9 @@
  */
 import type { Clock } from '../ports/clock.ts';
 
+/** Cancelled timers are swept out when there are more of them than of others, and than this. */
+const CANCELLED_MAX = 64;
+
 interface Timer {
   readonly atMs: number;
   readonly order: number;
@@ -14,21 +17,32 @@ export class VirtualClock implements Clock {
   private now = 1_000_000;
   private order = 0;
   /** A binary heap by (atMs, order). */
-  private readonly heap: Timer[] = [];
+  private heap: Timer[] = [];
+  private cancelledCount = 0;
+  /** How far somebody has set the wall clock since; nothing may be decided by it. */
+  private wallSetMs = 0;
 
   nowMs(): number {
     return this.now;
   }
 
   wallMs(): number {
-    return 1_700_000_000_000 + this.now;
+    return 1_700_000_000_000 + this.wallSetMs + this.now;
+  }
+
+  /** Somebody sets the wall clock, forth or back; monotonic time knows nothing of it. */
+  setWall(byMs: number): void {
+    this.wallSetMs += byMs;
   }
 
   timer(atMs: number, callback: () => void): () => void {
     const timer: Timer = { atMs: Math.max(atMs, this.now), order: this.order++, callback, cancelled: false };
     this.push(timer);
     return () => {
+      if (timer.cancelled) return;
       timer.cancelled = true;
+      this.cancelledCount++;
+      if (this.cancelledCount > CANCELLED_MAX && 2 * this.cancelledCount > this.heap.length) this.sweep();
     };
   }
 
@@ -43,11 +57,22 @@ export class VirtualClock implements Clock {
       const next = this.heap[0];
       if (next === undefined || next.atMs > untilMs || stop()) break;
       this.pop();
-      if (next.cancelled) continue;
+      if (next.cancelled) {
+        this.cancelledCount--;
+        continue;
+      }
+      // One that has fired cannot be cancelled any more.
+      next.cancelled = true;
       this.now = next.atMs;
       next.callback();
     }
     if (!stop()) this.now = Math.max(this.now, untilMs);
+  }
+
+  /** Every call of a cloud arms a time-out of seconds and cancels it soon: most of a heap would be these. */
+  private sweep(): void {
+    this.heap = this.heap.filter((timer) => !timer.cancelled).sort((a, b) => (earlier(a, b) ? -1 : 1));
+    this.cancelledCount = 0;
   }
 
   private push(timer: Timer): void {
@@ -85,5 +110,8 @@ export class VirtualClock implements Clock {
 
 const earlier = (a: Timer, b: Timer): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
-/** Lets every promise that can settle do so: the queue of microtasks is empty when a macrotask runs. */
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/**
+ * Lets every promise that can settle do so: what `nextTick` is given from a microtask runs when the queue of microtasks
+ * is empty. An immediate would do the same by way of the event loop, which took a fifth of the simulator's time.
+ */
+const settled = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
