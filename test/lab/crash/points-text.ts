@@ -23,8 +23,11 @@ export function neutralText(
     if (link !== undefined) names.set(link.name, `POD${n}-LINK`);
     for (const { name, mac } of pod.inside.links) if (name === 'eth0') names.set(mac, `POD${n}-MAC`);
   }
-  for (const eni of enis) {
-    const name = `ENI${eni.attachment?.deviceIndex}`;
+  const indexOf = (eni: EniRecord): number => eni.attachment?.deviceIndex ?? 0;
+  for (const [n, eni] of enis.toSorted((one, other) => indexOf(one) - indexOf(other)).entries()) {
+    const name = `ENI${n}`;
+    // An attach that was refused is tried again at the next index, which its link is named by.
+    names.set(`eth${indexOf(eni)}`, `${name}-LINK`);
     names.set(eni.mac, `${name}-MAC`);
     names.set(eni.primary4, `${name}-4`);
     if (eni.primary6 !== undefined) names.set(eni.primary6, `${name}-6`);
