@@ -10,13 +10,14 @@ import { parseArgs } from 'node:util';
 import { createProvider, type OpenProvider, providerNames } from '../../providers/index.ts';
 import { decorate } from '../cloud/decorate.ts';
 import { limited } from '../cloud/limited.ts';
+import { judgeTargets } from '../core/targets.ts';
 import { veth } from '../datapath/veth.ts';
 import { type Failpoint, failpointIn } from '../kernel/failpoint.ts';
 import { createKernel } from '../kernel/kernel.ts';
 import { systemClock, systemEntropy } from '../ports/clock.ts';
 import type { Provider } from '../ports/provider.ts';
 import { EXIT_BREACH } from './breach.ts';
-import { type CheckedConfig, type Config, parseConfig } from './config.ts';
+import { type CheckedConfig, type Config, parseConfig, poolsOf } from './config.ts';
 import { Daemon } from './daemon.ts';
 import { JournalLockedError } from './journal.ts';
 import { openLog } from './logs.ts';
@@ -25,12 +26,15 @@ import { VERSION } from './version.ts';
 
 const EXIT = { ok: 0, failed: 1, usage: 64, locked: 75, config: 78 } as const;
 const CONFIG_PATH = '/etc/underway/underwayd.json';
+/** Metadata and one Describe answer in far less, or there is no instance. */
+const LOOK_TIMEOUT_MS = 2_000;
 
 const HELP = `underwayd: gives the pods of this node addresses of the cloud's own VPC.
 
   --config FILE       JSON; default ${CONFIG_PATH}, which may be missing
   --set KEY=VALUE     one key over the file, such as --set pool.targets.floor=16; may be repeated
-  --print-config      print the effective configuration, every default included, and exit
+  --print-config      print the effective configuration, every default included, and exit; on an instance, also (on
+                      standard error) what the targets come to there
   --help, --version
 
 SIGHUP reads the configuration again; SIGTERM stops.
@@ -78,7 +82,10 @@ async function main(): Promise<void> {
     if (flags.does === 'print-config') printWithoutCluster(flags);
     return sayAndExit(checked.errors, EXIT.config);
   }
-  if (flags.does === 'print-config') return void process.stdout.write(`${JSON.stringify(checked.config, null, 2)}\n`);
+  if (flags.does === 'print-config') {
+    process.stdout.write(`${JSON.stringify(checked.config, null, 2)}\n`);
+    return sayTargets(checked.config);
+  }
   await run(flags, checked.config);
 }
 
@@ -87,6 +94,21 @@ function printWithoutCluster(flags: Flags): void {
   const checked = readConfig({ ...flags, sets: [...flags.sets, 'cluster=unset'] });
   if ('errors' in checked) return;
   process.stdout.write(`${JSON.stringify({ ...checked.config, cluster: null }, null, 2)}\n`);
+}
+
+/** A person's machine has no instance metadata: it is told so instead of an effect. */
+async function sayTargets(config: Config): Promise<void> {
+  const provider = await openProvider(config, () => undefined);
+  const asked = { signal: new AbortController().signal, timeoutMs: LOOK_TIMEOUT_MS };
+  const answer = await provider.describeNode(asked).finally(() => provider.close());
+  for (const pool of poolsOf(config)) {
+    const { capabilities } = provider;
+    const verdict = answer.ok ? judgeTargets({ pool, limits: answer.value.limits, capabilities }) : undefined;
+    const sentence = verdict?.sentence ?? 'what they come to depends on the instance, which is not known here';
+    const notes = verdict?.accepted === true ? verdict.warnings.map((warning) => `warning: ${warning}`) : [];
+    const cannot = verdict?.accepted === false ? 'cannot be met: ' : '';
+    for (const line of [`targets: ${cannot}${sentence}`, ...notes]) process.stderr.write(`underwayd: ${line}\n`);
+  }
 }
 
 function flagsOrExit(): Flags {

@@ -11,10 +11,12 @@ import { AWS_2026 } from '../../providers/memory/figures.ts';
 import { MemoryProvider } from '../../providers/memory/provider.ts';
 import type { ReasonCode } from '../../src/core/reasons.ts';
 import type { DemoPod } from '../../src/lab/demo/pods.ts';
+import { runIn } from '../../src/lab/launch.ts';
 import { systemClock } from '../../src/ports/clock.ts';
 import type { WhyAnswer } from '../../src/protocol/why.ts';
 import { found, reasonOf, Stage, until } from './crash/stage.ts';
 
+const UNDERWAYD = fileURLToPath(new URL('../../src/daemon/main.ts', import.meta.url));
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const LIMIT_MS = 60_000;
 const DEADLINE_MS = 2_500;
@@ -94,6 +96,29 @@ test.each(FAULTS.map((fault, at) => ({ ...fault, node: at + 1 })))(
       await here.remove(stage.pods.all.filter(({ host }) => host.name === here.node.name));
       await here.node.daemon.stop();
     }
+  },
+  LIMIT_MS,
+);
+
+test(
+  'underwayd --print-config says what the targets come to on the instance it is asked on',
+  async () => {
+    const { instance, folder } = stage.on(1).node;
+    const said = await runIn(instance.netns, [
+      process.execPath,
+      UNDERWAYD,
+      '--print-config',
+      '--config',
+      folder.config,
+    ]);
+    expect(JSON.parse(said.stdout)).toMatchObject({ pool: { targets: { floor: 0, headroom: 0 } } });
+    expect(said.stderr).toBe(
+      [
+        "underwayd: targets: t3.micro: 0 ENIs, 0 addresses; every pod causes a cloud call; grows to 2 ENIs, 2 addresses (the instance's limit)",
+        'underwayd: warning: floor and headroom are 0: every pod waits for the cloud',
+        '',
+      ].join('\n'),
+    );
   },
   LIMIT_MS,
 );
