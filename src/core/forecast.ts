@@ -29,6 +29,9 @@ export interface Forecast {
 /** What a new ENI takes with usual latencies (aws-2026.json): create 133, attach 438, the link 2,000. */
 const LEAD_MS = 2_571;
 
+/** A cloud that is down makes a refill take hours; no pod waits longer than an ADD's deadline. */
+const LEAD_MAX_MS = 60_000;
+
 export const NOTHING_LEARNT: Forecast = { atMs: 0, leadMs: LEAD_MS, sinceMs: 0, count: 0, sizes: [] };
 
 const HALF_LIFE_MS = 3_600_000;
@@ -45,8 +48,9 @@ export function afterArrival(forecast: Forecast, nowMs: number): Forecast {
   return { ...closed(forecast, nowMs), sinceMs: nowMs, count: 1 };
 }
 
-/** A growth took `leadMs` from its decision until its addresses could be handed out. */
-export function afterRefill(forecast: Forecast, leadMs: number): Forecast {
+/** A growth took `tookMs` from its decision until its addresses could be handed out. */
+export function afterRefill(forecast: Forecast, tookMs: number): Forecast {
+  const leadMs = Math.min(LEAD_MAX_MS, Math.max(0, tookMs));
   const step = leadMs > forecast.leadMs ? 1 : 1 / 16;
   return { ...forecast, leadMs: forecast.leadMs + (leadMs - forecast.leadMs) * step };
 }

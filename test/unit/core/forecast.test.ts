@@ -75,3 +75,14 @@ test('it stays small and plain whatever comes', () => {
   const read = JSON.parse(text);
   expect(headroomOf(read, { nowMs: 4e7, cap: 1_000 })).toBe(headroomOf(forecast, { nowMs: 4e7, cap: 1_000 }));
 });
+
+test('a refill that waited for a cloud that was down teaches no more than an ADD can wait', () => {
+  expect(afterRefill(NOTHING_LEARNT, 2 * HOUR_MS).leadMs).toBe(60_000);
+});
+
+test('a lone pod now and then leaves nothing ready once its hour is over', () => {
+  let forecast = NOTHING_LEARNT;
+  for (let n = 0; n < 12; n++) forecast = afterArrival(forecast, n * 2 * HOUR_MS);
+  expect(headroomOf(forecast, { nowMs: 22 * HOUR_MS + 1_000, cap: 100 })).toBe(1);
+  expect(headroomOf(forecast, { nowMs: 23.9 * HOUR_MS, cap: 100 })).toBe(0);
+});
