@@ -42,6 +42,11 @@ export const LADDERS: readonly Ladder[] = [
     setting: (warmEni) => ({ policy: 'aws', settings: { warmEni } }),
   },
   {
+    name: 'cilium pre-allocate',
+    steps: [1, 2, 3, 4, 5, 6, 7, ...STEPS.filter((step) => step >= 8)],
+    setting: (preAllocate) => ({ policy: 'cilium', settings: { preAllocate } }),
+  },
+  {
     name: 'cilium pre-allocate, releasing',
     steps: STEPS.slice(1),
     setting: (preAllocate) => ({ policy: 'cilium', settings: { preAllocate, release: true } }),
