@@ -74,10 +74,18 @@ export async function cheapest(
     const step = ladder.steps[index] ?? 0;
     return run(`${ladder.name} ${step}`, ladder.setting(step));
   };
-  let high = ladder.steps.length - 1;
+  const top = ladder.steps.length - 1;
+  let low = -1;
+  let high = 0;
   let best = await at(high);
-  if (best.figures.p99Ms > p99Ms) return undefined;
-  for (let low = -1; high - low > 1; ) {
+  // Upwards in leaps that double: the highest steps hold thousands of addresses and take longest.
+  while (best.figures.p99Ms > p99Ms) {
+    if (high === top) return undefined;
+    low = high;
+    high = Math.min(top, 2 * high + 1);
+    best = await at(high);
+  }
+  while (high - low > 1) {
     const middle = (low + high) >> 1;
     const point = await at(middle);
     if (point.figures.p99Ms > p99Ms) low = middle;
