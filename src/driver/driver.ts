@@ -112,6 +112,8 @@ export class Driver {
     if (!this.journalUp) {
       for (const row of rows) this.unwritten.set(`${row.table} ${row.key}`, row);
     } else if (rows.length > 0) {
+      // Outside of the try: what a failpoint throws ends the process, it is no journal that cannot be written.
+      this.options.failpoint?.('before-commit');
       try {
         this.commit(rows);
       } catch (cause) {
@@ -119,6 +121,7 @@ export class Driver {
         this.journalDown(messageOf(cause), events);
         return;
       }
+      this.options.failpoint?.('after-commit');
     }
     for (const event of events) this.options.observe?.({ kind: 'event', event, nowMs });
     this.arm(outcome.wakeAtMs);
@@ -181,11 +184,9 @@ export class Driver {
   }
 
   private commit(rows: readonly RowChange[]): void {
-    this.options.failpoint?.('before-commit');
     const beganMs = this.options.clock.nowMs();
     this.options.journal.commit(rows);
     this.options.observe?.({ kind: 'commit', rows: rows.length, ms: this.options.clock.nowMs() - beganMs });
-    this.options.failpoint?.('after-commit');
   }
 
   private runEffect(effect: Effect, nowMs: number): void {
