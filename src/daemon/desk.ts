@@ -94,8 +94,9 @@ export class Desk {
       const ms = this.options.clock.nowMs() - beganMs;
       const checked = this.compared(request, reply);
       const code = checked.kind === 'refused' ? errorOf(checked.reason, request.verb).code : 0;
-      this.options.handled({ verb: request.verb, code, ms, request, reply: checked, ...(lease && { lease }) });
+      // The answer first: the log's line and the metrics are nobody's to wait for.
       respond(mended(request, answerTo(request, checked)));
+      this.options.handled({ verb: request.verb, code, ms, request, reply: checked, ...(lease && { lease }) });
     });
     return () => this.hangUp(id);
   }
