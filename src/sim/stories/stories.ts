@@ -1,0 +1,147 @@
+/**
+ * The canonical stories: what every node lives through, each as small as it can be told. `begin` is undisturbed;
+ * `act` is what a process is ended in the middle of, at every one of its failpoints; `goal` names what is not so.
+ */
+import type { Shape, StoryWorld } from './story-world.ts';
+
+export interface Story {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly begin: (world: StoryWorld) => Promise<void>;
+  /** Returns when an undisturbed node is done. */
+  readonly act: (world: StoryWorld) => Promise<void>;
+  /** Beyond what every story ends with: pods that are wanted run, others are gone, and all agree. */
+  readonly goal?: (world: StoryWorld) => readonly string[];
+}
+
+const START_MS = 3_000;
+/** A new ENI takes about 3 s, a give-back of it 60 s of surplus, a cooldown 30 s before that, and 3 s of calls. */
+const ENI_MS = 6_000;
+const GIVE_BACK_MS = 130_000;
+
+const started = async (world: StoryWorld): Promise<void> => {
+  world.start();
+  await world.pass(START_MS);
+};
+
+const withPods = (count: number) => async (world: StoryWorld) => {
+  await started(world);
+  world.wantMany(count);
+  await world.pass(2 * ENI_MS);
+};
+
+export const STORIES: readonly Story[] = [
+  {
+    name: 'the first start and the first ADD',
+    shape: {},
+    begin: async () => {},
+    act: async (world) => {
+      world.start();
+      world.want();
+      await world.pass(START_MS);
+    },
+  },
+  {
+    name: 'the first ADD needs an ENI',
+    shape: { primaryEni: 'skip' },
+    begin: started,
+    act: async (world) => {
+      world.want();
+      await world.pass(ENI_MS);
+    },
+  },
+  {
+    name: 'ADD from the warm pool',
+    shape: { targets: { floor: 3, headroom: 0, ceiling: 3 } },
+    begin: started,
+    act: async (world) => {
+      world.want();
+      await world.pass(1_000);
+    },
+    goal: (world) => (world.blocks.length >= 3 ? [] : [`${world.blocks.length} blocks are held`]),
+  },
+  {
+    name: 'DEL',
+    shape: { targets: { floor: 2, headroom: 0, ceiling: 2 } },
+    begin: withPods(1),
+    act: async (world) => {
+      for (const pod of world.wantedPods()) world.unwant(pod);
+      await world.pass(5_000);
+    },
+  },
+  {
+    name: 'a burst fills the primary and needs an ENI',
+    // Its other ENIs have room for all: what a power loss makes the primary forget is nobody's to hand out.
+    shape: { instanceType: 'm5.large' },
+    begin: started,
+    act: async (world) => {
+      world.wantMany(12);
+      await world.pass(2 * ENI_MS);
+    },
+    goal: (world) => (world.secondaries.length > 0 ? [] : ['no ENI was made']),
+  },
+  {
+    name: 'no prefix is left, singles do',
+    shape: { instanceType: 'm5.large', prefixes: 'prefer' },
+    begin: async (world) => {
+      await started(world);
+      world.cloud.faults.arm({ kind: 'no-prefix' });
+    },
+    act: async (world) => {
+      world.wantMany(3);
+      await world.pass(ENI_MS);
+    },
+    goal: (world) => world.blocks.filter((block) => !block.endsWith('/32')).map((block) => `${block} is held`),
+  },
+  {
+    name: 'drain: a whole ENI is given back',
+    shape: { primaryEni: 'skip' },
+    begin: withPods(2),
+    act: async (world) => {
+      for (const pod of world.wantedPods()) world.unwant(pod);
+      await world.pass(GIVE_BACK_MS);
+    },
+    // One free address is kept: the hysteresis of a pool without headroom.
+    goal: (world) => (world.secondaries.length <= 1 ? [] : [`${world.secondaries.length} ENIs are kept`]),
+  },
+  {
+    name: 'demand returns while an ENI drains',
+    shape: { primaryEni: 'skip' },
+    begin: withPods(1),
+    act: async (world) => {
+      for (const pod of world.wantedPods()) world.unwant(pod);
+      await world.pass(95_000);
+      world.want();
+      await world.pass(ENI_MS);
+    },
+  },
+  {
+    name: 'single blocks are given back',
+    shape: {},
+    begin: withPods(4),
+    act: async (world) => {
+      for (const pod of world.wantedPods().slice(1)) world.unwant(pod);
+      await world.pass(GIVE_BACK_MS);
+    },
+    goal: (world) => (world.blocks.length <= 3 ? [] : [`${world.blocks.length} blocks are kept`]),
+  },
+  {
+    name: 'restart with pods',
+    shape: { primaryEni: 'skip' },
+    begin: withPods(3),
+    act: async (world) => {
+      world.node.crash();
+      await world.pass(START_MS + 25_000);
+    },
+  },
+  {
+    name: 'a pod comes and another goes, crossing',
+    shape: { targets: { floor: 0, headroom: 0, ceiling: 2 } },
+    begin: withPods(2),
+    act: async (world) => {
+      for (const pod of world.wantedPods().slice(0, 1)) world.unwant(pod);
+      world.want();
+      await world.pass(10_000);
+    },
+  },
+];
