@@ -16,7 +16,10 @@ const { values } = parseArgs({
   },
 });
 
-const chosen = STORIES.filter(({ name }) => name.includes(values.story));
+/** `!TEXT` chooses the stories without it. */
+const chosen = STORIES.filter(({ name }) =>
+  values.story.startsWith('!') ? !name.includes(values.story.slice(1)) : name.includes(values.story),
+);
 
 if (values.at !== undefined) {
   const lost = values['lost-commits'] === undefined ? undefined : Number(values['lost-commits']);

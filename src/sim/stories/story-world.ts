@@ -132,6 +132,11 @@ export class StoryWorld {
     return this.clock.run(this.clock.nowMs() + ms, () => this.oracle.breaches.length > 0);
   }
 
+  /** Virtual time passes until `stop` says so. */
+  passUntil(ms: number, stop: () => boolean): Promise<void> {
+    return this.clock.run(this.clock.nowMs() + ms, stop);
+  }
+
   /** A pod that is wanted until `unwant`. */
   want(): Wanted {
     const wanted: Wanted = { pod: this.pods.create(Number.POSITIVE_INFINITY), wanted: true };
