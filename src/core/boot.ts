@@ -6,6 +6,7 @@ import { coolAddress } from './address.ts';
 import { attachmentKey, type LeaseId } from './brand.ts';
 import { nodeRow } from './eni.ts';
 import type { Event, FoundLink } from './events.ts';
+import { afterBoot } from './forecast.ts';
 import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
 import { release } from './lease.ts';
 import { linkName } from './link-name.ts';
@@ -117,7 +118,10 @@ class Restore {
       if (row.state === 'cooling')
         this.tx.put('address', { ...row, flushed: 'no', sinceMs: this.rebooted ? this.nowMs : row.sinceMs });
     }
-    for (const row of [...state.all('eni')]) {
+    for (const { pool, ...learnt } of [...state.all('forecast')])
+      if (this.rebooted) this.tx.put('forecast', { ...afterBoot(learnt, this.nowMs), pool });
+    // How long an ENI took that was decided by another process is nobody's lead time.
+    for (const { decidedMs: _, ...row } of [...state.all('eni')]) {
       if (isPresent(row)) this.eni(row);
       else this.tx.put('eni', { ...row, sinceMs: this.nowMs, writtenMs: this.nowMs });
     }

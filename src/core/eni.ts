@@ -46,6 +46,7 @@ export function created(turn: Turn, eni: EniRow, facts: EniFacts): void {
     key: eni.key,
     pool: eni.pool,
     kind: 'secondary',
+    ...(eni.decidedMs !== undefined && { decidedMs: eni.decidedMs }),
     subnet: facts.subnet,
     sinceMs: turn.nowMs,
     writtenMs: turn.nowMs,

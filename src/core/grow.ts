@@ -8,9 +8,10 @@ import type { Priority } from './budget.ts';
 import type { BlockWish } from './cloud.ts';
 import { freeSlots, isLeaving, nodeRow, ownerTags, usedOn } from './eni.ts';
 import { cidrLength, type Family, familyOf } from './ip.ts';
+import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
 import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
-import type { EniPresent, EniRow, PoolRow, SubnetRow } from './rows.ts';
+import type { EniPresent, EniRow, PoolRow, SubnetRow, Targets } from './rows.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
@@ -18,8 +19,8 @@ import type { Turn } from './turn.ts';
 const ASK_AGAIN_MS = 60_000;
 
 /** Addresses of one family to ask for now, so that the pool reaches its target. */
-export function shortfall(pool: PoolRow, pods: number, held: Holding): number {
-  const { floor, headroom, ceiling } = pool.targets;
+export function shortfall(targets: Targets & { readonly headroom: number }, pods: number, held: Holding): number {
+  const { floor, headroom, ceiling } = targets;
   const need = pods + Math.ceil(headroom / 2);
   const usable = held.total - held.cooling - held.quarantined + held.coming;
   if (usable >= Math.max(need, floor)) return 0;
@@ -30,11 +31,12 @@ export function shortfall(pool: PoolRow, pods: number, held: Holding): number {
 export function grow(turn: Turn, pool: PoolRow): void {
   const pods = demand(turn.state, pool);
   const waiting = waitersOf(turn.state, pool);
+  const targets = { ...pool.targets, headroom: headroomNow(turn, pool) };
   const missing = new Map<Family, number>();
   for (const family of pool.families) {
     const held = holding(turn.state, pool, family);
     // A pod counts once, and may hold the address of its last sandbox while its new one waits for another.
-    missing.set(family, shortfall(pool, Math.max(pods, held.leased + waiting), held));
+    missing.set(family, shortfall(targets, Math.max(pods, held.leased + waiting), held));
   }
   const priority: Priority = waitersOf(turn.state, pool) > 0 ? 'blocked-pod' : 'top-up';
   askAgain(turn, pool);
@@ -137,6 +139,7 @@ function create(turn: Turn, pool: PoolRow, missing: ReadonlyMap<Family, number>,
       pool: pool.id,
       kind: 'secondary',
       subnet: subnet.id,
+      decidedMs: turn.nowMs,
       sinceMs: turn.nowMs,
       writtenMs: turn.nowMs,
       state: 'creating',

@@ -11,6 +11,7 @@ import { answered, budgetOf, type Priority, takeToken, throttled, uniformOf } fr
 import type { Answer, CloudAction, CloudCall, CloudFailure, CloudResult } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
 import type { Cidr } from './ip.ts';
+import { learnRefill } from './learn.ts';
 import { nodeObserved, observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
@@ -178,7 +179,11 @@ function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
   else if (result.action === 'delete') eniGone(turn, written);
   else {
     turn.tx.put('eni', result.action === 'modify' ? { ...written, settled: true } : written);
-    if (result.action === 'assign') installBlocks(turn, eni.key, result.blocks);
+    if (result.action === 'assign') {
+      installBlocks(turn, eni.key, result.blocks);
+      // On an ENI that comes up it is the ENI that is waited for.
+      if (eni.state === 'ready') learnRefill(turn, eni.pool, operation.startedMs);
+    }
     if (operation.call.action === 'unassign') unassigned(turn, eni, operation.call.blocks);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { type Attachment, attachmentKey, type RequestId } from './brand.ts';
 import type { Event } from './events.ts';
+import { learnArrival } from './learn.ts';
 import { answer, refused, release, verify, wire } from './lease.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -28,6 +29,7 @@ export function add(turn: Turn, event: Of<'add'>): void {
   }
   const order = turn.runtime.nextWaiter;
   turn.setRuntime({ nextWaiter: order + 1 });
+  learnArrival(turn, poolFor(turn));
   turn.tx.put('waiter', {
     order,
     key,

@@ -19,6 +19,7 @@ import type {
 } from './brand.ts';
 import type { Priority } from './budget.ts';
 import type { CloudAction, CloudCall, CloudFailure, InstanceLimits, SubnetFacts } from './cloud.ts';
+import type { Forecast } from './forecast.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
 
 export const SCHEMA = 1;
@@ -84,8 +85,8 @@ export interface Settings {
 export interface Targets {
   /** Addresses the node holds at least, in use or not. */
   readonly floor: number;
-  /** Free addresses kept ready beyond demand. */
-  readonly headroom: number;
+  /** Free addresses kept ready beyond demand; `auto` learns the figure from the node's arrivals (forecast.ts). */
+  readonly headroom: number | 'auto';
   /** Addresses the node holds at most. */
   readonly ceiling: number;
 }
@@ -104,6 +105,11 @@ export interface PoolRow {
   readonly surplusSinceMs?: number;
 }
 
+/** What a pool's arrivals and refills have taught. The burst that is still open is not in the journal. */
+export interface ForecastRow extends Forecast {
+  readonly pool: PoolId;
+}
+
 export interface SubnetRow extends SubnetFacts {
   /** Until when an assign or create there is not tried, after it had no address or no prefix. */
   readonly exhaustedUntilMs: number;
@@ -120,6 +126,8 @@ export type EniRow = EniCreating | EniPresent;
 export type EniState = EniRow['state'];
 
 interface EniCommon {
+  /** When the planner decided to make it; absent for one that was found. */
+  readonly decidedMs?: number;
   readonly key: EniKey;
   readonly pool: PoolId;
   readonly kind: 'primary' | 'secondary' | 'foreign';
@@ -311,6 +319,7 @@ export interface Rows {
   readonly node: NodeRow;
   readonly runtime: RuntimeRow;
   readonly pool: PoolRow;
+  readonly forecast: ForecastRow;
   readonly subnet: SubnetRow;
   readonly eni: EniRow;
   readonly block: BlockRow;

@@ -4,6 +4,7 @@
  */
 import { freeOn, usedOn } from './eni.ts';
 import { type Family, familyOf } from './ip.ts';
+import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
 import { blocksOfFamily, demand, enisOf, holding, serves, waitersOf } from './pool.ts';
 import type { BlockRow, EniPresent, PoolRow } from './rows.ts';
@@ -33,7 +34,8 @@ function setSurplus(turn: Turn, pool: PoolRow, sinceMs: number | undefined): voi
 /** Free addresses that may go, once more of them are free than headroom and hysteresis keep. */
 function surplusOf(turn: Turn, pool: PoolRow, family: Family): number {
   const held = holding(turn.state, pool, family);
-  const { floor, headroom } = pool.targets;
+  const { floor } = pool.targets;
+  const headroom = headroomNow(turn, pool);
   if (held.free <= headroom + Math.max(largestBlock(turn, pool, family), Math.ceil(headroom / 2))) return 0;
   const keep = Math.max(floor, demand(turn.state, pool) + headroom + held.cooling);
   return Math.min(held.free - headroom, held.total + held.coming - keep);

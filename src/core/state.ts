@@ -15,6 +15,7 @@ const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
   node: () => 'node',
   runtime: () => 'runtime',
   pool: (row) => row.id,
+  forecast: (row) => row.pool,
   subnet: (row) => row.id,
   eni: (row) => row.key,
   block: (row) => row.id,
@@ -35,6 +36,7 @@ const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
  */
 const durable: { readonly [T in Table]?: (row: Rows[T]) => unknown } = {
   node: (row) => row,
+  forecast: (row) => ({ ...row, sinceMs: 0, count: 0 }),
   subnet: (row) => ({ ...row, exhaustedUntilMs: 0, noPrefixUntilMs: 0 }),
   eni: (row) => ({ ...row, sync: undefined }),
   block: ({ id, eni, state }) => ({ id, eni, state: state === 'releasing' || state === 'missing' ? state : 'ready' }),
@@ -80,6 +82,7 @@ export class State {
     node: new Map(),
     runtime: new Map(),
     pool: new Map(),
+    forecast: new Map(),
     subnet: new Map(),
     eni: new Map(),
     block: new Map(),

@@ -5,6 +5,7 @@
 
 import { nodeRow } from './eni.ts';
 import type { Event } from './events.ts';
+import { learnRefill } from './learn.ts';
 import { podPlan, wire } from './lease.ts';
 import { eniServes } from './operation.ts';
 import type { EniPlan, NodePlan } from './plan.ts';
@@ -97,10 +98,11 @@ export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): v
 function serveWhatIsDone(turn: Turn, done: number): void {
   for (const eni of turn.state.all('eni')) {
     if (eni.state !== 'linking' || eni.sync === undefined || eni.sync > done) continue;
-    const { deadlineMs: _, ...rest } = eni;
+    const { deadlineMs: _, decidedMs, ...rest } = eni;
     turn.tx.put('eni', { ...rest, state: 'ready', sinceMs: turn.nowMs });
     turn.tx.remove('failure', 'attach');
     eniServes(turn);
+    if (decidedMs !== undefined) learnRefill(turn, eni.pool, decidedMs);
   }
   for (const block of turn.state.all('block')) {
     const eni = turn.state.get('eni', block.eni);

@@ -48,7 +48,9 @@ const isMask = (mask: number): boolean => {
 
 const targets = group({
   floor: whole(0, 65_536).default(8),
-  headroom: whole(0, 65_536).default(8),
+  headroom: z
+    .union([z.literal('auto'), whole(0, 65_536)], allowed('a whole number from 0 to 65536, or auto'))
+    .default(8),
   ceiling: whole(1, 65_536).default(1_024),
 }).refine(({ floor, ceiling }) => floor <= ceiling, allowed('such that floor is at most ceiling'));
 

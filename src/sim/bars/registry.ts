@@ -2,6 +2,7 @@
 import type { Bar } from './bar.ts';
 import { burstAddresses, burstJitter, burstPrefixes, burstPrefixesSecondary } from './burst.ts';
 import { churnBar, churnTight } from './churn.ts';
+import { day } from './day.ts';
 import { giveBack } from './give-back.ts';
 import { thousandNodes } from './thousand-nodes.ts';
 
@@ -13,5 +14,6 @@ export const BARS: readonly Bar[] = [
   churnBar,
   churnTight,
   giveBack,
+  day,
   thousandNodes,
 ];
