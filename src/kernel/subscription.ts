@@ -5,7 +5,6 @@
  * loop stays free and the process can exit.
  */
 import { closeSync, readSync, writeSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { KernelEvent } from '../ports/kernel.ts';
 import { addressOf, eventfd, MSG_DONTWAIT, poll, receiveMessage, SOL } from './libc.ts';
 import { codeOf } from './namespace.ts';
@@ -21,11 +20,6 @@ const NFT_GROUP = 7;
 /** A burst of 250 pods is about 1 MB of notifications. */
 const BUFFER_BYTES = 1 << 22;
 const POLL_MS = 500;
-/**
- * From the first notification to reading them: one pod's wiring makes about thirty, most of them ours, and taking each
- * apart as it comes (2 ms of this thread, beside the answer to the pod's ADD) would hold up what is being wired.
- */
-const GATHER_MS = 10;
 const POLLIN = 1;
 /** cmsg type of the namespace's number. */
 const CMSG_NSID = 8;
@@ -157,7 +151,6 @@ export class Listener {
     this.waiting = true;
     while (this.subscriptions.size > 0) {
       await poll(pollfds([this.alarm, ...[...this.subscriptions.values()].flatMap(({ fds }) => fds)]), POLL_MS);
-      await sleep(GATHER_MS);
       this.hush();
       for (const subscription of this.subscriptions.values()) subscription.hear();
     }
