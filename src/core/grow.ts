@@ -42,7 +42,7 @@ export function grow(turn: Turn, pool: PoolRow): void {
   askAgain(turn, pool);
   for (const family of pool.families) {
     const left = undrain(turn, pool, family, missing.get(family) ?? 0);
-    missing.set(family, fill(turn, pool, family, left, priority));
+    missing.set(family, fill(turn, pool, family, left, priority) - roomComing(turn, pool, family));
   }
   create(turn, pool, missing, priority);
 }
@@ -108,6 +108,26 @@ function fill(turn: Turn, pool: PoolRow, family: Family, missing: number, priori
     startOperation(turn, { action: 'assign', eni: eni.id, wish: { family, prefixLength, count } }, priority, eni.key);
   }
   return left;
+}
+
+/** Addresses that ENIs being made can take beyond what they bring: pods that come meanwhile share them. */
+function roomComing(turn: Turn, pool: PoolRow, family: Family): number {
+  let room = 0;
+  for (const eni of enisOf(turn.state, pool)) {
+    const subnet = turn.state.get('subnet', eni.subnet);
+    if (subnet === undefined || subnet.exhaustedUntilMs > turn.nowMs) continue;
+    const slots = slotsComing(turn, eni, family);
+    room += Math.max(0, slots) * wishSize(family, lengthFor(turn, pool, subnet, family));
+  }
+  return room;
+}
+
+function slotsComing(turn: Turn, eni: EniRow, family: Family): number {
+  if (eni.state === 'available' || eni.state === 'attaching') return freeSlots(turn, eni, family);
+  const call = turn.state.operationOn(eni.key)?.call;
+  if (eni.state !== 'creating' || call?.action !== 'create') return 0;
+  const brought = call.blocks.reduce((sum, wish) => (wish.family === family ? sum + wish.count : sum), 0);
+  return (nodeRow(turn).limits?.slotsPerEni[family] ?? 0) - 1 - brought;
 }
 
 function lengthFor(turn: Turn, pool: PoolRow, subnet: SubnetRow, family: Family): number {

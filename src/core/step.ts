@@ -123,11 +123,20 @@ function planPool(turn: Turn, pool: PoolRow): void {
   const serving = turn.runtime.phase === 'serving' && turn.runtime.journal === 'up';
   if (serving) {
     handOut(turn, pool);
+    if (gathers(turn, pool)) return;
     grow(turn, pool);
     const current = turn.state.get('pool', pool.id);
     if (current !== undefined) shrink(turn, current);
   }
   refuseTheHopeless(turn, pool);
+}
+
+/** A burst is one request: what is asked for waits the millisecond in which the rest of it comes. */
+function gathers(turn: Turn, pool: PoolRow): boolean {
+  let newestMs = Number.NEGATIVE_INFINITY;
+  for (const waiter of turn.state.all('waiter'))
+    if (waiter.pool === pool.id) newestMs = Math.max(newestMs, waiter.sinceMs);
+  return canGrow(turn, pool) && !turn.due(newestMs + 1);
 }
 
 /** First come, first served: the head of the queue waits for its address, nobody overtakes it. */

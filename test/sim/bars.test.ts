@@ -45,9 +45,7 @@ test.each(BURSTS)(
   TIMEOUT_MS,
 );
 
-// The planner sizes its first calls for the first ADD alone: docs/design/002-bars.md has the figures. When it sizes them
-// for the burst, these tests say so by failing, and `failing` goes.
-test.failing.each(BURSTS)(
+test.each(BURSTS)(
   '%s: within 1.3 of the %d ms, and no call too many',
   (name) => expect(run(name).missed).toEqual([]),
   TIMEOUT_MS,

