@@ -172,6 +172,9 @@ class Restore {
 
   /** Calls of a dead process may still land, so every ENI counts as written to just now. */
   private eni(row: EniPresent): void {
+    // Its last pods were lost with the boot, and nobody else would take its row along.
+    if (row.state === 'gone' && row.flushed && this.tx.state.blocksOf(row.key).length === 0)
+      return this.tx.remove('eni', row.key);
     const { sync: _, ...rest } = row;
     const state = rest.state === 'ready' || rest.state === 'draining' ? 'ready' : rest.state;
     this.tx.put('eni', {

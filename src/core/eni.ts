@@ -4,7 +4,7 @@
  */
 import type { EniKey, Mac } from './brand.ts';
 import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
-import { type Cidr, cidrBase, cidrContains, type Family, familyOf, type Ip } from './ip.ts';
+import { type Cidr, cidrBase, cidrContains, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
 import { startOperation } from './operation.ts';
 import { isPresent } from './pool.ts';
 import type { BlockRow, EniPresent, EniRow } from './rows.ts';
@@ -57,6 +57,8 @@ export function created(turn: Turn, eni: EniRow, facts: EniFacts): void {
     force: false,
     foreignBlocks: [],
   });
+  for (const ip of [facts.primary4, facts.primary6])
+    if (ip !== undefined) for (const block of overlapping(turn, hostCidr(ip))) blockMissing(turn, block);
   installBlocks(turn, eni.key, facts.blocks);
 }
 
@@ -75,14 +77,17 @@ export function installBlocks(turn: Turn, eni: EniKey, blocks: readonly Cidr[]):
   for (const id of blocks) {
     const known = turn.state.get('block', id);
     if (known !== undefined && known.eni === eni && known.state !== 'missing') continue;
-    const overtaken = [...turn.state.all('block')].filter((block) => block.id !== id && overlap(block.id, id));
-    // The cloud gives an address once: what we hold of it elsewhere was taken away and not yet noticed.
+    const overtaken = overlapping(turn, id).filter((block) => block.id !== id);
     for (const block of overtaken) blockMissing(turn, block);
     turn.tx.put('block', { id, eni, state: 'installing', sync: turn.wantSync(), idleSinceMs: turn.nowMs });
     leasesFound(turn, id);
     for (const block of overtaken) if (turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
   }
 }
+
+/** The cloud gives an address once: what we hold elsewhere of a new one was taken away and not yet noticed. */
+const overlapping = (turn: Turn, id: Cidr): BlockRow[] =>
+  [...turn.state.all('block')].filter((block) => overlap(block.id, id));
 
 const overlap = (a: Cidr, b: Cidr): boolean => cidrContains(a, cidrBase(b)) || cidrContains(b, cidrBase(a));
 
