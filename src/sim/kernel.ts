@@ -57,6 +57,10 @@ export class FakeKernel implements Kernel {
   private process = 0;
   /** Set by the node: asked before each step of a batch; true when the process ended there, and nothing goes on. */
   beforeStep: (() => boolean) | undefined;
+  /** Asked before each step too: an errno where the kernel refuses it, for reasons of its own. */
+  refuse: ((step: Step) => string | undefined) | undefined;
+  /** Answers that nobody reads yet, because their process stands still. */
+  private held: (() => void)[] | undefined;
 
   constructor(options: FakeKernelOptions) {
     this.options = options;
@@ -112,6 +116,18 @@ export class FakeKernel implements Kernel {
   abandon(): void {
     this.process++;
     this.beforeStep = undefined;
+    this.held = undefined;
+  }
+
+  /** The process stands still: what it has sent is done, what comes of it waits. */
+  hold(): void {
+    this.held ??= [];
+  }
+
+  letGo(): void {
+    const { held = [] } = this;
+    this.held = undefined;
+    for (const answer of held) answer();
   }
 
   apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]> {
@@ -125,7 +141,8 @@ export class FakeKernel implements Kernel {
     const failures: StepFailure[] = [];
     for (const step of steps) {
       if (this.beforeStep?.() === true) return DIED;
-      const errno = this.take(step, pod === undefined ? undefined : this.namespaces.get(pod.netns));
+      const errno =
+        this.refuse?.(step) ?? this.take(step, pod === undefined ? undefined : this.namespaces.get(pod.netns));
       if (errno === undefined) continue;
       failures.push({ step, errno, message: '' });
       if (step.do === 'create-veth') break;
@@ -224,7 +241,9 @@ export class FakeKernel implements Kernel {
     return new Promise((resolve) => {
       this.options.clock.timer(this.options.clock.nowMs() + (this.options.batchMs ?? 1), () => {
         const result = process === this.process ? deed() : DIED;
-        if (result !== DIED) resolve(result);
+        if (result === DIED) return;
+        if (this.held === undefined) resolve(result);
+        else this.held.push(() => resolve(result));
       });
     });
   }

@@ -61,10 +61,10 @@ function scenario(name: string): Promise<number> {
 
 async function one(seed: number): Promise<number> {
   const report = await runSeed(seed, { ...overrides, keepTrace: true });
-  for (const line of report.trace) console.log(line);
+  for (const line of report.trace) console.log(`${line.atMs} ${line.kind} ${line.text}`);
   console.log(`seed ${seed}: ${report.events} events, ${report.pods} pods, trace ${report.traceHash}`);
   console.log(`faults ${text(report.faultsFired)}; refused ${text(report.refusals)}`);
-  for (const breach of report.breaches) console.log(`BREACH ${breach}`);
+  for (const breach of [...report.breaches, ...report.unconverged]) console.log(`BREACH ${breach}`);
   return report.breaches.length === 0 ? 0 : 1;
 }
 
@@ -76,14 +76,15 @@ async function many(): Promise<number> {
   for (let seed = first; seed < first + count; seed++) {
     const report = await runSeed(seed, overrides);
     reports.push({ ...report, trace: [] });
-    if (report.breaches.length > 0) console.log(`seed ${seed}: ${report.breaches[0]}\n  npm run sim -- --seed ${seed}`);
+    if (report.breaches.length + report.unconverged.length > 0)
+      console.log(`seed ${seed}: ${[...report.breaches, ...report.unconverged][0]}\n  npm run sim -- --seed ${seed}`);
   }
   const seconds = (performance.now() - beganMs) / 1000;
   const events = reports.reduce((sum, report) => sum + report.events, 0);
   const faults = new Map<string, number>();
   for (const report of reports)
     for (const [kind, fired] of report.faultsFired) faults.set(kind, (faults.get(kind) ?? 0) + fired);
-  const broken = reports.filter((report) => report.breaches.length > 0).length;
+  const broken = reports.filter((report) => report.breaches.length + report.unconverged.length > 0).length;
   const pods = reports.reduce((sum, report) => sum + report.pods, 0);
   console.log(
     `${count} seeds, ${broken} broken, ${events} events (${Math.round(events / seconds)} a second), ${pods} pods, ${seconds.toFixed(1)} s`,

@@ -8,8 +8,9 @@ import { DEFAULT_SETTINGS, type Identity, isOurs } from '../core/boot.ts';
 import type { InstanceId, PoolId, RequestId } from '../core/brand.ts';
 import type { Effect, Event, Reply } from '../core/events.ts';
 import type { PoolRow, Settings } from '../core/rows.ts';
+import type { State } from '../core/state.ts';
 import { veth } from '../datapath/veth.ts';
-import { Driver, type Failpoint } from '../driver/driver.ts';
+import { Driver, type Failpoint, type Observation } from '../driver/driver.ts';
 import { runEffect } from '../driver/effects.ts';
 import { coreEvent, startedEvent } from '../driver/kernel-events.ts';
 import type { BudgetBroker } from '../ports/budget-broker.ts';
@@ -18,6 +19,9 @@ import type { Provider } from '../ports/provider.ts';
 import type { VirtualClock } from './clock.ts';
 import type { MemoryJournal } from './journal.ts';
 import type { FakeKernel } from './kernel.ts';
+
+/** Times are fractions: one that is moved to another boot's and back may come out a little earlier. */
+const ROUNDING_MS = 1e-3;
 
 /** Thrown through the process's own stack; nothing of it goes on. */
 class Crash extends Error {}
@@ -41,6 +45,18 @@ export interface NodeOptions {
   /** A bug: the daemon threw. */
   readonly onError: (error: unknown) => void;
   readonly onEvent: (event: Event) => void;
+  /** Everything the driver tells of itself, `onEvent`'s events among it. */
+  readonly observe?: (seen: Observation) => void;
+  /** A process opened the journal and has this state; its first event is yet to come. */
+  readonly onOpen?: (state: State) => void;
+}
+
+/** What the process would have done while it stood still, in order. */
+interface Pause {
+  readonly sinceMs: number;
+  /** The whole machine stands still, and with it the time of its boot (a VM that is suspended). */
+  readonly machine: boolean;
+  readonly deeds: (() => void)[];
 }
 
 export class SimNode {
@@ -50,9 +66,58 @@ export class SimNode {
     | { readonly driver: Driver; readonly abort: AbortController; readonly unlisten: () => void }
     | undefined;
   private starts = 0;
+  private pool: NodeOptions['pool'];
+  private settings: Partial<Settings>;
+  private pause: Pause | undefined;
+  /** World time at which this boot's monotonic time was 0; suspends move it on. */
+  private epochMs = 0;
 
   constructor(options: NodeOptions) {
     this.options = options;
+    this.pool = options.pool;
+    this.settings = options.settings ?? {};
+  }
+
+  get configuredPool(): NodeOptions['pool'] {
+    return this.pool;
+  }
+
+  /** Monotonic since boot, as the daemon sees it. */
+  nowMs(): number {
+    return this.options.clock.nowMs() - this.epochMs;
+  }
+
+  /** A new boot, up for so long already: its time begins anew. */
+  boot(bootId: string, uptimeMs: number): void {
+    this.bootId = bootId;
+    this.epochMs = this.options.clock.nowMs() - uptimeMs;
+  }
+
+  /** The configuration changes: now where the daemon runs, and for all that start later. */
+  configure(change: Partial<NodeOptions['pool']>): void {
+    this.pool = { ...this.pool, ...change };
+    this.send(this.configured());
+  }
+
+  private configured(): Event {
+    const settings = { ...DEFAULT_SETTINGS, brokered: this.options.broker !== undefined, ...this.settings };
+    return { kind: 'configured', pools: [{ id: 'default' as PoolId, ...this.pool }], settings };
+  }
+
+  /** SIGSTOP, or the machine's suspend: nothing of the process runs, and all that comes for it waits. */
+  standStill({ machine }: { readonly machine: boolean }): void {
+    if (this.process === undefined || this.pause !== undefined) return;
+    this.pause = { sinceMs: this.options.clock.nowMs(), machine, deeds: [] };
+    this.options.kernel.hold();
+  }
+
+  goOn(): void {
+    const { pause } = this;
+    if (pause === undefined) return;
+    this.pause = undefined;
+    if (pause.machine) this.epochMs += this.options.clock.nowMs() - pause.sinceMs;
+    for (const deed of pause.deeds) deed();
+    this.options.kernel.letGo();
   }
 
   get driver(): Driver | undefined {
@@ -61,7 +126,7 @@ export class SimNode {
 
   /** Starts a daemon process: opens the journal, reads the kernel, serves. */
   async start(): Promise<void> {
-    const { journal, kernel, provider, instance, pool, broker, name = '' } = this.options;
+    const { journal, kernel, provider, instance, broker, name = '' } = this.options;
     const number = ++this.starts;
     const identity: Identity = {
       cluster: 'sim',
@@ -96,6 +161,7 @@ export class SimNode {
         checkAllEvery: 100,
         failpoint: (at) => this.maybeCrash(at),
         observe: (seen) => {
+          this.options.observe?.(seen);
           if (seen.kind === 'event') this.options.onEvent(seen.event);
         },
       });
@@ -115,25 +181,32 @@ export class SimNode {
       for (const stop of deafen) stop?.();
     };
     this.process = { driver, abort, unlisten };
+    this.options.onOpen?.(driver.state);
     kernel.beforeStep = () => {
       if (!this.options.crashHere('kernel-step')) return false;
       this.crash();
       return true;
     };
-    const settings = { ...DEFAULT_SETTINGS, brokered: broker !== undefined, ...this.options.settings };
-    enqueue({ kind: 'configured', pools: [{ id: 'default' as PoolId, ...pool }], settings });
+    enqueue(this.configured());
     const started = await startedEvent(driver.state, kernel, veth);
     if (this.starts === number) enqueue(started);
   }
 
+  /** Deadlines in it are of the world's time. */
   send(event: Event): void {
-    this.alive(this.starts, () => this.process?.driver.enqueue(event));
+    this.alive(this.starts, () => {
+      const { epochMs } = this;
+      const local = event.kind === 'add' ? { ...event, deadlineMs: event.deadlineMs - epochMs } : event;
+      this.process?.driver.enqueue(local);
+    });
   }
 
   crash(): void {
     const dead = this.process;
     if (dead === undefined) return;
     this.process = undefined;
+    if (this.pause?.machine) this.epochMs += this.options.clock.nowMs() - this.pause.sinceMs;
+    this.pause = undefined;
     dead.driver.stop();
     dead.unlisten();
     dead.abort.abort();
@@ -148,6 +221,10 @@ export class SimNode {
   /** Runs something of process `number`; a crash in it ends that process, a dead process runs nothing. */
   private alive(number: number, deed: () => void): void {
     if (number !== this.starts || this.process === undefined) return;
+    if (this.pause !== undefined) {
+      this.pause.deeds.push(() => this.alive(number, deed));
+      return;
+    }
     try {
       deed();
     } catch (error) {
@@ -156,12 +233,26 @@ export class SimNode {
     }
   }
 
+  /** The boot's own time; a timer never fires before its time, also when the machine stood still meanwhile. */
   private mortalClock(number: number): Clock {
     const { clock } = this.options;
     return {
-      nowMs: () => clock.nowMs(),
+      nowMs: () => this.nowMs(),
       wallMs: () => clock.wallMs(),
-      timer: (atMs, callback) => clock.timer(atMs, () => this.alive(number, callback)),
+      timer: (atMs, callback) => {
+        let isCancelled = false;
+        const fire = (): void => {
+          if (isCancelled) return;
+          if (this.nowMs() < atMs - ROUNDING_MS) cancel = arm();
+          else callback();
+        };
+        const arm = () => clock.timer(atMs + this.epochMs, () => this.alive(number, fire));
+        let cancel = arm();
+        return () => {
+          isCancelled = true;
+          cancel();
+        };
+      },
     };
   }
 }

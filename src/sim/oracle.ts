@@ -3,6 +3,7 @@
  * what the runtime was told. The core checks itself (core/invariants.ts); this checks the core.
  */
 import type { MemoryCloud } from '../../providers/memory/cloud.ts';
+import type { EniRecord } from '../../providers/memory/records.ts';
 import { isOurs } from '../core/boot.ts';
 import type { InstanceId } from '../core/brand.ts';
 import { attachmentKey } from '../core/brand.ts';
@@ -26,6 +27,8 @@ export interface OracleOptions {
   readonly kernel: FakeKernel;
   readonly journal: MemoryJournal;
   readonly capabilities: Capabilities;
+  /** The least time that an address rests between two pods; not looked at without it. */
+  readonly reuse?: { readonly nowMs: () => number; readonly restMinMs: number };
 }
 
 export class Oracle {
@@ -33,6 +36,8 @@ export class Oracle {
   private readonly owners = new Map<Ip, Pod>();
   /** Addresses that a fault took away: a pod on one is lost, which is nobody's breach. */
   private readonly taken = new Set<Cidr>();
+  /** When the last pod on an address ended, and who it was. */
+  private readonly ended = new Map<Ip, { readonly atMs: number; readonly pod: Pod }>();
   private readonly options: OracleOptions;
 
   constructor(options: OracleOptions) {
@@ -41,6 +46,27 @@ export class Oracle {
 
   blockTaken(block: Cidr): void {
     this.taken.add(block);
+    for (const ip of this.ended.keys()) if (cidrContains(block, ip)) this.ended.delete(ip);
+  }
+
+  /** The cloud gave the block to an ENI: if that is ours, and it is no address of its own, what took it is over. */
+  blockGiven(block: Cidr, eni: EniRecord | undefined): void {
+    if (eni?.blocks.includes(block) && this.isOurs(eni)) this.taken.delete(block);
+  }
+
+  /** The link of an ENI is gone: nobody may be using its addresses, unless somebody else took it. */
+  unplugged(eni: EniRecord): void {
+    for (const block of eni.blocks) this.removed(block);
+  }
+
+  /** Nobody can know any more which addresses rested: the journal is gone, or what it was told last. */
+  forgetRest(): void {
+    this.ended.clear();
+  }
+
+  private isOurs(eni: EniRecord): boolean {
+    const { instance } = this.options;
+    return eni.attachment?.instance === instance || eni.tags[OWNER_TAGS.instance] === instance;
   }
 
   /** The runtime was told that the pod has these addresses. */
@@ -49,6 +75,7 @@ export class Oracle {
       const other = this.owners.get(ip);
       if (other !== undefined) this.breach(`${ip} is on ${other.name} and on ${pod.name}`);
       this.owners.set(ip, pod);
+      this.rested(ip, pod);
       if (!this.onOurEni(ip) && !this.wasTaken(ip))
         this.breach(`${pod.name} got ${ip}, which the cloud has on no ENI attached here`);
       const inside = this.options.kernel.namespaceAt(pod.netns);
@@ -59,8 +86,23 @@ export class Oracle {
     }
   }
 
+  private rested(ip: Ip, pod: Pod): void {
+    const { reuse } = this.options;
+    const before = this.ended.get(ip);
+    this.ended.delete(ip);
+    if (reuse === undefined || before === undefined) return;
+    const restMs = reuse.nowMs() - before.atMs;
+    if (restMs < reuse.restMinMs)
+      this.breach(`${ip} went from ${before.pod.name} to ${pod.name} after ${Math.round(restMs)} ms`);
+  }
+
   stopped(pod: Pod): void {
-    for (const ip of pod.addresses) if (this.owners.get(ip) === pod) this.owners.delete(ip);
+    const { reuse } = this.options;
+    for (const ip of pod.addresses) {
+      if (this.owners.get(ip) !== pod) continue;
+      this.owners.delete(ip);
+      if (reuse !== undefined && !this.wasTaken(ip)) this.ended.set(ip, { atMs: reuse.nowMs(), pod });
+    }
   }
 
   /** The cloud took a block off an ENI by a call of ours: nobody may be using it. */
@@ -97,9 +139,12 @@ export class Oracle {
         if (!held.includes(block) && !foreign.has(block)) this.breach(`${block} on ${eni.id} is leaked`);
       for (const block of held) if (!eni.blocks.includes(block)) this.breach(`${block} is not on ${eni.id} any more`);
     }
-    for (const [id, row] of known)
-      if (row.state !== 'gone' && cloud.truth.eni(id) === undefined)
-        this.breach(`${id} is ${row.state} here and gone in the cloud`);
+    for (const [id, row] of known) {
+      if (cloud.truth.eni(id) !== undefined) continue;
+      // What is gone is remembered for as long as a pod that lost it still names its addresses, and no longer.
+      const isMourned = row.state === 'gone' && state.blocksOf(row.key).some((block) => state.takenIn(block.id) > 0);
+      if (!isMourned) this.breach(`${id} is ${row.state} here and gone in the cloud`);
+    }
   }
 
   private journalAgrees(state: State): void {

@@ -7,6 +7,7 @@ import type { Streams } from '../../providers/memory/random.ts';
 import { type Attachment, attachmentKey, type RequestId } from '../core/brand.ts';
 import type { Event, Reply } from '../core/events.ts';
 import type { Ip } from '../core/ip.ts';
+import type { Reason } from '../core/reasons.ts';
 import type { VirtualClock } from './clock.ts';
 import type { FakeKernel } from './kernel.ts';
 
@@ -22,6 +23,12 @@ export interface Pod {
   addresses: readonly Ip[];
   eni: string;
   readonly startedMs: number;
+  /** How long it lives once it runs. */
+  readonly lifeMs: number;
+  /** Who its namespace is. */
+  readonly netnsId: string;
+  /** The first request that was sent after its DEL was answered; none before that may be answered with addresses. */
+  deletedBefore: number | undefined;
   /** The sandbox vanished without a DEL (node agents do that); a DEL may follow much later. */
   vanished: boolean;
 }
@@ -34,6 +41,9 @@ export interface PodsOptions {
   readonly up: () => boolean;
   readonly onRunning: (pod: Pod) => void;
   readonly onStopped: (pod: Pod) => void;
+  readonly onRefused?: (pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason) => void;
+  /** The daemon said what cannot be. */
+  readonly onBreach?: (text: string) => void;
 }
 
 export class Pods {
@@ -47,6 +57,7 @@ export class Pods {
   >();
   private nextRequest = 1;
   private nextPod = 1;
+  private staying = false;
 
   constructor(options: PodsOptions) {
     this.options = options;
@@ -59,10 +70,14 @@ export class Pods {
   /** A pod that lives `lifeMs` after it runs; tries again with a new sandbox while refused and still wanted. */
   create(lifeMs: number): Pod {
     const n = this.nextPod++;
+    const netns = `/run/netns/${n}`;
     const pod: Pod = {
       name: `pod-${n}`,
       attachment: { network: 'underway', containerId: `c${n}`, ifname: 'eth0' },
-      netns: `/run/netns/${n}`,
+      netns,
+      netnsId: this.options.kernel.addNamespace(netns),
+      lifeMs,
+      deletedBefore: undefined,
       state: 'adding',
       addresses: [],
       eni: '',
@@ -70,36 +85,87 @@ export class Pods {
       vanished: false,
     };
     this.all.set(attachmentKey(pod.attachment), pod);
-    const id = this.options.kernel.addNamespace(pod.netns);
-    this.add(pod, id, lifeMs);
+    this.add(pod);
     return pod;
   }
 
-  private add(pod: Pod, netnsId: string, lifeMs: number): void {
+  /** The same ADD once more while the first is in flight, or when it was answered: nothing may change by it. */
+  addAgain(pod: Pod): void {
+    this.add(pod);
+  }
+
+  private add(pod: Pod): void {
     const deadlineMs = this.options.clock.nowMs() + SHIM_DEADLINE_MS;
     const event = (request: RequestId): Event => ({
       kind: 'add',
       request,
       attachment: pod.attachment,
-      netns: { path: pod.netns, id: netnsId },
+      netns: { path: pod.netns, id: pod.netnsId },
       pod: { namespace: 'default', name: pod.name, uid: pod.name },
       deadlineMs,
     });
-    this.ask(pod, event, (reply) => {
-      if (pod.state !== 'adding') return;
-      if (reply.kind === 'added') {
-        pod.state = 'running';
-        pod.addresses = reply.plan.addresses;
-        pod.eni = reply.eni;
-        this.waitsMs.push(this.options.clock.nowMs() - pod.startedMs);
-        this.options.onRunning(pod);
-        this.options.clock.after(lifeMs, () => this.remove(pod));
-        return;
-      }
-      if (reply.kind === 'refused')
-        this.refusals.set(reply.reason.code, (this.refusals.get(reply.reason.code) ?? 0) + 1);
-      this.remove(pod);
+    let sent = 0;
+    const send = (request: RequestId): Event => {
+      sent = this.nextRequest;
+      return event(request);
+    };
+    this.ask(pod, send, (reply) => {
+      if (reply.kind === 'added') this.added(pod, reply, sent);
+      else if (reply.kind === 'refused') this.addRefused(pod, reply.reason);
     });
+  }
+
+  private added(pod: Pod, reply: Extract<Reply, { kind: 'added' }>, sent: number): void {
+    const { addresses } = reply.plan;
+    if (pod.deletedBefore !== undefined && sent <= pod.deletedBefore)
+      this.options.onBreach?.(`${pod.name} got ${addresses} after its DEL was answered`);
+    if (pod.state === 'running' && addresses.join() !== pod.addresses.join())
+      this.options.onBreach?.(`${pod.name} runs with ${pod.addresses} and its repeated ADD says ${addresses}`);
+    if (pod.state !== 'adding') return;
+    pod.state = 'running';
+    pod.addresses = addresses;
+    pod.eni = reply.eni;
+    this.waitsMs.push(this.options.clock.nowMs() - pod.startedMs);
+    this.options.onRunning(pod);
+    if (Number.isFinite(pod.lifeMs)) this.options.clock.after(pod.lifeMs, () => this.ended(pod));
+  }
+
+  private ended(pod: Pod): void {
+    if (!this.staying) this.remove(pod);
+  }
+
+  /** From now on nobody goes who runs. */
+  stay(): void {
+    this.staying = true;
+  }
+
+  private addRefused(pod: Pod, reason: Reason): void {
+    this.refused(pod, 'add', reason);
+    // What serves goes on serving when only its repeated ADD failed.
+    if (pod.state === 'adding') this.remove(pod);
+  }
+
+  private refused(pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason): void {
+    this.refusals.set(reason.code, (this.refusals.get(reason.code) ?? 0) + 1);
+    this.options.onRefused?.(pod, verb, reason);
+  }
+
+  check(pod: Pod): void {
+    const event = (request: RequestId): Event => ({ kind: 'check', request, attachment: pod.attachment });
+    this.ask(pod, event, (reply) => {
+      if (reply.kind === 'refused') this.refused(pod, 'check', reply.reason);
+    });
+  }
+
+  /** The runtime names what it still has; `forgotten` are what it lost track of. */
+  gc(forgotten: ReadonlySet<Pod>): void {
+    const kept = [...this.all.values()].filter((pod) => !forgotten.has(pod));
+    const request = `r${this.nextRequest++}` as RequestId;
+    this.options.send({ kind: 'gc', request, network: 'underway', valid: kept.map((pod) => pod.attachment) });
+  }
+
+  status(): void {
+    this.options.send({ kind: 'status', request: `r${this.nextRequest++}` as RequestId });
   }
 
   /** StopPodSandbox: DEL, the namespace goes, and DEL once more. */
@@ -111,9 +177,11 @@ export class Pods {
     const stop = (): void =>
       this.ask(pod, del, (reply) => {
         if (reply.kind === 'refused') {
+          this.refused(pod, 'del', reply.reason);
           this.options.clock.after(BACKOFF_MS, stop);
           return;
         }
+        pod.deletedBefore ??= this.nextRequest;
         this.options.kernel.deleteNamespace(pod.netns);
         this.ask(pod, del, () => {
           pod.state = 'gone';

@@ -1,35 +1,55 @@
 /**
- * What one seed draws: the instance's shape, the pool's settings, the pods' lives, and which faults are on. Each draw
- * has a stream of its own, so switching one fault class off leaves the rest of the run as it was.
+ * What one seed draws: the instance's shape, the pool's settings, the subnets, the pods' lives, and which faults are on
+ * (about half). Each draw has a stream of its own, so leaving one fault class out leaves the rest as it was.
  */
 import { Streams } from '../../providers/memory/random.ts';
 import type { Family } from '../core/ip.ts';
-import type { Targets } from '../core/rows.ts';
+import type { Settings, Targets } from '../core/rows.ts';
 
 export const FAULT_CLASSES = [
+  // The process and its machine.
   'crash',
+  'crash-start',
+  'two-daemons',
+  'suspend',
+  'clock-jump',
+  'reboot',
   'power-loss',
+  'torn-journal',
+  'journal-lost',
+  'disk-full',
+  // The cloud.
   'lost-reply',
   'lost-request',
   'throttle',
+  'deny',
+  'misconfigured',
+  'api-down',
+  'metadata-down',
+  'latency',
   'subnet-full',
+  'subnet-crowded',
   'no-prefix',
+  'partial',
+  'token-mismatch',
+  'eni-limit',
   'attach-stuck',
+  'attach-undone',
   'link-late',
   'link-never',
-  'api-down',
-  'deny',
-  'eni-limit',
-  'latency',
   'address-taken',
   'eni-taken',
-  'disk-full',
-  'journal-lost',
-  'reboot',
+  'foreign-eni',
+  // The kernel.
+  'kernel-refuses',
   'netns-gone',
-  'hang-up',
   'sabotage',
   'no-flush',
+  // The runtime, and the one who configures.
+  'hang-up',
+  'crossing',
+  'repeat-add',
+  'reload',
 ] as const;
 
 export type FaultClass = (typeof FAULT_CLASSES)[number];
@@ -42,15 +62,22 @@ export interface Scenario {
   readonly prefixes: 'never' | 'prefer';
   readonly primaryEni: 'use' | 'skip';
   readonly targets: Targets;
+  readonly settings: Partial<Settings>;
+  /** Lengths of the IPv4 subnets of the pool, the primary's first. */
+  readonly subnetLengths: readonly number[];
   readonly faults: ReadonlySet<FaultClass>;
-  /** Mean time between misfortunes while the world is unwell, in ms. */
+  /** Mean time between two misfortunes of one class, in ms. */
   readonly misfortuneMs: number;
+  /** Mean length of what lasts, in ms. */
+  readonly lengthMs: number;
   /** Chance that a fault strikes a call while it is armed. */
   readonly strikeRate: number;
   readonly podsAtOnceMax: number;
   readonly podLifeMs: number;
+  /** Mean time between two pods in busy times, in ms. */
   readonly arrivalMs: number;
-  readonly unwellMs: number;
+  /** Misfortune lasts exactly so long; without it until the run is long enough to count. */
+  readonly unwellMs?: number;
 }
 
 export interface Overrides {
@@ -64,24 +91,37 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
   const one = <T>(purpose: string, values: readonly T[]): T =>
     values[streams.pick(`scenario/${purpose}`, values.length)] as T;
   const on = FAULT_CLASSES.filter((fault) => streams.uniform(`scenario/on/${fault}`) < 0.5);
+  const prefixes = one('prefixes', ['never', 'never', 'prefer'] as const);
+  const { unwellMs } = overrides;
   return {
     seed,
     cloud: one('cloud', ['ec2', 'ec2', 'ecs']),
     instanceType: one('type', ['t3.medium', 'm5.large', 'm5.xlarge', 'm5.4xlarge']),
-    families: one('families', [[4], [4], [4, 6]] as const),
-    prefixes: one('prefixes', ['never', 'never', 'prefer']),
+    families: one('families', [[4], [4], [4, 6], [6]] as const),
+    prefixes,
     primaryEni: one('primary', ['use', 'skip']),
-    targets: {
-      floor: one('floor', [0, 3, 8]),
-      headroom: one('headroom', [0, 1, 4, 10]),
-      ceiling: one('ceiling', [12, 60, 1_000]),
-    },
+    targets: drawTargets(streams, 'scenario'),
+    settings: { waiterCountMax: one('queue', [1_024, 1_024, 1_024, 6]) },
+    subnetLengths: one('subnets', prefixes === 'prefer' ? [[24], [23], [24, 24]] : [[24], [25], [26, 25, 27]]),
     faults: new Set(on.filter((fault) => overrides.without?.includes(fault) !== true)),
-    misfortuneMs: one('misfortune', [15_000, 60_000, 180_000]),
+    // By all classes that were drawn, so that leaving one out does not bring the others closer together.
+    misfortuneMs: one('misfortune', [20_000, 60_000, 180_000]) * Math.max(1, on.length),
+    lengthMs: one('length', [5_000, 20_000, 60_000]),
     strikeRate: one('rate', [0.05, 0.2, 0.5]),
     podsAtOnceMax: overrides.podsAtOnceMax ?? one('pods', [4, 12, 30]),
     podLifeMs: one('life', [5_000, 60_000, 240_000]),
-    arrivalMs: one('arrival', [300, 2_000, 8_000]),
-    unwellMs: overrides.unwellMs ?? one('unwell', [300_000, 600_000, 1_200_000]),
+    arrivalMs: one('arrival', [1_000, 3_000, 8_000]),
+    ...(unwellMs !== undefined && { unwellMs }),
+  };
+}
+
+/** Drawn anew when the targets are reloaded in mid-run. */
+export function drawTargets(streams: Streams, when: 'scenario' | 'reload'): Targets {
+  const one = <T>(purpose: string, values: readonly T[]): T =>
+    values[streams.pick(`${when}/${purpose}`, values.length)] as T;
+  return {
+    floor: one('floor', [0, 3, 8]),
+    headroom: one('headroom', [0, 1, 4, 10, 'auto'] as const),
+    ceiling: one('ceiling', [12, 60, 1_000]),
   };
 }

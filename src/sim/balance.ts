@@ -1,0 +1,70 @@
+/**
+ * Whether a pool that has been left alone is as its targets say: enough held, enough free, no surplus kept. Counted from
+ * the cloud's own rows and the instance's limits, not with the planner's arithmetic.
+ */
+import type { MemoryCloud } from '../../providers/memory/cloud.ts';
+import type { EniRecord } from '../../providers/memory/records.ts';
+import type { InstanceId } from '../core/brand.ts';
+import { type Cidr, cidrContains, cidrLength, type Family, familyOf, type Ip } from '../core/ip.ts';
+import type { PoolRow } from '../core/rows.ts';
+
+export interface Scales {
+  readonly cloud: MemoryCloud;
+  readonly instance: InstanceId;
+  readonly pool: Pick<PoolRow, 'families' | 'primaryEni' | 'prefixes' | 'targets'>;
+  /** Addresses of pods that run. */
+  readonly used: ReadonlySet<Ip>;
+  /** Blocks that are somebody else's, and ENIs: they take slots. */
+  readonly foreignBlocks: ReadonlySet<Cidr>;
+  readonly isForeign: (eni: EniRecord) => boolean;
+}
+
+/** A huge IPv6 prefix counts as what a node could ever use. */
+const sizeOf = (block: Cidr): number => 2 ** Math.min(16, (familyOf(block) === 4 ? 32 : 128) - cidrLength(block));
+
+/** What is out of balance, as sentences. */
+export function imbalances(scales: Scales): string[] {
+  return scales.pool.families.flatMap((family) => imbalance(scales, family));
+}
+
+function imbalance(scales: Scales, family: Family): string[] {
+  const { floor, headroom, ceiling } = scales.pool.targets;
+  const usable = usableEnis(scales);
+  const blocks = usable
+    .flatMap((eni) => eni.blocks)
+    .filter((block) => familyOf(block) === family && !scales.foreignBlocks.has(block));
+  const total = blocks.reduce((sum, block) => sum + sizeOf(block), 0);
+  const used = [...scales.used].filter((ip) => blocks.some((block) => cidrContains(block, ip))).length;
+  const free = total - used;
+  const most = Math.min(ceiling, total + roomLeft(scales, usable, family));
+  const problems: string[] = [];
+  if (total < Math.min(floor, most)) problems.push(`IPv${family}: holds ${total}, floor ${floor}, could hold ${most}`);
+  // One that is learnt goes on falling for as long as nobody comes.
+  if (headroom === 'auto') return problems;
+  if (free < Math.min(Math.ceil(headroom / 2), most - used))
+    problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, could hold ${most}`);
+  // One that nobody uses any address of can go as a whole; hysteresis is the larger of a block and half the headroom.
+  const idle = blocks.filter((block) => ![...scales.used].some((ip) => cidrContains(block, ip))).map(sizeOf);
+  const least = Math.min(...idle);
+  const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
+  if (free > kept && free - least >= headroom && total - least >= Math.max(floor, used + headroom))
+    problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, floor ${floor}: surplus kept`);
+  return problems;
+}
+
+function usableEnis({ cloud, instance, pool, isForeign }: Scales): EniRecord[] {
+  return cloud.truth.enisOf(instance).filter((eni) => !isForeign(eni) && (!eni.primary || pool.primaryEni === 'use'));
+}
+
+/** Addresses that the instance could still take: singly, in free slots, and on ENIs that are not there yet. */
+function roomLeft({ cloud, instance }: Scales, usable: readonly EniRecord[], family: Family): number {
+  const limits = cloud.truth.instances.get(instance)?.limits;
+  if (limits === undefined) return 0;
+  const slots = limits.slotsPerEni[family];
+  const taken = (eni: EniRecord): number =>
+    (family === 4 || eni.primary6 !== undefined ? 1 : 0) +
+    eni.blocks.filter((block) => familyOf(block) === family).length;
+  const onThem = usable.reduce((sum, eni) => sum + Math.max(0, slots - taken(eni)), 0);
+  const more = Math.max(0, limits.eniCountMax - cloud.truth.enisOf(instance).length);
+  return onThem + more * (slots - 1);
+}

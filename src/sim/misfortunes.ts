@@ -1,0 +1,230 @@
+/**
+ * What goes wrong, and when. Each fault class that is on has streams of its own, so leaving one out changes neither the
+ * times nor the choices of the others.
+ */
+import type { CloudFault } from '../../providers/memory/faults.ts';
+import { exponential } from './exponential.ts';
+import type { Pod } from './pods.ts';
+import { drawTargets, type FaultClass } from './scenario.ts';
+import type { World } from './world.ts';
+
+/** Failpoints that a process passes before it is ended, at most: about so many lie in ten steps. */
+const CRASH_WITHIN = 40;
+/** A process that was ended in its start was ended before its tenth failpoint. */
+const START_WITHIN = 10;
+const SUFFIX_MAX = 20;
+const LINK_LATE_MS = 15_000;
+const SLOW_FACTOR = 8;
+/** A day: what a wrong time zone or a dead battery makes of a clock. */
+const WALL_JUMP_MS = 86_400_000;
+
+export class Misfortunes {
+  private readonly world: World;
+  private ended = false;
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  start(): void {
+    for (const fault of this.world.scenario.faults) if (fault !== 'no-flush') this.next(fault);
+  }
+
+  /** All is well again: nothing strikes any more, and what lasts is over. */
+  end(): void {
+    const { world } = this;
+    this.ended = true;
+    world.crashIn = [];
+    world.journal.full = false;
+    world.kernel.refuse = undefined;
+    world.cloud.faults.clear();
+    world.provider.clear();
+    world.neighbours.leave();
+    world.node.goOn();
+  }
+
+  private next(fault: FaultClass): void {
+    const { clock, streams, scenario } = this.world;
+    clock.after(exponential(streams.uniform(`misfortune/gap/${fault}`), scenario.misfortuneMs), () => {
+      if (this.ended) return;
+      this.world.note(fault);
+      this.strike(fault);
+      this.next(fault);
+    });
+  }
+
+  private strike(fault: FaultClass): void {
+    const { world } = this;
+    switch (fault) {
+      case 'crash':
+      case 'crash-start':
+      case 'two-daemons':
+      case 'suspend':
+      case 'clock-jump':
+      case 'reboot':
+      case 'power-loss':
+      case 'torn-journal':
+      case 'journal-lost':
+      case 'disk-full':
+        return this.strikeProcess(fault);
+      case 'partial':
+      case 'token-mismatch':
+      case 'misconfigured':
+      case 'metadata-down':
+        return this.later(fault, world.provider.arm(fault, world.scenario.strikeRate));
+      case 'subnet-crowded':
+      case 'address-taken':
+      case 'eni-taken':
+      case 'foreign-eni':
+        return this.strikeAccount(fault);
+      case 'kernel-refuses':
+      case 'netns-gone':
+      case 'sabotage':
+      case 'hang-up':
+      case 'crossing':
+      case 'repeat-add':
+      case 'reload':
+        return this.strikeNode(fault);
+      case 'no-flush':
+        return;
+      default: {
+        const { strikeRate: rate } = world.scenario;
+        const armed = this.cloudFault(fault);
+        return this.later(fault, world.cloud.faults.arm(armed, { rate, caller: world.instance }));
+      }
+    }
+  }
+
+  private cloudFault(
+    fault: Exclude<CloudFault['kind'], 'address-taken' | 'eni-taken' | 'stale-reads'> & FaultClass,
+  ): CloudFault {
+    const silent = this.world.streams.uniform(`misfortune/silent/${fault}`) < 0.5;
+    switch (fault) {
+      case 'lost-reply':
+      case 'lost-request':
+        return { kind: fault, silent };
+      case 'link-late':
+        return { kind: fault, byMs: LINK_LATE_MS };
+      case 'latency':
+        return { kind: fault, factor: SLOW_FACTOR, plusMs: 0 };
+      default:
+        return { kind: fault };
+    }
+  }
+
+  private strikeProcess(fault: FaultClass): void {
+    const { world } = this;
+    const { streams, node, clock } = world;
+    switch (fault) {
+      case 'crash':
+        if (world.crashIn.length === 0) world.crashIn = [streams.pick('misfortune/crash', CRASH_WITHIN)];
+        return;
+      case 'crash-start': {
+        // Now, and again as soon as it has begun to rebuild, and perhaps once more.
+        const times = 1 + streams.pick('misfortune/crash-start/times', 2);
+        const again = [0, 1].map(() => streams.pick('misfortune/crash-start', START_WITHIN));
+        node.crash();
+        world.crashIn = again.slice(0, times);
+        return;
+      }
+      case 'two-daemons':
+        // Stopped, given up and replaced: the lock keeps the next one out until this one is really dead.
+        node.standStill({ machine: false });
+        return this.later(fault, () => node.crash());
+      case 'suspend':
+        node.standStill({ machine: true });
+        return this.later(fault, () => node.goOn());
+      case 'clock-jump':
+        return clock.setWall((streams.uniform('misfortune/clock-jump') - 0.5) * 2 * WALL_JUMP_MS);
+      case 'reboot':
+        return world.reboot(0);
+      case 'power-loss':
+        return world.reboot(streams.pick('misfortune/suffix', SUFFIX_MAX));
+      case 'torn-journal':
+        world.reboot(0);
+        return world.loseJournal();
+      case 'journal-lost':
+        node.crash();
+        return world.loseJournal();
+      case 'disk-full':
+        world.journal.full = true;
+        return this.later(fault, () => {
+          world.journal.full = false;
+        });
+    }
+  }
+
+  private strikeNode(fault: FaultClass): void {
+    const { world } = this;
+    const { kernel, pods, streams, scenario, node } = world;
+    switch (fault) {
+      case 'kernel-refuses':
+        kernel.refuse = () => (streams.uniform('misfortune/kernel') < scenario.strikeRate / 4 ? 'EBUSY' : undefined);
+        return this.later(fault, () => {
+          kernel.refuse = undefined;
+        });
+      case 'netns-gone':
+        return this.pick(fault, 'running', (pod) => pods.vanish(pod));
+      case 'sabotage':
+        return kernel.sabotage((objects) => objects[streams.pick('misfortune/sabotage', objects.length)]);
+      case 'hang-up':
+        return this.pick(fault, 'adding', (pod) => pods.hangUp(pod));
+      case 'crossing':
+        return this.pick(fault, 'adding', (pod) => pods.remove(pod));
+      case 'repeat-add': {
+        const state = streams.uniform('misfortune/repeat-add') < 0.5 ? 'adding' : 'running';
+        return this.pick(fault, state, (pod) => pods.addAgain(pod));
+      }
+      case 'reload':
+        return node.configure({ targets: drawTargets(streams, 'reload') });
+    }
+  }
+
+  private pick(fault: FaultClass, state: Pod['state'], deed: (pod: Pod) => void): void {
+    const fitting = [...this.world.pods.all.values()].filter((pod) => pod.state === state && !pod.vanished);
+    const chosen = fitting[this.world.streams.pick(`misfortune/pod/${fault}`, fitting.length)];
+    if (chosen !== undefined) deed(chosen);
+  }
+
+  private strikeAccount(fault: 'subnet-crowded' | 'address-taken' | 'eni-taken' | 'foreign-eni'): void {
+    const { world } = this;
+    const { streams, neighbours, subnets, instance } = world;
+    const subnet = subnets[streams.pick(`misfortune/subnet/${fault}`, subnets.length)];
+    if (subnet === undefined) return;
+    if (fault === 'subnet-crowded') {
+      neighbours.take(subnet, streams.pick('misfortune/subnet-crowded/leave', 6));
+      return this.later(fault, () => {
+        neighbours.leave();
+      });
+    }
+    if (fault === 'foreign-eni') {
+      neighbours.attach({ subnet, instance, forMs: this.lengthMs(fault) });
+      return;
+    }
+    this.takeAway(fault);
+  }
+
+  /** Somebody with a console. */
+  private takeAway(fault: 'address-taken' | 'eni-taken'): void {
+    const { cloud, instance, neighbours, oracle, streams } = this.world;
+    const enis = cloud.truth.enisOf(instance).filter((eni) => !neighbours.isForeign(eni.id));
+    const eligible = fault === 'eni-taken' ? enis.filter((eni) => !eni.primary) : enis;
+    const eni = eligible[streams.pick(`misfortune/eni/${fault}`, eligible.length)];
+    if (eni === undefined) return;
+    const at = streams.pick(`misfortune/block/${fault}`, eni.blocks.length);
+    const one = eni.blocks.slice(at, at + 1);
+    for (const block of fault === 'eni-taken' ? eni.blocks : one) oracle.blockTaken(block);
+    if (fault === 'eni-taken') cloud.takeEni(eni.id);
+    else for (const block of one) cloud.takeBlock(eni.id, block);
+  }
+
+  /** How long something lasts. */
+  private lengthMs(fault: FaultClass): number {
+    const { streams, scenario } = this.world;
+    return exponential(streams.uniform(`misfortune/length/${fault}`), scenario.lengthMs);
+  }
+
+  private later(fault: FaultClass, lift: () => void): void {
+    this.world.clock.after(this.lengthMs(fault), lift);
+  }
+}

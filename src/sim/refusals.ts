@@ -1,0 +1,81 @@
+/**
+ * Whether what pods were told can be true: each reason needs a fault, or a limit, that this world has; and a healed
+ * world refuses nobody for want of anything but room.
+ */
+import type { Reason, ReasonCode } from '../core/reasons.ts';
+import type { Pod } from './pods.ts';
+import type { FaultClass, Scenario } from './scenario.ts';
+
+/** Anything that ends a process: its successor knows of no answer that came meanwhile. */
+const ENDS: readonly FaultClass[] = [
+  'crash',
+  'crash-start',
+  'two-daemons',
+  'reboot',
+  'power-loss',
+  'torn-journal',
+  'journal-lost',
+];
+
+/** Faults that each reason may come of; a code that is not here needs none. An empty list: it never may be said. */
+const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
+  INTERNAL: [],
+  CONFIG_INVALID: [],
+  BAD_REQUEST: [],
+  ACCOUNT_QUOTA: ['eni-limit'],
+  DENIED: ['deny'],
+  CLOUD_MISCONFIGURED: ['misconfigured'],
+  CLOUD_UNREACHABLE: ['api-down', 'lost-reply', 'lost-request', 'latency', 'disk-full', 'suspend', 'two-daemons'],
+  METADATA_UNREACHABLE: ['metadata-down'],
+  JOURNAL_UNWRITABLE: ['disk-full'],
+  KERNEL: ['kernel-refuses', ...ENDS],
+  NETNS_GONE: ['netns-gone', 'hang-up', 'crossing', 'repeat-add', ...ENDS],
+  DELETED_MEANWHILE: ['hang-up', 'crossing', 'repeat-add', 'netns-gone', ...ENDS],
+  ADDRESS_LOST: ['address-taken', 'eni-taken', ...ENDS],
+  ENIS_IN_VAIN: [
+    'attach-stuck',
+    'attach-undone',
+    'link-never',
+    'link-late',
+    'eni-taken',
+    'deny',
+    'foreign-eni',
+    ...ENDS,
+  ],
+};
+
+/** What a healed world may still say: it has no more room. */
+const FULL: readonly ReasonCode[] = ['CEILING', 'ADDRESS_LIMIT', 'ENI_LIMIT', 'COOLING', 'DELETED_MEANWHILE'];
+
+/** What was armed or under way when the world healed has had its time. */
+const AFTERMATH_MS = 240_000;
+
+export class Refusals {
+  private readonly scenario: Scenario;
+  private readonly breach: (text: string) => void;
+  private healedMs: (() => number) | undefined;
+
+  constructor(scenario: Scenario, breach: (text: string) => void) {
+    this.scenario = scenario;
+    this.breach = breach;
+  }
+
+  /** From now on nothing goes wrong any more; `sinceMs` tells how long ago that was. */
+  healed(sinceMs: () => number): void {
+    this.healedMs = sinceMs;
+  }
+
+  heard(pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason): void {
+    const { code } = reason;
+    const { faults, settings } = this.scenario;
+    const said = `${pod.name}'s ${verb} was refused: ${JSON.stringify(reason)}`;
+    if (CAUSES[code]?.some((fault) => faults.has(fault)) === false) this.breach(`${said}, and nothing was wrong`);
+    if (
+      reason.code === 'QUEUE_FULL' &&
+      (settings.waiterCountMax === undefined || reason.waiting < settings.waiterCountMax)
+    )
+      this.breach(`${said}, and the queue was not full`);
+    const isQuiet = this.healedMs !== undefined && this.healedMs() > AFTERMATH_MS;
+    if (isQuiet && verb === 'add' && !FULL.includes(code)) this.breach(`${said}, in a healed world`);
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * One node of a scenario with everything around it: network, cloud, kernel, journal, runtime, neighbours, oracle. It
+ * knows how a process ends and how a machine boots anew; what happens when is for misfortunes.ts and arrivals.ts.
+ */
+import { ec2Capabilities, ecsCapabilities } from '../../providers/memory/capabilities.ts';
+import { MemoryCloud } from '../../providers/memory/cloud.ts';
+import { AWS_2026 } from '../../providers/memory/figures.ts';
+import { MemoryProvider } from '../../providers/memory/provider.ts';
+import { Streams } from '../../providers/memory/random.ts';
+import type { CloudFact } from '../../providers/memory/records.ts';
+import { limited } from '../cloud/limited.ts';
+import type { InstanceId, SubnetId } from '../core/brand.ts';
+import type { Event } from '../core/events.ts';
+import type { Cidr } from '../core/ip.ts';
+import { VirtualClock } from './clock.ts';
+import { Coverage } from './coverage.ts';
+import { MemoryJournal } from './journal.ts';
+import { FakeKernel } from './kernel.ts';
+import { Neighbours } from './neighbours.ts';
+import { SimNode } from './node.ts';
+import { Oracle } from './oracle.ts';
+import { Pods } from './pods.ts';
+import { Refusals } from './refusals.ts';
+import { RowWatch } from './row-watch.ts';
+import type { Scenario } from './scenario.ts';
+import { ServingOrder } from './serving-order.ts';
+import { Trace } from './trace-log.ts';
+import { UnluckyProvider } from './unlucky-provider.ts';
+
+const RESTART_MS = 2_000;
+/** How long a machine has been up when its daemon starts. */
+const UPTIME_MS = 8_000;
+/** The least that an address rests: under pressure where its connections are flushed, else a SYN's life. */
+const REST_MIN_MS = { flushed: 5_000, unflushed: 120_000 };
+
+export class World {
+  readonly scenario: Scenario;
+  readonly clock = new VirtualClock();
+  readonly streams: Streams;
+  readonly cloud: MemoryCloud;
+  readonly provider: UnluckyProvider;
+  readonly kernel: FakeKernel;
+  readonly journal = new MemoryJournal();
+  readonly node: SimNode;
+  readonly pods: Pods;
+  readonly oracle: Oracle;
+  readonly neighbours: Neighbours;
+  readonly refusals: Refusals;
+  readonly instance: InstanceId;
+  readonly coverage: Coverage;
+  readonly trace: Trace;
+  readonly fired = new Map<string, number>();
+  subnets: readonly SubnetId[] = [];
+  events = 0;
+  /** Failpoints still to pass before a process ends, one number for each process to come; empty when none is armed. */
+  crashIn: number[] = [];
+  private readonly rows = new RowWatch();
+  private readonly order: ServingOrder;
+  private linkNumber = 1;
+
+  constructor(scenario: Scenario, keepTrace: boolean) {
+    this.scenario = scenario;
+    const { clock } = this;
+    this.streams = new Streams(scenario.seed);
+    this.cloud = new MemoryCloud({ clock, seed: scenario.seed });
+    this.kernel = new FakeKernel({ clock, flushes: !scenario.faults.has('no-flush') });
+    this.neighbours = new Neighbours(this.cloud, clock);
+    this.trace = new Trace(keepTrace);
+    this.instance = this.network();
+    const { cloud, instance, kernel, journal } = this;
+    cloud.listen((fact) => this.happened(fact));
+    const capabilities = scenario.cloud === 'ec2' ? ec2Capabilities(AWS_2026) : ecsCapabilities(AWS_2026);
+    const provider = limited(new MemoryProvider({ cloud, instance, capabilities, clock }));
+    this.provider = new UnluckyProvider(provider, this.streams);
+    const restMinMs = scenario.faults.has('no-flush') ? REST_MIN_MS.unflushed : REST_MIN_MS.flushed;
+    const reuse = { nowMs: () => clock.nowMs(), restMinMs };
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, reuse });
+    const breach = (text: string): void => this.oracle.breach(text);
+    this.refusals = new Refusals(scenario, breach);
+    this.order = new ServingOrder(breach);
+    this.coverage = new Coverage(cloud, instance);
+    this.node = this.newNode();
+    this.pods = new Pods({
+      clock,
+      kernel,
+      streams: this.streams,
+      send: (event) => this.node.send(event),
+      up: () => this.node.driver !== undefined,
+      onRunning: (pod) => this.oracle.running(pod),
+      onStopped: (pod) => this.oracle.stopped(pod),
+      onRefused: (pod, verb, reason) => this.refusals.heard(pod, verb, reason),
+      onBreach: breach,
+    });
+  }
+
+  private newNode(): SimNode {
+    const { clock, cloud, instance, kernel, journal, scenario, provider } = this;
+    const { families, prefixes, primaryEni, targets, settings } = scenario;
+    const subnets = this.subnets.length > 1 ? this.subnets : [];
+    return new SimNode({
+      clock,
+      cloud,
+      provider,
+      instance,
+      kernel,
+      journal,
+      pool: { subnets, groups: [], families, prefixes, primaryEni, targets },
+      settings,
+      crashHere: () => this.crashHere(),
+      onReply: (request, reply) => {
+        if (reply.kind === 'refused') this.coverage.refused(reply.reason);
+        this.pods.answer(request, reply);
+      },
+      onCrash: () => this.crashed(),
+      onError: (error) => this.failed(error),
+      onEvent: (event) => this.heard(event),
+      onOpen: (state) => {
+        this.rows.follow(state);
+        this.coverage.opened(state);
+      },
+      observe: (seen) => {
+        if (seen.kind === 'effect') this.trace.effect(seen.effect);
+        else if (seen.kind === 'journal' && !seen.up) this.rows.forget();
+      },
+    });
+  }
+
+  private network(): InstanceId {
+    const { cloud, kernel, scenario } = this;
+    const vpc = cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr], cidrs6: ['2001:db8:1::/56' as Cidr] });
+    this.subnets = scenario.subnetLengths.map((length, at) => {
+      const cidr4 = `10.0.${4 * (at + 1)}.0/${length}` as Cidr;
+      return cloud.addSubnet({ vpc: vpc.id, zone: 'a', cidr4, cidr6: `2001:db8:1:${at + 1}::/64` as Cidr }).id;
+    });
+    const [subnet] = this.subnets;
+    if (subnet === undefined) throw new Error('a scenario has a subnet');
+    const { id, primaryEni } = cloud.launch({ instanceType: scenario.instanceType, subnet });
+    const mac = cloud.truth.eni(primaryEni)?.mac;
+    if (mac !== undefined) kernel.plug('eth0', mac);
+    return id;
+  }
+
+  private happened(fact: CloudFact): void {
+    if (fact.kind === 'link-seen') this.kernel.plug(`eth${this.linkNumber++}`, fact.eni.mac);
+    else if (fact.kind === 'link-gone') {
+      this.kernel.unplug(fact.eni.mac);
+      this.oracle.unplugged(fact.eni);
+      this.foreignMoved(fact.eni.id, 'detached');
+    } else if (fact.kind === 'eni-deleted') this.foreignMoved(fact.eni.id, 'deleted');
+    else if (fact.kind === 'address-removed') this.oracle.removed(fact.cidr);
+    else if (fact.kind === 'address-added') this.oracle.blockGiven(fact.cidr, this.cloud.truth.eni(fact.eni));
+  }
+
+  private foreignMoved(eni: Parameters<Neighbours['isForeign']>[0], how: string): void {
+    if (this.neighbours.isForeign(eni)) this.oracle.breach(`${eni} is somebody else's and was ${how}`);
+  }
+
+  start(): void {
+    this.node.start().catch((error) => this.failed(error));
+  }
+
+  private crashHere(): boolean {
+    const [left] = this.crashIn;
+    if (left === undefined) return false;
+    if (left > 0) this.crashIn[0] = left - 1;
+    else this.crashIn.shift();
+    return left === 0;
+  }
+
+  private crashed(): void {
+    this.rows.forget();
+    this.pods.broken();
+    this.clock.after(RESTART_MS, () => this.start());
+  }
+
+  /** Every pod and link of the boot is gone, the boot id is new; power loss takes the newest commits along. */
+  reboot(lostCommits: number): void {
+    const { clock, kernel, cloud, pods, oracle } = this;
+    this.node.crash();
+    if (lostCommits > 0) this.journal.loseSuffix(lostCommits);
+    this.node.boot(`boot-${clock.nowMs()}`, UPTIME_MS);
+    kernel.reboot();
+    for (const pod of pods.all.values()) {
+      if (pod.state === 'running') oracle.stopped(pod);
+      pods.rebooted(pod);
+    }
+    // A pod whose lease was lost with the newest commits ended with its machine: no connection to it is left.
+    if (lostCommits > 0) oracle.forgetRest();
+    // The NICs come back under names of their own.
+    for (const eni of cloud.truth.enis())
+      if (eni.attachment?.instance === this.instance && cloud.truth.linked(eni.id))
+        kernel.plug(`eth${this.linkNumber++}`, eni.mac);
+  }
+
+  /** The file is deleted, or set aside because it is damaged. */
+  loseJournal(): void {
+    this.journal.wipe();
+    this.oracle.forgetRest();
+  }
+
+  failed(error: unknown): void {
+    this.oracle.breach(Error.isError(error) ? (error.stack ?? error.message) : String(error));
+  }
+
+  private heard(event: Event): void {
+    this.events++;
+    const changes = this.rows.take();
+    this.trace.event(this.clock.nowMs(), event, changes);
+    this.coverage.step(event, changes);
+    this.order.step(event, changes, this.node.driver?.state);
+  }
+
+  /** A misfortune strikes. */
+  note(fault: string): void {
+    this.fired.set(fault, (this.fired.get(fault) ?? 0) + 1);
+    this.trace.misfortune(this.clock.nowMs(), fault);
+  }
+
+  /** Misfortunes so far, those that struck the cloud's calls among them. */
+  get faultsFired(): ReadonlyMap<string, number> {
+    const all = new Map(this.fired);
+    for (const [kind, count] of [...this.cloud.faults.fired, ...this.provider.fired])
+      all.set(`${kind} of a call`, count);
+    return all;
+  }
+
+  get broken(): boolean {
+    return this.oracle.breaches.length > 0;
+  }
+
+  calls(): number {
+    return [...this.cloud.callCounts.values()].reduce((sum, count) => sum + count, 0);
+  }
+}
