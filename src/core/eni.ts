@@ -81,6 +81,8 @@ export function installBlocks(turn: Turn, eni: EniKey, blocks: readonly Cidr[]):
     for (const block of overtaken) blockMissing(turn, block);
     turn.tx.put('block', { id, eni, state: 'installing', sync: turn.wantSync(), idleSinceMs: turn.nowMs });
     leasesFound(turn, id);
+    const before = turn.state.get('eni', known?.eni ?? '');
+    if (before?.state === 'gone') leave(turn, before);
     for (const block of overtaken) if (turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
   }
 }
