@@ -54,17 +54,13 @@ export function holdAddress(turn: Turn, place: Place, lease: LeaseId): void {
   turn.tx.put('address', { ip: place.ip, block: place.block, state: 'held', lease });
 }
 
-/** held -> cooling, after the kernel confirmed the fence. */
+/**
+ * held -> cooling, after the kernel confirmed the fence. Also where the cloud took its block away: it may be on its way
+ * back, and whoever gets it then must not hear the last pod's peers.
+ */
 export function coolAddress(turn: Turn, ip: Ip): void {
   const row = turn.state.get('address', ip);
   if (row === undefined) return;
-  const block = turn.state.get('block', row.block);
-  if (block?.state === 'missing') {
-    // Not the node's any more: nothing to keep cool, and the last lease takes the block along.
-    turn.tx.remove('address', ip);
-    if (turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
-    return;
-  }
   turn.tx.put('address', { ip, block: row.block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
 }
 
@@ -86,7 +82,8 @@ export function endCooldowns(turn: Turn, pressed: (pool: PoolId) => boolean): vo
         if (row === undefined || !turn.due(cooledAtMs(turn, row, hurry))) break;
         turn.tx.remove('address', row.ip);
         const block = turn.state.get('block', row.block);
-        if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
+        if (block?.state === 'missing' && turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
+        else if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
       }
     }
   }

@@ -67,7 +67,10 @@ function askAgain(turn: Turn, pool: PoolRow): void {
     const missing = turn.state
       .blocksOf(eni.key)
       .filter(
-        (block) => block.state === 'missing' && (block.askedMs === undefined || turn.due(block.askedMs + ASK_AGAIN_MS)),
+        (block) =>
+          block.state === 'missing' &&
+          turn.state.takenIn(block.id) > turn.state.coolingIn(block.id) &&
+          (block.askedMs === undefined || turn.due(block.askedMs + ASK_AGAIN_MS)),
       );
     const first = missing[0];
     if (first === undefined) continue;

@@ -223,7 +223,9 @@ function compare(turn: Turn, row: EniPresent, facts: EniFacts, readMs: number): 
   const now = turn.state.get('eni', row.key);
   if (now !== undefined && isPresent(now)) {
     matchAttachment(turn, now, facts);
-    matchBlocks(turn, now, facts, operation);
+    // It may be leaving since.
+    const then = turn.state.get('eni', row.key);
+    if (then !== undefined && isPresent(then)) matchBlocks(turn, then, facts, operation);
   }
   return true;
 }
