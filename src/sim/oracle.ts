@@ -49,9 +49,18 @@ export class Oracle {
     for (const ip of this.ended.keys()) if (cidrContains(block, ip)) this.ended.delete(ip);
   }
 
-  /** The cloud gave the block to an ENI: if that is ours, and it is no address of its own, what took it is over. */
+  /** The cloud gave the block to an ENI: if that is ours and carries packets, what took the block is over. */
   blockGiven(block: Cidr, eni: EniRecord | undefined): void {
-    if (eni?.blocks.includes(block) && this.isOurs(eni)) this.taken.delete(block);
+    if (eni?.blocks.includes(block) && this.carries(eni)) this.taken.delete(block);
+  }
+
+  /** The link of an ENI is there. */
+  plugged(eni: EniRecord): void {
+    if (this.carries(eni)) for (const block of eni.blocks) this.taken.delete(block);
+  }
+
+  private carries(eni: EniRecord): boolean {
+    return eni.attachment?.instance === this.options.instance && this.options.cloud.truth.linked(eni.id);
   }
 
   /** The link of an ENI is gone: nobody may be using its addresses, unless somebody else took it. */
@@ -62,11 +71,6 @@ export class Oracle {
   /** Nobody can know any more which addresses rested: the journal is gone, or what it was told last. */
   forgetRest(): void {
     this.ended.clear();
-  }
-
-  private isOurs(eni: EniRecord): boolean {
-    const { instance } = this.options;
-    return eni.attachment?.instance === instance || eni.tags[OWNER_TAGS.instance] === instance;
   }
 
   /** The runtime was told that the pod has these addresses. */

@@ -141,8 +141,10 @@ export class World {
   }
 
   private happened(fact: CloudFact): void {
-    if (fact.kind === 'link-seen') this.kernel.plug(`eth${this.linkNumber++}`, fact.eni.mac);
-    else if (fact.kind === 'link-gone') {
+    if (fact.kind === 'link-seen') {
+      this.kernel.plug(`eth${this.linkNumber++}`, fact.eni.mac);
+      this.oracle.plugged(fact.eni);
+    } else if (fact.kind === 'link-gone') {
       this.kernel.unplug(fact.eni.mac);
       this.oracle.unplugged(fact.eni);
       this.foreignMoved(fact.eni.id, 'detached');
