@@ -2,7 +2,7 @@
  * What goes wrong, and when. Each fault class that is on has streams of its own, so leaving one out changes neither the
  * times nor the choices of the others.
  */
-import type { CloudFault } from '../../providers/memory/faults.ts';
+import type { CloudFault, FaultTerms } from '../../providers/memory/faults.ts';
 import { exponential } from './exponential.ts';
 import type { Pod } from './pods.ts';
 import { drawTargets, type FaultClass } from './scenario.ts';
@@ -13,6 +13,8 @@ const CRASH_WITHIN = 40;
 /** A process that was ended in its start was ended before its tenth failpoint. */
 const START_WITHIN = 10;
 const SUFFIX_MAX = 20;
+const CALLS_MAX = 4;
+const CALLS_WITHIN_MS = 600_000;
 const LINK_LATE_MS = 15_000;
 const SLOW_FACTOR = 8;
 /** A day: what a wrong time zone or a dead battery makes of a clock. */
@@ -71,7 +73,7 @@ export class Misfortunes {
       case 'token-mismatch':
       case 'misconfigured':
       case 'metadata-down':
-        return this.later(fault, world.provider.arm(fault, world.scenario.strikeRate));
+        return this.armed(fault, (terms) => world.provider.arm(fault, terms));
       case 'subnet-crowded':
       case 'address-taken':
       case 'eni-taken':
@@ -88,11 +90,18 @@ export class Misfortunes {
       case 'no-flush':
         return;
       default: {
-        const { strikeRate: rate } = world.scenario;
         const armed = this.cloudFault(fault);
-        return this.later(fault, world.cloud.faults.arm(armed, { rate, caller: world.instance }));
+        return this.armed(fault, (terms) => world.cloud.faults.arm(armed, { ...terms, caller: world.instance }));
       }
     }
+  }
+
+  /** Half of the time the next few calls are struck, whenever they come; else some of those of a while. */
+  private armed(fault: FaultClass, arm: (terms: FaultTerms) => () => void): void {
+    const { clock, streams, scenario } = this.world;
+    const calls = 1 + streams.pick(`misfortune/calls/${fault}`, CALLS_MAX);
+    if (streams.uniform(`misfortune/terms/${fault}`) < 0.5) clock.after(CALLS_WITHIN_MS, arm({ calls }));
+    else this.later(fault, arm({ rate: scenario.strikeRate }));
   }
 
   private cloudFault(

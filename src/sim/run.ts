@@ -106,7 +106,7 @@ class Run {
     if (scenario.unwellMs !== undefined) return this.pass(scenario.unwellMs);
     const strikes = [...scenario.faults].some((fault) => fault !== 'no-flush');
     for (let ms = 0; ms < UNWELL_MAX_MS && !world.broken; ms += STRIDE_MS) {
-      const fired = [...world.fired.values()].reduce((sum, count) => sum + count, 0);
+      const fired = [...world.faultsFired.values()].reduce((sum, count) => sum + count, 0);
       if (ms >= HOUR_MS && world.events >= EVENTS_MIN && (fired >= FAULTS_MIN || !strikes)) return;
       await this.pass(STRIDE_MS);
     }

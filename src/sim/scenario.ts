@@ -54,6 +54,27 @@ export const FAULT_CLASSES = [
 
 export type FaultClass = (typeof FAULT_CLASSES)[number];
 
+/** Armed, and nothing more until a call of the cloud's meets it. */
+export const STRIKES_CALLS: readonly FaultClass[] = [
+  'lost-reply',
+  'lost-request',
+  'throttle',
+  'deny',
+  'misconfigured',
+  'api-down',
+  'metadata-down',
+  'latency',
+  'subnet-full',
+  'no-prefix',
+  'partial',
+  'token-mismatch',
+  'eni-limit',
+  'attach-stuck',
+  'attach-undone',
+  'link-late',
+  'link-never',
+];
+
 export interface Scenario {
   readonly seed: number;
   readonly cloud: 'ec2' | 'ecs';

@@ -1,7 +1,9 @@
 /**
  * A provider whose cloud gives less than was asked, forgets what a token was for, refuses what the configuration names,
- * or whose metadata service does not answer: what the memory cloud itself does not do. Each is on or off by `rate`.
+ * or whose metadata service does not answer: what the memory cloud itself does not do. Armed as the memory cloud's own
+ * faults are.
  */
+import type { FaultTerms } from '../../providers/memory/faults.ts';
 import type { Streams } from '../../providers/memory/random.ts';
 import type { Answer, BlockWish } from '../core/cloud.ts';
 import type { Provider } from '../ports/provider.ts';
@@ -14,7 +16,7 @@ export class UnluckyProvider implements Provider {
   readonly fired = new Map<ProviderFault, number>();
   private readonly provider: Provider;
   private readonly streams: Streams;
-  private readonly rates = new Map<ProviderFault, number>();
+  private readonly armed = new Map<ProviderFault, { readonly rate: number; left: number }>();
   /** Creates that were sent, as they were sent: a repeat with the same token must ask for the same. */
   private readonly sent = new Map<string, readonly BlockWish[]>();
 
@@ -24,20 +26,24 @@ export class UnluckyProvider implements Provider {
     this.capabilities = provider.capabilities;
   }
 
-  /** From now on it strikes at this rate; the returned function lifts it. */
-  arm(fault: ProviderFault, rate: number): () => void {
-    this.rates.set(fault, rate);
-    return () => this.rates.delete(fault);
+  /** Strikes the calls it fits, so many of them or by chance; the returned function lifts it. */
+  arm(fault: ProviderFault, { calls = Number.POSITIVE_INFINITY, rate = 1 }: FaultTerms): () => void {
+    const armed = { rate, left: calls };
+    this.armed.set(fault, armed);
+    return () => {
+      if (this.armed.get(fault) === armed) this.armed.delete(fault);
+    };
   }
 
   clear(): void {
-    this.rates.clear();
+    this.armed.clear();
   }
 
   private strikes(fault: ProviderFault): boolean {
-    const rate = this.rates.get(fault);
-    if (rate === undefined || this.streams.uniform(`provider/${fault}`) >= rate) return false;
+    const armed = this.armed.get(fault);
+    if (armed === undefined || this.streams.uniform(`provider/${fault}`) >= armed.rate) return false;
     this.fired.set(fault, (this.fired.get(fault) ?? 0) + 1);
+    if (--armed.left <= 0) this.armed.delete(fault);
     return true;
   }
 

@@ -22,7 +22,7 @@ import { Oracle } from './oracle.ts';
 import { Pods } from './pods.ts';
 import { Refusals } from './refusals.ts';
 import { RowWatch } from './row-watch.ts';
-import type { Scenario } from './scenario.ts';
+import { type FaultClass, type Scenario, STRIKES_CALLS } from './scenario.ts';
 import { ServingOrder } from './serving-order.ts';
 import { Trace } from './trace-log.ts';
 import { UnluckyProvider } from './unlucky-provider.ts';
@@ -212,18 +212,15 @@ export class World {
     this.order.step(event, changes, this.node.driver?.state);
   }
 
-  /** A misfortune strikes. */
-  note(fault: string): void {
-    this.fired.set(fault, (this.fired.get(fault) ?? 0) + 1);
+  /** A misfortune strikes; one of the cloud's is armed, and has struck when a call met it. */
+  note(fault: FaultClass): void {
     this.trace.misfortune(this.clock.nowMs(), fault);
+    if (!STRIKES_CALLS.includes(fault)) this.fired.set(fault, (this.fired.get(fault) ?? 0) + 1);
   }
 
-  /** Misfortunes so far, those that struck the cloud's calls among them. */
+  /** Misfortunes that struck. */
   get faultsFired(): ReadonlyMap<string, number> {
-    const all = new Map(this.fired);
-    for (const [kind, count] of [...this.cloud.faults.fired, ...this.provider.fired])
-      all.set(`${kind} of a call`, count);
-    return all;
+    return new Map([...this.fired, ...this.cloud.faults.fired, ...this.provider.fired]);
   }
 
   get broken(): boolean {

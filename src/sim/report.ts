@@ -1,0 +1,100 @@
+/**
+ * Many seeds as figures: what `--json` writes, what is printed, and what of transitions.ts none of them has shown.
+ */
+import type { SeedReport } from './run.ts';
+import { DECLARED } from './transitions.ts';
+
+/** A report as it comes from a worker: plain, and without the trace. */
+export type SeedFigures = Omit<SeedReport, 'trace'> & {
+  /** What the seed took of one core. */
+  readonly cpuMs: number;
+};
+
+export interface Figures {
+  readonly seeds: number;
+  /** Seeds in which an invariant broke. */
+  readonly breaches: number;
+  /** Seeds whose healed world did not agree in time. */
+  readonly unconverged: number;
+  readonly events: number;
+  /** Of one core, with all checks on. */
+  readonly eventsPerSecond: number;
+  readonly eventsPerSeed: { readonly p10: number; readonly p50: number };
+  readonly faultsFired: Readonly<Record<string, number>>;
+  readonly transitions: { readonly seen: number; readonly declared: number };
+}
+
+export class Report {
+  private readonly reports: SeedFigures[] = [];
+  private readonly seen = new Set<string>();
+
+  add(report: SeedFigures): void {
+    this.reports.push(report);
+    for (const what of report.seen) this.seen.add(what);
+  }
+
+  get count(): number {
+    return this.reports.length;
+  }
+
+  get failed(): readonly SeedFigures[] {
+    return this.reports.filter(hasFailed);
+  }
+
+  /** Declared and never seen, by name. */
+  get missing(): readonly string[] {
+    return DECLARED.filter((what) => !this.seen.has(what));
+  }
+
+  /** Seen although nobody declared it: the declaration is wrong, or the core is. */
+  get undeclared(): readonly string[] {
+    return [...this.seen].filter((what) => !DECLARED.includes(what)).sort();
+  }
+
+  figures(): Figures {
+    const { reports } = this;
+    const events = sum(reports.map((report) => report.events));
+    const perSeed = reports.map((report) => report.events).sort((a, b) => a - b);
+    const at = (share: number): number => perSeed[Math.floor(perSeed.length * share)] ?? 0;
+    return {
+      seeds: reports.length,
+      breaches: reports.filter(({ breaches }) => breaches.length > 0).length,
+      unconverged: reports.filter(({ unconverged }) => unconverged.length > 0).length,
+      events,
+      eventsPerSecond: Math.round((1000 * events) / Math.max(1, sum(reports.map((report) => report.cpuMs)))),
+      eventsPerSeed: { p10: at(0.1), p50: at(0.5) },
+      faultsFired: Object.fromEntries(total(reports.map(({ faultsFired }) => faultsFired))),
+      transitions: { seen: DECLARED.length - this.missing.length, declared: DECLARED.length },
+    };
+  }
+
+  lines(): string[] {
+    const { seeds, breaches, unconverged, events, eventsPerSecond, transitions } = this.figures();
+    const pods = sum(this.reports.map((report) => report.pods));
+    return [
+      `${seeds} seeds, ${breaches} broken, ${unconverged} not converged, ${pods} pods, ${events} events (${eventsPerSecond} a second a core)`,
+      `faults: ${countsText(total(this.reports.map(({ faultsFired }) => faultsFired)))}`,
+      `refused: ${countsText(total(this.reports.map(({ refusals }) => refusals)))}`,
+      `transitions, failures, reasons and verdicts: ${transitions.seen} of ${transitions.declared} seen`,
+      ...(this.missing.length > 0 ? [`never seen: ${this.missing.join('; ')}`] : []),
+      ...(this.undeclared.length > 0 ? [`seen and not declared: ${this.undeclared.join('; ')}`] : []),
+    ];
+  }
+}
+
+export const hasFailed = ({ breaches, unconverged }: Pick<SeedReport, 'breaches' | 'unconverged'>): boolean =>
+  breaches.length + unconverged.length > 0;
+
+export const countsText = (counts: ReadonlyMap<string, number>): string =>
+  [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ') || 'none';
+
+const sum = (values: readonly number[]): number => values.reduce((before, value) => before + value, 0);
+
+function total(all: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const some of all) for (const [name, count] of some) counts.set(name, (counts.get(name) ?? 0) + count);
+  return counts;
+}
