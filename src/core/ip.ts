@@ -56,9 +56,12 @@ export function cidrAddress(cidr: Cidr, index: number): Ip {
 }
 
 export function cidrContains(cidr: Cidr, ip: Ip): boolean {
-  if (familyOf(cidr) !== familyOf(ip)) return false;
-  const hostBits = BigInt(BITS[familyOf(ip)] - cidrLength(cidr));
-  return ipValue(cidrBase(cidr)) >> hostBits === ipValue(ip) >> hostBits;
+  const family = familyOf(ip);
+  if (familyOf(cidr) !== family) return false;
+  const hostBits = BITS[family] - cidrLength(cidr);
+  // Canonical texts are equal where the addresses are: a block of one needs no arithmetic.
+  if (hostBits === 0) return cidrBase(cidr) === ip;
+  return ipValue(cidrBase(cidr)) >> BigInt(hostBits) === ipValue(ip) >> BigInt(hostBits);
 }
 
 /** Address order by value, IPv4 before IPv6: the order every tie between addresses ends in. */

@@ -23,7 +23,10 @@ function sameValue(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return a.length === b.length && a.every((byte, at) => byte === b[at]);
   }
-  const left = new Map(Object.entries(a));
-  const right = new Map(Object.entries(b));
-  return [...new Set([...left.keys(), ...right.keys()])].every((key) => sameValue(left.get(key), right.get(key)));
+  const left = a as Readonly<Record<string, unknown>>;
+  const right = b as Readonly<Record<string, unknown>>;
+  return (
+    Object.keys(left).every((key) => sameValue(left[key], right[key])) &&
+    Object.keys(right).every((key) => key in left || sameValue(undefined, right[key]))
+  );
 }
