@@ -69,6 +69,8 @@ export class SimNode {
   private pool: NodeOptions['pool'];
   private settings: Partial<Settings>;
   private pause: Pause | undefined;
+  /** Requests that came before the process had read the kernel; undefined once it has. */
+  private early: Event[] | undefined;
   /** World time at which this boot's monotonic time was 0; suspends move it on. */
   private epochMs = 0;
 
@@ -96,7 +98,7 @@ export class SimNode {
   /** The configuration changes: now where the daemon runs, and for all that start later. */
   configure(change: Partial<NodeOptions['pool']>): void {
     this.pool = { ...this.pool, ...change };
-    this.send(this.configured());
+    this.alive(this.starts, () => this.process?.driver.enqueue(this.configured()));
   }
 
   private configured(): Event {
@@ -180,6 +182,7 @@ export class SimNode {
     const unlisten = (): void => {
       for (const stop of deafen) stop?.();
     };
+    this.early = [];
     this.process = { driver, abort, unlisten };
     this.options.onOpen?.(driver.state);
     kernel.beforeStep = () => {
@@ -189,12 +192,20 @@ export class SimNode {
     };
     enqueue(this.configured());
     const started = await startedEvent(driver.state, kernel, veth);
-    if (this.starts === number) enqueue(started);
+    if (this.starts !== number || this.process?.driver !== driver) return;
+    enqueue(started);
+    const { early } = this;
+    this.early = undefined;
+    for (const event of early ?? []) this.send(event);
   }
 
-  /** Deadlines in it are of the world's time. */
+  /** A request waits until the kernel was read, as at the daemon's desk. Deadlines in it are of the world's time. */
   send(event: Event): void {
     this.alive(this.starts, () => {
+      if (this.early !== undefined) {
+        this.early.push(event);
+        return;
+      }
       const { epochMs } = this;
       const local = event.kind === 'add' ? { ...event, deadlineMs: event.deadlineMs - epochMs } : event;
       this.process?.driver.enqueue(local);

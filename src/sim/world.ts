@@ -9,6 +9,7 @@ import { MemoryProvider } from '../../providers/memory/provider.ts';
 import { Streams } from '../../providers/memory/random.ts';
 import type { CloudFact } from '../../providers/memory/records.ts';
 import { limited } from '../cloud/limited.ts';
+import { journalOwner } from '../core/boot.ts';
 import type { InstanceId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
 import type { Cidr } from '../core/ip.ts';
@@ -178,6 +179,7 @@ export class World {
   /** Every pod and link of the boot is gone, the boot id is new; power loss takes the newest commits along. */
   reboot(lostCommits: number): void {
     const { clock, kernel, cloud, pods, oracle } = this;
+    const isRebuilt = journalOwner(this.journal.load().rows)?.trusted === true;
     this.node.crash();
     if (lostCommits > 0) this.journal.loseSuffix(lostCommits);
     this.node.boot(`boot-${clock.nowMs()}`, UPTIME_MS);
@@ -186,8 +188,9 @@ export class World {
       if (pod.state === 'running') oracle.stopped(pod);
       pods.rebooted(pod);
     }
-    // A pod whose lease was lost with the newest commits ended with its machine: no connection to it is left.
-    if (lostCommits > 0) oracle.forgetRest();
+    // A lease that the journal does not know, because its commit is lost or a lost journal was still being rebuilt, ended
+    // with its machine: no connection to it is left.
+    if (lostCommits > 0 || !isRebuilt) oracle.forgetRest();
     // The NICs come back under names of their own.
     for (const eni of cloud.truth.enis())
       if (eni.attachment?.instance === this.instance && cloud.truth.linked(eni.id))
