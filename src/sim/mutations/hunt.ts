@@ -1,46 +1,59 @@
 /**
- * One mutation in a process of its own: the resume table, then seeds, until a breach. The result goes to stdout as
- * one line of JSON. `node src/sim/mutations/hunt.ts --mutation NAME [--seeds N]`
+ * One mutation in a process of its own: the resume table and the stories, then seeds, until a breach. The result goes
+ * to stdout as one line of JSON.
+ * `node src/sim/mutations/hunt.ts --mutation NAME [--seeds N] [--both]`; without a mutation nothing may be found.
  */
 import { parseArgs } from 'node:util';
+import type { Catch } from './catch.ts';
 import { infect } from './mutation.ts';
 import { MUTATIONS } from './mutations.ts';
 
+/** A few seconds of it. */
+const SMALL_WORLD = { depth: 40, statesMax: 10_000, pods: 3, crashes: 1, failures: 1, hangUps: 1, healEach: 50 };
+
 const { values } = parseArgs({
-  options: { mutation: { type: 'string', default: '' }, seeds: { type: 'string', default: '500' } },
+  options: {
+    mutation: { type: 'string' },
+    seeds: { type: 'string', default: '500' },
+    'seed-from': { type: 'string', default: '1' },
+    /** Seeds also where a story has found it. */
+    both: { type: 'boolean', default: false },
+  },
 });
 
-export interface Catch {
-  readonly mutation: string;
-  /** Seeds until the first breach; undefined where none had one. */
-  readonly seeds?: number;
-  /** The story that has a breach, whether or not a seed has. */
-  readonly story?: string;
-  readonly breach?: string;
+const mutation = MUTATIONS.find(({ name }) => name === values.mutation);
+if (values.mutation !== undefined && mutation === undefined) throw new Error(`no mutation is named ${values.mutation}`);
+if (mutation !== undefined) infect(mutation);
+console.log(JSON.stringify(await hunt()));
+
+async function hunt(): Promise<Catch> {
+  const story = await inStories();
+  if (story !== undefined && !values.both) return story;
+  const first = Number(values['seed-from']);
+  // Loaded only now, with the bug in it.
+  const { runSeed } = await import('../run.ts');
+  for (let seed = first; seed < first + Number(values.seeds); seed++) {
+    const [breach] = (await runSeed(seed)).breaches;
+    if (breach !== undefined) return { ...story, seeds: seed - first + 1, breach };
+  }
+  return story ?? {};
 }
 
-const mutation = MUTATIONS.find(({ name }) => name === values.mutation);
-if (mutation === undefined) throw new Error(`no mutation is named ${values.mutation}`);
-infect(mutation);
-console.log(JSON.stringify(await hunt(mutation.name, Number(values.seeds))));
-
-async function hunt(name: string, seedsMax: number): Promise<Catch> {
-  // Loaded only now, with the bug in them.
-  const { runSeed } = await import('../run.ts');
-  for (let seed = 1; seed <= seedsMax; seed++) {
-    const [breach] = (await runSeed(seed)).breaches;
-    if (breach !== undefined) return { mutation: name, seeds: seed, breach };
-  }
+async function inStories(): Promise<Catch | undefined> {
   const { SAGAS } = await import('../stories/sagas.ts');
-  for (const saga of SAGAS) {
-    const [breach] = await saga.run();
-    if (breach !== undefined) return { mutation: name, story: saga.name, breach };
+  for (const { name, run } of SAGAS) {
+    const [breach] = await run();
+    if (breach !== undefined) return { story: name, breach };
   }
   const { STORIES } = await import('../stories/stories.ts');
-  const { tell } = await import('../stories/crash-everywhere.ts');
+  const { crashEverywhere } = await import('../stories/crash-everywhere.ts');
   for (const story of STORIES) {
-    const [breach] = (await tell(story, [])).breaches;
-    if (breach !== undefined) return { mutation: name, story: story.name, breach };
+    // The long ones are told once, the short ones with a crash at every failpoint.
+    const [breach] = (await crashEverywhere(story, story.isLong === true ? [] : ['crash'])).breaches;
+    if (breach !== undefined) return { story: story.name, breach };
   }
-  return { mutation: name };
+  const { explore } = await import('../small-world/explore.ts');
+  const { breaches } = explore(SMALL_WORLD);
+  const [breach] = breaches;
+  return breach === undefined ? undefined : { story: 'a small world', breach };
 }

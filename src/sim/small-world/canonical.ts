@@ -31,14 +31,25 @@ export function canonical({ rows, around }: SmallWorld): string {
   let text = '';
   for (const [table, row] of rows) {
     if (table === 'node' || table === 'budget' || table === 'pool' || table === 'subnet') continue;
-    text += `${table}${written(row, around.nowMs)}\n`;
+    text += `${table}${writtenRow(row, around.nowMs)}\n`;
   }
   const { pods, ...rest } = around;
-  for (const pod of pods) text += written(pod, around.nowMs);
+  for (const pod of pods) text += writtenRow(pod, around.nowMs);
   text += written(rest, around.nowMs);
   // An older read can differ only where the cloud has changed since the call.
-  for (const call of around.calls) text += call.before === around.cloud ? '=' : written(call.before, around.nowMs);
+  for (const call of around.calls) text += call.before === around.cloud ? '=' : writtenRow(call.before, around.nowMs);
   return ranked(ranked(text, ID), REQUEST);
+}
+
+/** Rows are immutable and go from state to state: each is written once for one moment. */
+const memory = new WeakMap<object, { readonly nowMs: number; readonly text: string }>();
+
+function writtenRow(row: object, nowMs: number): string {
+  const known = memory.get(row);
+  if (known?.nowMs === nowMs) return known.text;
+  const text = written(row, nowMs);
+  memory.set(row, { nowMs, text });
+  return text;
 }
 
 function written(value: unknown, nowMs: number): string {

@@ -102,7 +102,10 @@ function told(way: Way | undefined): string {
 
 /** What is wrong with the world when nothing fails any more; undefined when it comes to rest. */
 function heal(world: SmallWorld): string | undefined {
-  const stepper = new Stepper({ ...world, around: { ...world.around, crashesLeft: 0, failuresLeft: 0 } });
+  const stepper = new Stepper({
+    ...world,
+    around: { ...world.around, crashesLeft: 0, failuresLeft: 0, hangUpsLeft: 0 },
+  });
   const untilMs = world.around.nowMs + HEAL_MS;
   for (let n = 0; n < HEAL_MOVES_MAX && stepper.around.nowMs < untilMs; n++) {
     const { around } = stepper;
@@ -128,6 +131,8 @@ function restless({ around, core }: Stepper): string | undefined {
   if (busy !== undefined) return `pod ${busy.n} is still ${busy.state}`;
   const running = around.pods.filter(({ state }) => state === 'running').length;
   if (core.count('lease') !== running) return `${core.count('lease')} leases for ${running} pods`;
+  const left = around.podLinks.find((link) => !link.fenced && core.get('lease', link.lease) === undefined);
+  if (left !== undefined) return `the link of pod ${left.pod} is left`;
   const known = new Map([...core.all('eni')].filter(isPresent).map((eni) => [eni.id, eni]));
   for (const eni of around.cloud.enis) {
     const row = known.get(eni.id);

@@ -1,5 +1,5 @@
 /**
- * `node src/sim/small-world/main.ts [--depth N] [--states N] [--pods N] [--crashes N] [--failures N] [--heal-each N]`:
+ * `node src/sim/small-world/main.ts [--depth N] [--states N] [--pods N] [--crashes N] [--failures N] [--hang-ups N] [--heal-each N]`:
  * explores a small world and prints how far it came. Exit code 1 with the shortest way to what is broken.
  */
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     pods: { type: 'string', default: '3' },
     crashes: { type: 'string', default: '1' },
     failures: { type: 'string', default: '1' },
+    'hang-ups': { type: 'string', default: '1' },
     'heal-each': { type: 'string', default: '50' },
   },
 });
@@ -23,6 +24,7 @@ const { states, moves, depth, widths, healed, breaches } = explore({
   pods: Number(values.pods),
   crashes: Number(values.crashes),
   failures: Number(values.failures),
+  hangUps: Number(values['hang-ups']),
   healEach: Number(values['heal-each']),
 });
 const seconds = (performance.now() - beganMs) / 1000;

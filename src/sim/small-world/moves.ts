@@ -32,7 +32,7 @@ export function movesOf(around: Surroundings): Move[] {
 function podMoves(around: Surroundings, pod: Pod): Move[] {
   const mayAdd =
     (pod.state === 'unborn' && around.pods.every((other) => other.n >= pod.n || other.state !== 'unborn')) ||
-    (pod.state === 'adding' && pod.request === undefined);
+    ((pod.state === 'adding' || pod.state === 'deleting') && pod.request === undefined);
   const mayDel =
     pod.state === 'adding' ||
     pod.state === 'running' ||
@@ -40,6 +40,9 @@ function podMoves(around: Surroundings, pod: Pod): Move[] {
     (pod.state === 'deleting' && pod.request === undefined);
   return [
     ...(mayAdd ? [{ label: `ADD ${pod.n}`, make: (world: Stepper) => ask(world, pod, 'adding') }] : []),
+    ...(pod.request !== undefined && around.hangUpsLeft > 0
+      ? [{ label: `hang-up of ${pod.n}`, make: (world: Stepper) => hangUp(world, pod) }]
+      : []),
     ...(mayDel ? [{ label: `DEL ${pod.n}`, make: (world: Stepper) => ask(world, pod, 'deleting') }] : []),
   ];
 }
@@ -49,6 +52,14 @@ function ask(world: Stepper, pod: Pod, state: 'adding' | 'deleting'): void {
   const asking: Pod = { ...pod, state, request };
   world.putPod(state === 'deleting' ? { ...asking, addresses: [] } : asking);
   world.step(state === 'adding' ? world.addEvent(pod, request) : world.delEvent(pod, request));
+}
+
+function hangUp(world: Stepper, { request, ...pod }: Pod): void {
+  if (request === undefined) return;
+  const { around } = world;
+  world.around = { ...around, hungUp: [...around.hungUp, request], hangUpsLeft: around.hangUpsLeft - 1 };
+  world.putPod(pod);
+  world.step({ kind: 'hang-up', request });
 }
 
 function callMoves(around: Surroundings, call: Call, at: number): Move[] {

@@ -162,10 +162,17 @@ export class Stepper {
       const { operation, call } = effect;
       const made: Call = { operation, call, startedMs: around.nowMs, before: around.cloud };
       this.around = { ...around, calls: [...around.calls, made] };
-    } else if (effect.kind !== 'ask-budget') this.around = { ...around, work: [...around.work, effect] };
+    } else if (effect.kind !== 'ask-budget') {
+      const lease = leaseOf(effect);
+      if (lease !== '' && around.work.some((other) => leaseOf(other) === lease))
+        this.broken.push(`${effect.kind} is asked of the kernel while it is busy with ${lease}`);
+      this.around = { ...around, work: [...around.work, effect] };
+    }
   }
 
   private reply(request: RequestId, reply: Reply): void {
+    if (this.around.hungUp.includes(request))
+      this.broken.push(`${reply.kind} is said to ${request}, which has hung up`);
     const pod = this.around.pods.find((one) => one.request === request);
     if (pod === undefined) return;
     const { request: _, ...idle } = pod;
@@ -315,6 +322,10 @@ export class Stepper {
     return `r${requests}` as RequestId;
   }
 }
+
+/** At most one kernel effect a lease is in flight. */
+const leaseOf = (work: Work): string =>
+  work.kind === 'unwire' ? work.lease : work.kind === 'wire' || work.kind === 'verify' ? work.plan.lease : '';
 
 function restored(rows: readonly Row[]): State {
   const state = new State();

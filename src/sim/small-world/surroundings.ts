@@ -50,20 +50,24 @@ export interface Surroundings {
   /** ENIs whose link the instance sees. */
   readonly plugged: readonly number[];
   readonly pods: readonly Pod[];
+  /** Requests whose caller has hung up: nobody is there to be answered. */
+  readonly hungUp: readonly RequestId[];
   readonly requests: number;
   readonly epoch: number;
   /** How many more misfortunes there may be. */
   readonly crashesLeft: number;
   readonly failuresLeft: number;
+  readonly hangUpsLeft: number;
 }
 
 export interface Bounds {
   readonly pods: number;
   readonly crashes: number;
   readonly failures: number;
+  readonly hangUps: number;
 }
 
-export const freshSurroundings = ({ pods, crashes, failures }: Bounds): Surroundings => ({
+export const freshSurroundings = ({ pods, crashes, failures, hangUps }: Bounds): Surroundings => ({
   nowMs: 1_000_000,
   wakeAtMs: undefined,
   cloud: FRESH_CLOUD,
@@ -73,8 +77,10 @@ export const freshSurroundings = ({ pods, crashes, failures }: Bounds): Surround
   podLinks: [],
   plugged: [0],
   pods: Array.from({ length: pods }, (_, n) => ({ n, state: 'unborn', addresses: [] })),
+  hungUp: [],
   requests: 0,
   epoch: 1,
   crashesLeft: crashes,
   failuresLeft: failures,
+  hangUpsLeft: hangUps,
 });

@@ -8,6 +8,9 @@ import { StoryWorld } from './story-world.ts';
 
 /** Retries of pods, two reads that agree after a call's deadline, an ENI's give-back, and the kubelet's patience. */
 const HEAL_MS = 900_000;
+/** A node with nothing to do makes at most one call a minute. */
+const QUIET_MS = 300_000;
+const QUIET_CALLS_MAX = QUIET_MS / 60_000;
 const LOST_COMMITS = 3;
 /** The successor's failpoints, at which it ends too: spread, so that over a story's indices most are met. */
 const SECOND_CRASH_WITHIN = 23;
@@ -57,8 +60,12 @@ export async function tell(
   if (crashIn.length > 0) await world.pass(SECOND_CRASH_WITHIN * 1_000);
   world.ignoreFailpoints();
   world.cloud.faults.clear();
-  await world.pass(HEAL_MS);
+  await world.pass(HEAL_MS - QUIET_MS);
+  const before = world.cloud.calls.length;
+  await world.pass(QUIET_MS);
   const breaches = [...world.disagreements()];
+  const made = world.cloud.calls.length - before;
+  if (made > QUIET_CALLS_MAX) breaches.push(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
   if (breaches.length === 0) breaches.push(...(story.goal?.(world) ?? []));
   return { passed, breaches, world };
 }

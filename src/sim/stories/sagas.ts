@@ -4,6 +4,7 @@
  * How often the call was made, and what the cloud then has, tells repeat from adoption.
  */
 import type { ApiAction } from '../../../providers/memory/api.ts';
+import { AWS_2026 } from '../../../providers/memory/figures.ts';
 import type { Story } from './stories.ts';
 import { type Shape, StoryWorld } from './story-world.ts';
 
@@ -182,12 +183,38 @@ const OPERATIONS: readonly Operation[] = [
   },
 ];
 
-export const SAGAS: readonly Saga[] = OPERATIONS.flatMap((operation) =>
-  MISHAPS.map((mishap) => ({
-    name: `${operation.name}: ${mishap} -> ${operation.rows[mishap].says}`,
-    run: () => live(operation, mishap),
-  })),
-);
+export const SAGAS: readonly Saga[] = [
+  ...OPERATIONS.flatMap((operation) =>
+    MISHAPS.map((mishap) => ({
+      name: `${operation.name}: ${mishap} -> ${operation.rows[mishap].says}`,
+      run: () => live(operation, mishap),
+    })),
+  ),
+  { name: 'attach: notFound for an ENI just made -> tried again', run: notFoundYet },
+  { name: 'assign: throttled -> it waits for its token, no ENI is made', run: throttled },
+];
+
+/** Every replica that attach asks has not heard of the ENI yet. */
+async function notFoundYet(): Promise<readonly string[]> {
+  const world = new StoryWorld({ primaryEni: 'skip', figures: { ...AWS_2026, freshNotFoundRate: 1 } });
+  await start(world);
+  world.want();
+  await world.pass(HEAL_MS);
+  const creates = world.cloud.calls.filter(({ action }) => action === 'create-eni').length;
+  return [...world.disagreements(), ...(creates === 1 ? [] : [`${creates} ENIs were made`])];
+}
+
+async function throttled(): Promise<readonly string[]> {
+  const world = new StoryWorld({});
+  await start(world);
+  const lift = world.cloud.faults.arm({ kind: 'throttle' }, { actions: ['assign'] });
+  world.want();
+  await world.pass(5_000);
+  lift();
+  await world.pass(HEAL_MS);
+  const isCreated = world.cloud.calls.some(({ action }) => action === 'create-eni');
+  return [...world.disagreements(), ...(isCreated ? ['an ENI was made'] : [])];
+}
 
 async function live(operation: Operation, mishap: Mishap): Promise<readonly string[]> {
   const { action, shape, rows, withinMs } = operation;

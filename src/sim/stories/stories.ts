@@ -2,11 +2,14 @@
  * The canonical stories: what every node lives through, each as small as it can be told. `begin` is undisturbed;
  * `act` is what a process is ended in the middle of, at every one of its failpoints; `goal` names what is not so.
  */
+import type { RequestId } from '../../core/brand.ts';
 import type { Shape, StoryWorld } from './story-world.ts';
 
 export interface Story {
   readonly name: string;
   readonly shape: Shape;
+  /** Hundreds of failpoints. */
+  readonly isLong?: boolean;
   readonly begin: (world: StoryWorld) => Promise<void>;
   /** Returns when an undisturbed node is done. */
   readonly act: (world: StoryWorld) => Promise<void>;
@@ -71,6 +74,7 @@ export const STORIES: readonly Story[] = [
   },
   {
     name: 'a burst fills the primary and needs an ENI',
+    isLong: true,
     // Its other ENIs have room for all: what a power loss makes the primary forget is nobody's to hand out.
     shape: { instanceType: 'm5.large' },
     begin: started,
@@ -143,5 +147,38 @@ export const STORIES: readonly Story[] = [
       world.want();
       await world.pass(10_000);
     },
+  },
+  {
+    name: 'a pod of both families',
+    shape: { families: [4, 6] },
+    begin: started,
+    act: async (world) => {
+      world.want();
+      await world.pass(ENI_MS);
+    },
+  },
+  {
+    name: 'no more than the ceiling',
+    shape: { targets: { floor: 0, headroom: 0, ceiling: 2 } },
+    begin: withPods(2),
+    act: async (world) => {
+      const third = world.want();
+      await world.pass(ENI_MS);
+      world.unwant(third);
+      await world.pass(ENI_MS);
+    },
+    goal: (world) => (world.blockCountMax <= 2 ? [] : [`${world.blockCountMax} blocks were held`]),
+  },
+  {
+    name: 'STATUS is asked while the last slot of an ENI is filled',
+    shape: { instanceType: 't3.micro' },
+    begin: started,
+    act: async (world) => {
+      world.want();
+      await world.pass(50);
+      world.node.send({ kind: 'status', request: 'status' as RequestId });
+      await world.pass(ENI_MS);
+    },
+    goal: (world) => (world.cloud.calls.some(({ action }) => action === 'create-eni') ? ['an ENI was made'] : []),
   },
 ];

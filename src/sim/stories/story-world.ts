@@ -9,7 +9,7 @@ import { MemoryProvider } from '../../../providers/memory/provider.ts';
 import { Streams } from '../../../providers/memory/random.ts';
 import { limited } from '../../cloud/limited.ts';
 import type { InstanceId } from '../../core/brand.ts';
-import type { Cidr } from '../../core/ip.ts';
+import { type Cidr, cidrContains, type Family } from '../../core/ip.ts';
 import type { Targets } from '../../core/rows.ts';
 import { RecordedCloud } from '../bars/recorded-cloud.ts';
 import { VirtualClock } from '../clock.ts';
@@ -29,6 +29,8 @@ export interface Shape {
   readonly prefixes?: 'never' | 'prefer';
   readonly primaryEni?: 'use' | 'skip';
   readonly targets?: Targets;
+  readonly families?: readonly Family[];
+  readonly figures?: Figures;
   /** How long after its end the process is started again. */
   readonly restartMs?: number;
 }
@@ -57,14 +59,19 @@ export class StoryWorld {
   private lostCommits: number | undefined;
   private watched = false;
   private readonly targets: Targets;
+  private readonly families: readonly Family[];
   private readonly shape: Shape;
+  /** Most that the cloud ever had on this instance's ENIs. */
+  blockCountMax = 0;
   private readonly wanted: Wanted[] = [];
   private linkNumber = 1;
   private starts = 0;
 
-  constructor(shape: Shape, figures: Figures = AWS_2026) {
+  constructor(shape: Shape) {
     this.shape = shape;
+    const figures = shape.figures ?? AWS_2026;
     this.targets = shape.targets ?? NO_TARGETS;
+    this.families = shape.families ?? [4];
     const { clock, kernel, journal } = this;
     this.cloud = new RecordedCloud({ clock, seed: 1, figures });
     this.instance = this.network();
@@ -81,7 +88,7 @@ export class StoryWorld {
       pool: {
         subnets: [],
         groups: [],
-        families: [4],
+        families: this.families,
         prefixes: shape.prefixes ?? 'never',
         primaryEni: shape.primaryEni ?? 'use',
         targets: this.targets,
@@ -98,19 +105,25 @@ export class StoryWorld {
       streams: new Streams(1),
       send: (event) => this.node.send(event),
       up: () => this.node.driver !== undefined,
-      onRunning: (pod) => this.oracle.running(pod),
+      onRunning: (pod) => this.running(pod),
       onStopped: (pod) => this.oracle.stopped(pod),
     });
   }
 
   private network(): InstanceId {
     const { cloud, kernel } = this;
-    const vpc = cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr], cidrs6: [] });
-    const subnet = cloud.addSubnet({ vpc: vpc.id, zone: 'a', cidr4: '10.0.1.0/24' as Cidr });
+    const vpc = cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr], cidrs6: ['2001:db8:1::/56' as Cidr] });
+    const subnet = cloud.addSubnet({
+      vpc: vpc.id,
+      zone: 'a',
+      cidr4: '10.0.1.0/24' as Cidr,
+      cidr6: '2001:db8:1::/64' as Cidr,
+    });
     cloud.listen((fact) => {
       if (fact.kind === 'link-seen') kernel.plug(`eth${this.linkNumber++}`, fact.eni.mac);
       else if (fact.kind === 'link-gone') kernel.unplug(fact.eni.mac);
       else if (fact.kind === 'address-removed') this.oracle.removed(fact.cidr);
+      else if (fact.kind === 'address-added') this.blockCountMax = Math.max(this.blockCountMax, this.blocks.length);
     });
     const { id, primaryEni } = cloud.launch({
       instanceType: this.shape.instanceType ?? 't3.medium',
@@ -208,6 +221,23 @@ export class StoryWorld {
     }
     for (const eni of cloud.truth.enis())
       if (cloud.truth.linked(eni.id)) kernel.plug(`eth${this.linkNumber++}`, eni.mac);
+  }
+
+  /** An address of each family, and each behind its block's fence. */
+  private running(pod: Pod): void {
+    const { oracle, kernel, families } = this;
+    oracle.running(pod);
+    if (pod.addresses.length !== families.length)
+      oracle.breach(`${pod.name} has ${pod.addresses.length} addresses for ${families.length} families`);
+    const fences = [...kernel.host.objects.values()].flatMap((object) =>
+      object.kind === 'route' && object.type === 'unreachable' && !object.destination.endsWith('/0')
+        ? object.destination
+        : [],
+    );
+    for (const ip of pod.addresses) {
+      if (!fences.some((block) => cidrContains(block, ip)))
+        oracle.breach(`${pod.name} runs with ${ip}, which no fence stands behind`);
+    }
   }
 
   private failed(error: unknown): void {
