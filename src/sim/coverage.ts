@@ -69,7 +69,8 @@ export class Coverage {
       left.delete(linkName(lease.key));
       this.seen.add(`verdict ${this.ofLease(lease, link, alive.has(lease.id))}`);
     }
-    for (const link of left.values()) if (link.addresses.length > 0) this.seen.add(`verdict ${this.ofLink(link)}`);
+    // One that is fenced has no route any more that would name its addresses.
+    for (const link of left.values()) this.seen.add(`verdict ${this.ofLink(link)}`);
     const used = [...this.leases, ...links].flatMap(({ addresses }) => addresses);
     const isIdle = this.cloud.truth
       .enisOf(this.instance)

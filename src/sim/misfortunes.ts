@@ -220,6 +220,12 @@ export class Misfortunes {
     const eligible = fault === 'eni-taken' ? enis.filter((eni) => !eni.primary) : enis;
     const eni = eligible[streams.pick(`misfortune/eni/${fault}`, eligible.length)];
     if (eni === undefined) return;
+    const isOnlyDetached = streams.uniform('misfortune/eni-taken/how') < 0.4;
+    if (fault === 'eni-taken' && isOnlyDetached) {
+      for (const block of eni.blocks) oracle.blockTaken(block);
+      cloud.call('detach-eni', { eni: eni.id, force: true }, { respond: () => {} });
+      return;
+    }
     const at = streams.pick(`misfortune/block/${fault}`, eni.blocks.length);
     const one = eni.blocks.slice(at, at + 1);
     for (const block of fault === 'eni-taken' ? eni.blocks : one) oracle.blockTaken(block);

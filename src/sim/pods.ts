@@ -41,6 +41,8 @@ export interface PodsOptions {
   readonly up: () => boolean;
   readonly onRunning: (pod: Pod) => void;
   readonly onStopped: (pod: Pod) => void;
+  /** How long after its DEL a sandbox's namespace goes; at once without it. */
+  readonly netnsLingersMs?: () => number;
   readonly onRefused?: (pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason) => void;
   /** The daemon said what cannot be. */
   readonly onBreach?: (text: string) => void;
@@ -182,13 +184,19 @@ export class Pods {
           return;
         }
         pod.deletedBefore ??= this.nextRequest;
-        this.options.kernel.deleteNamespace(pod.netns);
-        this.ask(pod, del, () => {
-          pod.state = 'gone';
-          this.all.delete(attachmentKey(pod.attachment));
-        });
+        const lingersMs = this.options.netnsLingersMs?.() ?? 0;
+        if (lingersMs === 0) this.bury(pod, del);
+        else this.options.clock.after(lingersMs, () => this.bury(pod, del));
       });
     stop();
+  }
+
+  private bury(pod: Pod, del: (request: RequestId) => Event): void {
+    this.options.kernel.deleteNamespace(pod.netns);
+    this.ask(pod, del, () => {
+      pod.state = 'gone';
+      this.all.delete(attachmentKey(pod.attachment));
+    });
   }
 
   /** The machine booted anew: the sandbox is dead, and the runtime deletes what it remembers of it. */

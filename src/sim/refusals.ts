@@ -47,6 +47,10 @@ const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
 /** What a healed world may still say: it has no more room. */
 const FULL: readonly ReasonCode[] = ['CEILING', 'ADDRESS_LIMIT', 'ENI_LIMIT', 'COOLING', 'DELETED_MEANWHILE'];
 
+/** What it says besides where ADDs are answered before a new ENI can be there. */
+const IMPATIENT: readonly ReasonCode[] = ['ATTACHING', 'ASSIGNING'];
+const PATIENCE_MIN_MS = 30_000;
+
 /** What was armed or under way when the world healed has had its time. */
 const AFTERMATH_MS = 240_000;
 
@@ -76,6 +80,7 @@ export class Refusals {
     )
       this.breach(`${said}, and the queue was not full`);
     const isQuiet = this.healedMs !== undefined && this.healedMs() > AFTERMATH_MS;
-    if (isQuiet && verb === 'add' && !FULL.includes(code)) this.breach(`${said}, in a healed world`);
+    const isImpatient = (settings.addDeadlineMs ?? PATIENCE_MIN_MS) < PATIENCE_MIN_MS && IMPATIENT.includes(code);
+    if (isQuiet && verb === 'add' && !FULL.includes(code) && !isImpatient) this.breach(`${said}, in a healed world`);
   }
 }

@@ -4,6 +4,7 @@
 import { Arrivals } from './arrivals.ts';
 import { imbalances } from './balance.ts';
 import { Misfortunes } from './misfortunes.ts';
+import type { Pod } from './pods.ts';
 import { drawScenario, type Overrides, type Scenario } from './scenario.ts';
 import type { TraceLine } from './trace-log.ts';
 import { World } from './world.ts';
@@ -21,6 +22,7 @@ const QUIET_MS = 300_000;
 const QUIET_CALLS_MAX = QUIET_MS / 60_000;
 /** Pods that come when all is well again. */
 const LATE_PODS = 3;
+const AGAIN_MS = 10_000;
 
 export interface SeedReport {
   readonly seed: number;
@@ -49,12 +51,16 @@ export async function runSeed(
   return new Run(drawScenario(seed, overrides), overrides.keepTrace === true).run();
 }
 
+/** A pod that was refused gets a new sandbox. */
+const isWanted = (pod: Pod): boolean => pod.state === 'adding' || pod.state === 'running';
+
 class Run {
   private readonly scenario: Scenario;
   private readonly world: World;
   private readonly arrivals: Arrivals;
   private readonly misfortunes: Misfortunes;
   private readonly beganMs: number;
+  private readonly late: Pod[] = [];
 
   constructor(scenario: Scenario, keepTrace: boolean) {
     this.scenario = scenario;
@@ -123,17 +129,19 @@ class Run {
     if (world.broken) return;
     // Whoever still runs stays, so that targets can be compared. A healed node serves: these must run, and still do when everything is compared.
     world.pods.stay();
-    for (let n = 0; n < LATE_PODS; n++) world.pods.create(Number.POSITIVE_INFINITY);
-    await this.pass(HEAL_MS / 2);
+    for (let ms = 0; ms < HEAL_MS / 2; ms += AGAIN_MS) {
+      for (let n = this.late.filter(isWanted).length; n < LATE_PODS; n++)
+        this.late.push(world.pods.create(Number.POSITIVE_INFINITY));
+      await this.pass(AGAIN_MS);
+    }
   }
 
   /** Within ten minutes all must agree, and then it must be quiet. */
   private async converge(): Promise<void> {
     const { world } = this;
     const { oracle, node, pods } = world;
-    const late = [...pods.all.values()].filter((pod) => !Number.isFinite(pod.lifeMs));
-    if (late.filter((pod) => pod.state === 'running').length < LATE_PODS)
-      oracle.breach(`of ${LATE_PODS} pods made after healing run ${late.map((pod) => `${pod.name} ${pod.state}`)}`);
+    if (this.late.filter((pod) => pod.state === 'running').length < LATE_PODS)
+      oracle.breach(`pods made after healing: ${this.late.slice(-LATE_PODS).map((pod) => `${pod.name} ${pod.state}`)}`);
     for (const pod of pods.all.values())
       if (pod.state === 'adding') oracle.breach(`${pod.name} still asks for an address`);
     if (world.broken) return;

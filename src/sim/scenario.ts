@@ -122,7 +122,10 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
     prefixes,
     primaryEni: one('primary', ['use', 'skip']),
     targets: drawTargets(streams, 'scenario'),
-    settings: { waiterCountMax: one('queue', [1_024, 1_024, 1_024, 6]) },
+    settings: {
+      waiterCountMax: one('queue', [1_024, 1_024, 1_024, 6]),
+      addDeadlineMs: one('deadline', [60_000, 60_000, 60_000, 4_000]),
+    },
     subnetLengths: one('subnets', prefixes === 'prefer' ? [[24], [23], [24, 24]] : [[24], [25], [26, 25, 27]]),
     faults: new Set(on.filter((fault) => overrides.without?.includes(fault) !== true)),
     // By all classes that were drawn, so that leaving one out does not bring the others closer together.
@@ -131,7 +134,7 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
     strikeRate: one('rate', [0.05, 0.2, 0.5]),
     podsAtOnceMax: overrides.podsAtOnceMax ?? one('pods', [4, 12, 30]),
     podLifeMs: one('life', [5_000, 60_000, 240_000]),
-    arrivalMs: one('arrival', [1_000, 3_000, 8_000]),
+    arrivalMs: one('arrival', [2_000, 4_000, 8_000]),
     ...(unwellMs !== undefined && { unwellMs }),
   };
 }

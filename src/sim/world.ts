@@ -15,6 +15,7 @@ import type { Event } from '../core/events.ts';
 import type { Cidr } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
 import { Coverage } from './coverage.ts';
+import { exponential } from './exponential.ts';
 import { MemoryJournal } from './journal.ts';
 import { FakeKernel } from './kernel.ts';
 import { Neighbours } from './neighbours.ts';
@@ -31,6 +32,9 @@ import { UnluckyProvider } from './unlucky-provider.ts';
 const RESTART_MS = 2_000;
 /** How long a machine has been up when its daemon starts. */
 const UPTIME_MS = 8_000;
+const NETNS_MS = 50;
+const NETNS_SLOW_MS = 4_000;
+const NETNS_SLOW_RATE = 0.03;
 /** The least that an address rests: under pressure where its connections are flushed, else a SYN's life. */
 const REST_MIN_MS = { flushed: 5_000, unflushed: 120_000 };
 
@@ -89,6 +93,7 @@ export class World {
       up: () => this.node.driver !== undefined,
       onRunning: (pod) => this.oracle.running(pod),
       onStopped: (pod) => this.oracle.stopped(pod),
+      netnsLingersMs: () => this.netnsLingersMs(),
       onRefused: (pod, verb, reason) => this.refusals.heard(pod, verb, reason),
       onBreach: breach,
     });
@@ -158,6 +163,12 @@ export class World {
     if (this.neighbours.isForeign(eni)) this.oracle.breach(`${eni} is somebody else's and was ${how}`);
   }
 
+  /** Tens of milliseconds; a runtime under load takes longer than we wait before we delete the link ourselves. */
+  private netnsLingersMs(): number {
+    const mean = this.streams.uniform('pods/netns/slow') < NETNS_SLOW_RATE ? NETNS_SLOW_MS : NETNS_MS;
+    return exponential(this.streams.uniform('pods/netns'), mean);
+  }
+
   start(): void {
     this.node.start().catch((error) => this.failed(error));
   }
@@ -209,6 +220,9 @@ export class World {
 
   private heard(event: Event): void {
     this.events++;
+    // Whoever ended before a process without a journal had read the kernel left no trace that it could know of.
+    const isRebuilding = this.node.driver?.state.get('node', 'node')?.trusted !== true;
+    if (event.kind === 'started' && isRebuilding) this.oracle.forgetRest();
     const changes = this.rows.take();
     this.trace.event(this.clock.nowMs(), event, changes);
     this.coverage.step(event, changes);
