@@ -16,6 +16,8 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '500' },
     only: { type: 'string', default: '' },
     both: { type: 'boolean', default: false },
+    /** Without those that only many seeds find. */
+    quick: { type: 'boolean', default: false },
     json: { type: 'string' },
     mutations: { type: 'boolean', default: true },
   },
@@ -34,7 +36,7 @@ async function hunt(mutation: string | undefined, seeds: number): Promise<Catch>
   return JSON.parse(stdout);
 }
 
-const chosen = MUTATIONS.filter(({ name }) => name.includes(values.only));
+const chosen = MUTATIONS.filter(({ name, isRare }) => name.includes(values.only) && !(values.quick && isRare === true));
 const beganMs = performance.now();
 const table: (Catch & { readonly mutation: string })[] = [];
 const waiting = chosen.map(({ name }) => name);

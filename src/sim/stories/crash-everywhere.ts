@@ -66,6 +66,6 @@ export async function tell(
   const breaches = [...world.disagreements()];
   const made = world.cloud.calls.length - before;
   if (made > QUIET_CALLS_MAX) breaches.push(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
-  if (breaches.length === 0) breaches.push(...(story.goal?.(world) ?? []));
+  if (breaches.length === 0) breaches.push(...(story.goal?.(world, crashIn.length === 0) ?? []));
   return { passed, breaches, world };
 }

@@ -14,7 +14,7 @@ export interface Story {
   /** Returns when an undisturbed node is done. */
   readonly act: (world: StoryWorld) => Promise<void>;
   /** Beyond what every story ends with: pods that are wanted run, others are gone, and all agree. */
-  readonly goal?: (world: StoryWorld) => readonly string[];
+  readonly goal?: (world: StoryWorld, undisturbed: boolean) => readonly string[];
 }
 
 const START_MS = 3_000;
@@ -179,6 +179,34 @@ export const STORIES: readonly Story[] = [
       world.node.send({ kind: 'status', request: 'status' as RequestId });
       await world.pass(ENI_MS);
     },
-    goal: (world) => (world.cloud.calls.some(({ action }) => action === 'create-eni') ? ['an ENI was made'] : []),
+    // After a crash the pod's new sandbox may have to wait for the address of the old one, or for an ENI.
+    goal: (world, undisturbed) =>
+      undisturbed && world.cloud.calls.some(({ action }) => action === 'create-eni') ? ['an ENI was made'] : [],
+  },
+  {
+    name: 'pods come while blocks are given back',
+    shape: {},
+    begin: withPods(4),
+    act: async (world) => {
+      for (const pod of world.wantedPods().slice(1)) world.unwant(pod);
+      await world.passUntil(GIVE_BACK_MS, () => world.cloud.calls.some(({ action }) => action === 'unassign'));
+      world.wantMany(3);
+      await world.pass(ENI_MS);
+    },
+  },
+  {
+    name: 'ADD again before its DEL is done',
+    shape: { targets: { floor: 3, headroom: 0, ceiling: 3 } },
+    begin: withPods(1),
+    act: async (world) => {
+      for (const wanted of world.wantedPods()) {
+        const { attachment, netns: path } = wanted.pod;
+        const id = world.kernel.namespaceAt(path)?.id ?? '';
+        world.unwant(wanted);
+        const deadlineMs = world.clock.nowMs() + 60_000;
+        world.node.send({ kind: 'add', request: 'again' as RequestId, attachment, netns: { path, id }, deadlineMs });
+      }
+      await world.pass(ENI_MS);
+    },
   },
 ];
