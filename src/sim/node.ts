@@ -194,22 +194,22 @@ export class SimNode {
     const started = await startedEvent(driver.state, kernel, veth);
     if (this.starts !== number || this.process?.driver !== driver) return;
     enqueue(started);
-    const { early } = this;
-    this.early = undefined;
-    for (const event of early ?? []) this.send(event);
+    // What comes meanwhile, because of an answer, comes behind those that waited.
+    for (const event of this.early ?? []) this.alive(number, () => this.deliver(event));
+    if (this.starts === number) this.early = undefined;
   }
 
   /** A request waits until the kernel was read, as at the daemon's desk. Deadlines in it are of the world's time. */
   send(event: Event): void {
     this.alive(this.starts, () => {
-      if (this.early !== undefined) {
-        this.early.push(event);
-        return;
-      }
-      const { epochMs } = this;
-      const local = event.kind === 'add' ? { ...event, deadlineMs: event.deadlineMs - epochMs } : event;
-      this.process?.driver.enqueue(local);
+      if (this.early === undefined) this.deliver(event);
+      else this.early.push(event);
     });
+  }
+
+  private deliver(event: Event): void {
+    const local = event.kind === 'add' ? { ...event, deadlineMs: event.deadlineMs - this.epochMs } : event;
+    this.process?.driver.enqueue(local);
   }
 
   crash(): void {

@@ -124,7 +124,7 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
     targets: drawTargets(streams, 'scenario'),
     settings: {
       waiterCountMax: one('queue', [1_024, 1_024, 1_024, 6]),
-      addDeadlineMs: one('deadline', [60_000, 60_000, 60_000, 4_000]),
+      addDeadlineMs: one('deadline', [60_000, 60_000, 2_000]),
     },
     subnetLengths: one('subnets', prefixes === 'prefer' ? [[24], [23], [24, 24]] : [[24], [25], [26, 25, 27]]),
     faults: new Set(on.filter((fault) => overrides.without?.includes(fault) !== true)),
