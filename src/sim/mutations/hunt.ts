@@ -8,6 +8,8 @@ import type { Catch } from './catch.ts';
 import { infect } from './mutation.ts';
 import { MUTATIONS } from './mutations.ts';
 
+/** Seeds that are tried before anything else: many a bug needs no more. */
+const FIRST_SEEDS = 3;
 /** A few seconds of it. */
 const SMALL_WORLD = { depth: 40, statesMax: 10_000, pods: 3, crashes: 1, failures: 1, hangUps: 1, healEach: 50 };
 
@@ -24,9 +26,6 @@ const mutation = MUTATIONS.find(({ name }) => name === values.mutation);
 if (values.mutation !== undefined && mutation === undefined) throw new Error(`no mutation is named ${values.mutation}`);
 if (mutation !== undefined) infect(mutation);
 console.log(JSON.stringify(await hunt()));
-
-/** Seeds that are tried before anything else: many a bug needs no more. */
-const FIRST_SEEDS = 3;
 
 async function hunt(): Promise<Catch> {
   const all = Number(values.seeds);

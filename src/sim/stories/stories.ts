@@ -127,7 +127,11 @@ export const STORIES: readonly Story[] = [
       for (const pod of world.wantedPods().slice(1)) world.unwant(pod);
       await world.pass(GIVE_BACK_MS);
     },
-    goal: (world) => (world.blocks.length <= 3 ? [] : [`${world.blocks.length} blocks are kept`]),
+    // Only what the node holds: of the primary's addresses a power loss may make it forget that they are its own.
+    goal: (world) => {
+      const held = world.node.driver?.state.count('block') ?? 0;
+      return held <= 3 ? [] : [`${held} blocks are kept`];
+    },
   },
   {
     name: 'restart with pods',
@@ -167,7 +171,9 @@ export const STORIES: readonly Story[] = [
       world.unwant(third);
       await world.pass(ENI_MS);
     },
-    goal: (world) => (world.blockCountMax <= 2 ? [] : [`${world.blockCountMax} blocks were held`]),
+    // A power loss may leave blocks on the primary that are nobody's, beside the two.
+    goal: (world, undisturbed) =>
+      undisturbed && world.blockCountMax > 2 ? [`${world.blockCountMax} blocks were held`] : [],
   },
   {
     name: 'STATUS is asked while the last slot of an ENI is filled',
