@@ -121,14 +121,18 @@ function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
   return isCapped ? ceilingReason(turn, pool) : limitReason(turn, pool);
 }
 
+/** Its call may have been done or not: how long that takes to be clear is settlingReason's to say. */
+const isSettling = (turn: Turn, eni: EniRow): boolean => turn.state.operationOn(eni.key)?.state === 'settling';
+
 function attachingReason(turn: Turn, pool: PoolRow): Reason | undefined {
-  const coming = comingUp(turn, pool).find((eni) => isComing.includes(eni.state));
+  const coming = comingUp(turn, pool).find((eni) => isComing.includes(eni.state) && !isSettling(turn, eni));
   return coming && { code: 'ATTACHING', etaMs: Math.max(0, coming.sinceMs + NEW_ENI_MS - turn.nowMs) };
 }
 
 /** Addresses of ENIs that are there: asked for, or given and on their way into the kernel. */
 function assigningReason(turn: Turn, pool: PoolRow): Reason | undefined {
   for (const eni of comingUp(turn, pool)) {
+    if (isSettling(turn, eni)) continue;
     const operation = turn.state.operationOn(eni.key);
     const startedMs = operation?.call.action === 'assign' ? operation.startedMs : turn.nowMs;
     const forMs = turn.nowMs - startedMs;
