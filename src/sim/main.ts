@@ -20,6 +20,7 @@ const HELP = `The fault simulator: a real core and driver on virtual time, over 
     --around SECONDS                      only the ten seconds around this time
   npm run sim -- --seeds M                run M seeds (default 200), one a core at a time
     --seed-from N                         the first of them (default 1)
+    --also N[,N]                          and these
     --json FILE                           write the figures there
     --no-shrink                           a failing seed is told as it is, not made smaller first
   both take
@@ -40,6 +41,7 @@ const { values } = parseArgs({
     scenario: { type: 'string' },
     seeds: { type: 'string' },
     'seed-from': { type: 'string', default: '1' },
+    also: { type: 'string', default: '' },
     without: { type: 'string', default: '' },
     minutes: { type: 'string' },
     pods: { type: 'string' },
@@ -88,11 +90,13 @@ async function one(seed: number): Promise<number> {
 async function many(): Promise<number> {
   const first = Number(values['seed-from']);
   const count = Number(values.seeds ?? SEEDS);
+  const also = values.also.split(',').filter((text) => text !== '');
+  const seeds = [...Array.from({ length: count }, (_, n) => first + n), ...also.map(Number)];
   const report = await swarm({
-    seeds: Array.from({ length: count }, (_, n) => first + n),
+    seeds,
     overrides: overrides(),
     shrinkMax: values['no-shrink'] ? 0 : SHRINK_MAX,
-    onDelivery: (delivery, so) => progress(delivery, so, count),
+    onDelivery: (delivery, so) => progress(delivery, so, seeds.length),
   });
   for (const line of report.lines()) console.log(line);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report.figures(), null, 2)}\n`);

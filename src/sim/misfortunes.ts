@@ -10,13 +10,14 @@ import type { World } from './world.ts';
 
 /** Failpoints that a process passes before it is ended, at most: about so many lie in ten steps. */
 const CRASH_WITHIN = 40;
+const CRASH_AFTER_CALL_RATE = 0.4;
 /** A process that was ended in its start was ended before its tenth failpoint. */
 const START_WITHIN = 10;
 const SUFFIX_MAX = 20;
 const CALLS_MAX = 4;
 const CALLS_WITHIN_MS = 600_000;
 const LINK_LATE_MS = 15_000;
-const SLOW_FACTOR = 8;
+const SLOW_FACTOR = 16;
 /** A day: what a wrong time zone or a dead battery makes of a clock. */
 const WALL_JUMP_MS = 86_400_000;
 
@@ -37,6 +38,7 @@ export class Misfortunes {
     const { world } = this;
     this.ended = true;
     world.crashIn = [];
+    world.crashAfterCall = false;
     world.journal.full = false;
     world.kernel.refuse = undefined;
     world.cloud.faults.clear();
@@ -126,7 +128,9 @@ export class Misfortunes {
     const { streams, node, clock } = world;
     switch (fault) {
       case 'crash':
-        if (world.crashIn.length === 0) world.crashIn = [streams.pick('misfortune/crash', CRASH_WITHIN)];
+        // Mostly anywhere; what it asked of the cloud last is what its successor knows least of.
+        if (streams.uniform('misfortune/crash/where') < CRASH_AFTER_CALL_RATE) world.crashAfterCall = true;
+        else if (world.crashIn.length === 0) world.crashIn = [streams.pick('misfortune/crash', CRASH_WITHIN)];
         return;
       case 'crash-start': {
         // Now, and again as soon as it has begun to rebuild, and perhaps once more.

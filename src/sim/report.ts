@@ -10,6 +10,8 @@ export type SeedFigures = Omit<SeedReport, 'trace'> & {
   readonly cpuMs: number;
 };
 
+const RARE_MAX = 3;
+
 export interface Figures {
   readonly seeds: number;
   /** Seeds in which an invariant broke. */
@@ -26,11 +28,12 @@ export interface Figures {
 
 export class Report {
   private readonly reports: SeedFigures[] = [];
-  private readonly seen = new Set<string>();
+  /** What was seen, and in which seeds. */
+  private readonly seen = new Map<string, number[]>();
 
   add(report: SeedFigures): void {
     this.reports.push(report);
-    for (const what of report.seen) this.seen.add(what);
+    for (const what of report.seen) this.seen.set(what, [...(this.seen.get(what) ?? []), report.seed]);
   }
 
   get count(): number {
@@ -48,7 +51,13 @@ export class Report {
 
   /** Seen although nobody declared it: the declaration is wrong, or the core is. */
   get undeclared(): readonly string[] {
-    return [...this.seen].filter((what) => !DECLARED.includes(what)).sort();
+    return [...this.seen.keys()].filter((what) => !DECLARED.includes(what)).sort();
+  }
+
+  /** Declared and seen in few seeds, and which these are: what a fixed set may name besides its range. */
+  get rare(): readonly string[] {
+    const few = [...this.seen].filter(([what, seeds]) => seeds.length <= RARE_MAX && DECLARED.includes(what));
+    return few.map(([what, seeds]) => `${what} (${seeds.toSorted((a, b) => a - b)})`).sort();
   }
 
   figures(): Figures {
@@ -76,6 +85,7 @@ export class Report {
       `faults: ${countsText(total(this.reports.map(({ faultsFired }) => faultsFired)))}`,
       `refused: ${countsText(total(this.reports.map(({ refusals }) => refusals)))}`,
       `transitions, failures, reasons and verdicts: ${transitions.seen} of ${transitions.declared} seen`,
+      ...(this.rare.length > 0 ? [`seen in few seeds: ${this.rare.join('; ')}`] : []),
       ...(this.missing.length > 0 ? [`never seen: ${this.missing.join('; ')}`] : []),
       ...(this.undeclared.length > 0 ? [`seen and not declared: ${this.undeclared.join('; ')}`] : []),
     ];

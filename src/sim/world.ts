@@ -19,7 +19,7 @@ import { exponential } from './exponential.ts';
 import { MemoryJournal } from './journal.ts';
 import { FakeKernel } from './kernel.ts';
 import { Neighbours } from './neighbours.ts';
-import { SimNode } from './node.ts';
+import { type NodeOptions, SimNode } from './node.ts';
 import { Oracle } from './oracle.ts';
 import { Pods } from './pods.ts';
 import { Refusals } from './refusals.ts';
@@ -59,6 +59,8 @@ export class World {
   events = 0;
   /** Failpoints still to pass before a process ends, one number for each process to come; empty when none is armed. */
   crashIn: number[] = [];
+  /** A process ends right after its next call went out. */
+  crashAfterCall = false;
   private readonly rows = new RowWatch();
   private readonly order: ServingOrder;
   private linkNumber = 1;
@@ -112,7 +114,7 @@ export class World {
       journal,
       pool: { subnets, groups: [], families, prefixes, primaryEni, targets },
       settings,
-      crashHere: () => this.crashHere(),
+      crashHere: (at) => this.crashHere(at),
       onReply: (request, reply) => {
         if (reply.kind === 'refused') this.coverage.refused(reply.reason);
         this.pods.answer(request, reply);
@@ -173,7 +175,11 @@ export class World {
     this.node.start().catch((error) => this.failed(error));
   }
 
-  private crashHere(): boolean {
+  private crashHere(at: Parameters<NodeOptions['crashHere']>[0]): boolean {
+    if (this.crashAfterCall && at === 'after-cloud') {
+      this.crashAfterCall = false;
+      return true;
+    }
     const [left] = this.crashIn;
     if (left === undefined) return false;
     if (left > 0) this.crashIn[0] = left - 1;
