@@ -17,6 +17,8 @@ export interface Scales {
   /** Blocks that are somebody else's, and ENIs: they take slots. */
   readonly foreignBlocks: ReadonlySet<Cidr>;
   readonly isForeign: (eni: EniRecord) => boolean;
+  /** The node was throttled: it gives way to others with calls that nobody waits for (docs/design/004-budgets.md). */
+  readonly givesWay: boolean;
 }
 
 /** A huge IPv6 prefix counts as what a node could ever use. */
@@ -47,7 +49,7 @@ function imbalance(scales: Scales, family: Family): string[] {
   const idle = blocks.filter((block) => ![...scales.used].some((ip) => cidrContains(block, ip))).map(sizeOf);
   const least = Math.min(...idle);
   const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
-  if (free > kept && free - least >= headroom && total - least >= Math.max(floor, used + headroom))
+  if (!scales.givesWay && free > kept && free - least >= headroom && total - least >= Math.max(floor, used + headroom))
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, floor ${floor}: surplus kept`);
   return problems;
 }

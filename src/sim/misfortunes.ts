@@ -226,7 +226,7 @@ export class Misfortunes {
     if (eni === undefined) return;
     const isOnlyDetached = streams.uniform('misfortune/eni-taken/how') < 0.4;
     if (fault === 'eni-taken' && isOnlyDetached) {
-      for (const block of eni.blocks) oracle.blockTaken(block);
+      oracle.eniTaken(eni);
       cloud.call('detach-eni', { eni: eni.id, force: true }, { respond: () => {} });
       return;
     }

@@ -5,7 +5,7 @@
 import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import type { EniRecord } from '../../providers/memory/records.ts';
 import { isOurs } from '../core/boot.ts';
-import type { InstanceId } from '../core/brand.ts';
+import type { EniId, InstanceId } from '../core/brand.ts';
 import { attachmentKey } from '../core/brand.ts';
 import type { Capabilities } from '../core/cloud.ts';
 import { OWNER_TAGS } from '../core/cloud.ts';
@@ -36,6 +36,8 @@ export class Oracle {
   private readonly owners = new Map<Ip, Pod>();
   /** Addresses that a fault took away: a pod on one is lost, which is nobody's breach. */
   private readonly taken = new Set<Cidr>();
+  /** ENIs that somebody is taking away: what they are given meanwhile goes with them. */
+  private readonly takenEnis = new Set<EniId>();
   /** When the last pod on an address ended, and who it was. */
   private readonly ended = new Map<Ip, { readonly atMs: number; readonly pod: Pod }>();
   private readonly options: OracleOptions;
@@ -49,14 +51,22 @@ export class Oracle {
     for (const ip of this.ended.keys()) if (cidrContains(block, ip)) this.ended.delete(ip);
   }
 
+  /** Somebody detaches the ENI; its blocks stay on it. */
+  eniTaken(eni: EniRecord): void {
+    this.takenEnis.add(eni.id);
+    for (const block of eni.blocks) this.blockTaken(block);
+  }
+
   /** The cloud gave the block to an ENI: if that is ours and carries packets, what took the block is over. */
   blockGiven(block: Cidr, eni: EniRecord | undefined): void {
-    if (eni?.blocks.includes(block) && this.carries(eni)) this.taken.delete(block);
+    if (!eni?.blocks.includes(block)) return;
+    if (this.takenEnis.has(eni.id)) this.taken.add(block);
+    else if (this.carries(eni)) this.taken.delete(block);
   }
 
   /** The link of an ENI is there. */
   plugged(eni: EniRecord): void {
-    if (this.carries(eni)) for (const block of eni.blocks) this.taken.delete(block);
+    if (this.carries(eni) && !this.takenEnis.has(eni.id)) for (const block of eni.blocks) this.taken.delete(block);
   }
 
   private carries(eni: EniRecord): boolean {

@@ -169,6 +169,7 @@ class Run {
       used: new Set(used),
       foreignBlocks: new Set(foreignBlocks),
       isForeign: (eni) => neighbours.isForeign(eni.id),
+      givesWay: world.coverage.seen.has('failure throttled'),
     });
     for (const problem of problems) world.oracle.breach(problem);
   }

@@ -62,6 +62,7 @@ const LEASE = [
   'ready -> lost',
   'lost -> ready',
   'lost -> unwiring',
+  'lost -> none',
   'unwiring -> none',
 ];
 
