@@ -34,7 +34,7 @@ const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
  * The durable columns of a row; undefined where the row lives in memory only. What the kernel can be asked for
  * (whether a lease is wired) and what a restart may forget (waiters, budgets) is left out.
  */
-const durable: { readonly [T in Table]?: (row: Rows[T]) => unknown } = {
+const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } = {
   node: (row) => row,
   forecast: (row) => ({ ...row, sinceMs: 0, count: 0 }),
   subnet: (row) => ({ ...row, exhaustedUntilMs: 0, noPrefixUntilMs: 0 }),
@@ -310,9 +310,12 @@ export class Tx {
   journalRows(): JournalRow[] {
     const rows: JournalRow[] = [];
     for (const { table, key, before } of this.first.values()) {
-      const was = durableText(table, before);
-      const is = durableText(table, this.state.get(table, key));
-      if (was !== is) rows.push({ table, key, row: is === undefined ? null : JSON.parse(is) });
+      const was = durableColumns(table, before);
+      const is = durableColumns(table, this.state.get(table, key));
+      if (was === is || (was !== undefined && is !== undefined && sameColumns(was, is))) continue;
+      const text = is && JSON.stringify(is);
+      if (text !== (was && JSON.stringify(was)))
+        rows.push({ table, key, row: text === undefined ? null : JSON.parse(text) });
     }
     return rows;
   }
@@ -325,9 +328,17 @@ export class Tx {
   }
 }
 
-function durableText(table: Table, row: Rows[Table] | undefined): string | undefined {
-  const columns = durable[table] as ((row: Rows[Table]) => unknown) | undefined;
-  if (row === undefined || columns === undefined) return undefined;
-  const value = columns(row);
-  return value === undefined ? undefined : JSON.stringify(value);
+function durableColumns(table: Table, row: Rows[Table] | undefined): object | undefined {
+  const columns = durable[table] as ((row: Rows[Table]) => object | undefined) | undefined;
+  return row === undefined || columns === undefined ? undefined : columns(row);
+}
+
+/** Most changes of a row leave its durable columns untouched: as they are shared, that shows without their text. */
+function sameColumns(was: object, is: object): boolean {
+  const before = Object.entries(was);
+  const after = Object.entries(is);
+  return (
+    before.length === after.length &&
+    before.every(([name, value], at) => after[at]?.[0] === name && after[at][1] === value)
+  );
 }
