@@ -18,6 +18,8 @@ export class Neighbours {
   /** ENIs of other nodes, to be given back. */
   private readonly crowd = new Set<EniId>();
   private crowding = false;
+  /** Calls of theirs so far. */
+  callCount = 0;
   /** ENIs that somebody attached here; true while whoever did it takes it away again. */
   private readonly foreign = new Map<EniId, boolean>();
 
@@ -48,7 +50,8 @@ export class Neighbours {
   async leave(): Promise<void> {
     this.crowding = false;
     for (const eni of [...this.crowd]) {
-      this.crowd.delete(eni);
+      // Another one's leaving may have begun with it.
+      if (!this.crowd.delete(eni)) continue;
       await this.call('delete-eni', { eni }, ATTEMPTS_MAX);
     }
   }
@@ -78,7 +81,8 @@ export class Neighbours {
     attempts = 5,
   ): Promise<ApiResult<A> | undefined> {
     return new Promise((resolve) => {
-      const attempt = (left: number): void =>
+      const attempt = (left: number): void => {
+        this.callCount++;
         this.cloud.call(action, request, {
           respond: (outcome) => {
             if (outcome.kind === 'done') resolve(outcome.value);
@@ -86,6 +90,7 @@ export class Neighbours {
             else resolve(undefined);
           },
         });
+      };
       attempt(attempts);
     });
   }

@@ -250,7 +250,8 @@ export class World {
     return this.oracle.breaches.length > 0;
   }
 
+  /** Calls that the node made of the cloud. */
   calls(): number {
-    return [...this.cloud.callCounts.values()].reduce((sum, count) => sum + count, 0);
+    return [...this.cloud.callCounts.values()].reduce((sum, count) => sum + count, 0) - this.neighbours.callCount;
   }
 }
