@@ -36,7 +36,8 @@ function imbalance(scales: Scales, family: Family): string[] {
     .flatMap((eni) => eni.blocks)
     .filter((block) => familyOf(block) === family && !scales.foreignBlocks.has(block));
   const total = blocks.reduce((sum, block) => sum + sizeOf(block), 0);
-  const used = [...scales.used].filter((ip) => blocks.some((block) => cidrContains(block, ip))).length;
+  const all = [...scales.used].filter((ip) => familyOf(ip) === family);
+  const used = all.filter((ip) => blocks.some((block) => cidrContains(block, ip))).length;
   const free = total - used;
   const most = Math.min(ceiling, total + roomLeft(scales, usable, family));
   const problems: string[] = [];
@@ -45,11 +46,16 @@ function imbalance(scales: Scales, family: Family): string[] {
   if (headroom === 'auto') return problems;
   if (free < Math.min(Math.ceil(headroom / 2), most - used))
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, could hold ${most}`);
-  // One that nobody uses any address of can go as a whole; hysteresis is the larger of a block and half the headroom.
+  // Pods that lost their address may come back for another. A block that nobody uses any address of can go as a whole; hysteresis is the larger of a block and half the headroom.
   const idle = blocks.filter((block) => ![...scales.used].some((ip) => cidrContains(block, ip))).map(sizeOf);
   const least = Math.min(...idle);
   const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
-  if (!scales.givesWay && free > kept && free - least >= headroom && total - least >= Math.max(floor, used + headroom))
+  if (
+    !scales.givesWay &&
+    free > kept &&
+    free - least >= headroom &&
+    total - least >= Math.max(floor, all.length + headroom)
+  )
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, floor ${floor}: surplus kept`);
   return problems;
 }

@@ -15,6 +15,7 @@ const ENI = [
   'attaching -> available',
   'attaching -> linking',
   'attaching -> deleting',
+  'attaching -> detaching',
   'attaching -> none',
   'linking -> ready',
   'linking -> detaching',
