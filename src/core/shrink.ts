@@ -42,7 +42,10 @@ function surplusOf(turn: Turn, pool: PoolRow, family: Family): number {
 }
 
 function largestBlock(turn: Turn, pool: PoolRow, family: Family): number {
-  const prefixes = enisOf(turn.state, pool).some((eni) => turn.state.tally(eni.key, family).prefixes > 0);
+  // Not one that an ENI had which is gone, as long as pods that lost it name it.
+  const prefixes = enisOf(turn.state, pool).some(
+    (eni) => serves(turn.state, eni, pool) && turn.state.tally(eni.key, family).prefixes > 0,
+  );
   return prefixes ? wishSize(family, Math.min(...turn.capabilities.prefixLengths[family])) : 1;
 }
 
