@@ -5,7 +5,7 @@
 import type { EniKey, Mac } from './brand.ts';
 import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
 import { type Cidr, cidrBase, cidrContains, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
-import { startOperation } from './operation.ts';
+import { priorityOf, startOperation } from './operation.ts';
 import { isPresent } from './pool.ts';
 import type { BlockRow, EniPresent, EniRow } from './rows.ts';
 import type { EniTally } from './tally.ts';
@@ -259,7 +259,7 @@ export function progressEnis(turn: Turn): void {
     else if (eni.state === 'available' && !busy) attach(turn, eni);
     else if (eni.state === 'draining' && !busy) drained(turn, eni);
     else if (eni.state === 'detaching' && !busy)
-      startOperation(turn, { action: 'detach', eni: eni.id, force: eni.force }, 'release', eni.key);
+      startOperation(turn, { action: 'detach', eni: eni.id, force: eni.force }, priorityOf(turn, 'detach'), eni.key);
     else if (eni.state === 'deleting' && !busy && eni.flushed) remove(turn, eni);
   }
 }
@@ -319,7 +319,7 @@ function drained(turn: Turn, eni: EniPresent): void {
 function remove(turn: Turn, eni: EniPresent): void {
   const linkUp = turn.state.get('link', eni.mac) !== undefined;
   if (linkUp && !turn.due(eni.sinceMs + LINK_GONE_MS)) return;
-  startOperation(turn, { action: 'delete', eni: eni.id }, 'release', eni.key);
+  startOperation(turn, { action: 'delete', eni: eni.id }, priorityOf(turn, 'delete'), eni.key);
 }
 
 /** Slots of one family still free on the ENI: its own address, our blocks and others' take one each. */

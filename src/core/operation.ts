@@ -46,6 +46,15 @@ const PRIORITY: Readonly<Record<CloudAction, Priority>> = {
   describeNode: 'describe',
 };
 
+/**
+ * An ENI that leaves counts against the instance's limit until it is gone, so a pod that waits may wait for that: a node
+ * that was throttled puts off its other releases for minutes (budget.ts).
+ */
+export function priorityOf(turn: Turn, action: CloudAction): Priority {
+  const makesRoom = action === 'detach' || action === 'delete';
+  return makesRoom && turn.state.count('waiter') > 0 ? 'blocked-pod' : PRIORITY[action];
+}
+
 /** Records the intent and asks for the call; false when the budget has no token yet (a wake is armed). */
 export function startOperation(turn: Turn, call: CloudCall, priority: Priority, eni?: EniKey): boolean {
   if (call.action === 'create' && !mayCreate(turn)) return false;
@@ -114,7 +123,7 @@ export function resumeOperations(turn: Turn): void {
   for (const operation of turn.state.all('operation')) {
     if (operation.state !== 'waiting' || !turn.due(operation.notBeforeMs)) continue;
     const { action } = operation.call;
-    if (!takeToken(turn, action, PRIORITY[action])) continue;
+    if (!takeToken(turn, action, priorityOf(turn, action))) continue;
     const call = action === 'attach' ? withNextIndex(turn, operation) : operation.call;
     turn.tx.put('operation', {
       ...operation,
