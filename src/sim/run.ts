@@ -16,7 +16,8 @@ const FAULTS_MIN = 10;
 const UNWELL_MAX_MS = 24 * HOUR_MS;
 const STRIDE_MS = 60_000;
 
-const HEAL_MS = 600_000;
+/** The core compares itself with the cloud every ten minutes; what only that shows is put right in the next two. */
+const HEAL_MS = 720_000;
 const QUIET_MS = 300_000;
 /** A node with nothing to do makes at most one call a minute. */
 const QUIET_CALLS_MAX = QUIET_MS / 60_000;
@@ -136,7 +137,7 @@ class Run {
     }
   }
 
-  /** Within ten minutes all must agree, and then it must be quiet. */
+  /** Within twelve minutes all must agree, and then it must be quiet. */
   private async converge(): Promise<void> {
     const { world } = this;
     const { oracle, node, pods } = world;

@@ -130,8 +130,8 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
     faults: new Set(on.filter((fault) => overrides.without?.includes(fault) !== true)),
     // By all classes that were drawn, so that leaving one out does not bring the others closer together.
     misfortuneMs: one('misfortune', [20_000, 60_000, 180_000]) * Math.max(1, on.length),
-    lengthMs: one('length', [5_000, 20_000, 60_000]),
-    strikeRate: one('rate', [0.05, 0.2, 0.5]),
+    lengthMs: one('length', [5_000, 20_000, 60_000, 180_000]),
+    strikeRate: one('rate', [0.05, 0.2, 0.5, 1]),
     podsAtOnceMax: overrides.podsAtOnceMax ?? one('pods', [4, 12, 30]),
     podLifeMs: one('life', [5_000, 60_000, 240_000]),
     arrivalMs: one('arrival', [2_000, 4_000, 8_000]),
