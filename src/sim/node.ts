@@ -113,12 +113,15 @@ export class SimNode {
     this.options.kernel.hold();
   }
 
+  /** All that waited is done in its order; what comes meanwhile comes behind it. */
   goOn(): void {
     const { pause } = this;
     if (pause === undefined) return;
-    this.pause = undefined;
     if (pause.machine) this.epochMs += this.options.clock.nowMs() - pause.sinceMs;
-    for (const deed of pause.deeds) deed();
+    const { deeds } = pause;
+    this.pause = { sinceMs: this.options.clock.nowMs(), machine: false, deeds };
+    for (const deed of deeds) deed();
+    this.pause = undefined;
     this.options.kernel.letGo();
   }
 
@@ -231,11 +234,12 @@ export class SimNode {
 
   /** Runs something of process `number`; a crash in it ends that process, a dead process runs nothing. */
   private alive(number: number, deed: () => void): void {
+    if (this.pause === undefined) this.run(number, deed);
+    else this.pause.deeds.push(() => this.run(number, deed));
+  }
+
+  private run(number: number, deed: () => void): void {
     if (number !== this.starts || this.process === undefined) return;
-    if (this.pause !== undefined) {
-      this.pause.deeds.push(() => this.alive(number, deed));
-      return;
-    }
     try {
       deed();
     } catch (error) {
