@@ -275,7 +275,9 @@ export function settleEnis(turn: Turn): void {
 
 /** Past its deadline; an attach that is still in flight or in doubt answers first. */
 function isStuck(turn: Turn, eni: EniPresent, busy: boolean): boolean {
-  if (eni.state === 'linking') return eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs);
+  // One whose link is there waits for our own kernel state, and may carry pods: a lost journal's adopted ones do.
+  const hasLink = turn.state.get('link', eni.mac) !== undefined;
+  if (eni.state === 'linking') return !hasLink && eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs);
   const refused = turn.state.operationOn(eni.key)?.state === 'waiting';
   return eni.state === 'attaching' && refused && turn.due(eni.sinceMs + LINK_DEADLINE_MS);
 }
