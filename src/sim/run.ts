@@ -1,6 +1,8 @@
 /**
  * One seed, from a fresh node through misfortune to a healed world that has to converge.
  */
+
+import { bucketOf, refillMs } from '../core/budget.ts';
 import { Arrivals } from './arrivals.ts';
 import { imbalances } from './balance.ts';
 import { Misfortunes } from './misfortunes.ts';
@@ -24,6 +26,8 @@ const QUIET_CALLS_MAX = QUIET_MS / 60_000;
 /** Pods that come when all is well again. */
 const LATE_PODS = 3;
 const AGAIN_MS = 10_000;
+/** From its first call until a pool is as it should be: a new ENI, or a minute of surplus and what goes then. */
+const CATCH_UP_MS = 180_000;
 
 export interface SeedReport {
   readonly seed: number;
@@ -170,8 +174,17 @@ class Run {
       used: new Set(used),
       foreignBlocks: new Set(foreignBlocks),
       isForeign: (eni) => neighbours.isForeign(eni.id),
-      givesWay: world.coverage.seen.has('failure throttled'),
+      givesWay: this.givesWay(),
     });
     for (const problem of problems) world.oracle.breach(problem);
+  }
+  /** The node puts off calls that nobody waits for, or did until just now. */
+  private givesWay(): boolean {
+    const { node, provider } = this.world;
+    return [...(node.driver?.state.all('budget') ?? [])].some(({ action, crowd }) => {
+      if (crowd === undefined) return false;
+      const untilMs = crowd.sinceMs + crowd.place * refillMs(bucketOf(provider.capabilities.rates[action]));
+      return untilMs > node.nowMs() - CATCH_UP_MS;
+    });
   }
 }
