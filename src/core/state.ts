@@ -30,6 +30,9 @@ const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
   budget: (row) => row.action,
 };
 
+/** Every table, in the order in which people read them. */
+export const TABLES = Object.keys(keyOf) as readonly Table[];
+
 /**
  * The durable columns of a row; undefined where the row lives in memory only. What the kernel can be asked for
  * (whether a lease is wired) and what a restart may forget (waiters, budgets) is left out.
@@ -59,8 +62,6 @@ const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } 
 /** Reads change nothing, so a restart need not know of them. */
 export const isRead = (row: OperationRow): boolean =>
   row.call.action === 'listEnis' || row.call.action === 'listSubnets' || row.call.action === 'describeNode';
-
-export const durableTables = Object.keys(durable) as readonly (keyof typeof durable)[];
 
 export interface JournalRow {
   readonly table: string;

@@ -12,7 +12,7 @@ import { type Cidr, cidrContains } from '../../core/ip.ts';
 import { linkName } from '../../core/link-name.ts';
 import { holding } from '../../core/pool.ts';
 import type { Rows, Table, WaiterRow } from '../../core/rows.ts';
-import { State, Tx } from '../../core/state.ts';
+import { State, TABLES, Tx } from '../../core/state.ts';
 import { step } from '../../core/step.ts';
 import { Turn } from '../../core/turn.ts';
 import { CAPABILITIES, INSTANCE, isRead, macOf, perform } from './cloud.ts';
@@ -40,24 +40,6 @@ const POOL: Extract<Event, { kind: 'configured' }>['pools'][number] = {
   primaryEni: 'use',
   targets: { floor: 0, headroom: 0, ceiling: 100 },
 };
-
-const TABLES: readonly Table[] = [
-  'node',
-  'runtime',
-  'pool',
-  'subnet',
-  'eni',
-  'block',
-  'address',
-  'lease',
-  'waiter',
-  'operation',
-  'sighting',
-  'deadLink',
-  'link',
-  'failure',
-  'budget',
-];
 
 const attachmentOf = (n: number): Attachment => ({ network: 'u', containerId: `c${n}`, ifname: 'eth0' });
 const netnsOf = (n: number) => ({ path: `/run/netns/${n}`, id: `4:${n}` });
