@@ -1,6 +1,7 @@
 /**
  * Virtual time: timers fire in order of time, then of arming; between two of them every promise settles.
  */
+import { Heap } from '../core/heap.ts';
 import type { Clock } from '../ports/clock.ts';
 
 /** Cancelled timers are swept out when there are more of them than of others, and than this. */
@@ -16,8 +17,8 @@ interface Timer {
 export class VirtualClock implements Clock {
   private now = 1_000_000;
   private order = 0;
-  /** A binary heap by (atMs, order). */
-  private heap: Timer[] = [];
+  /** By (atMs, order). */
+  private readonly heap = new Heap<Timer>(earlier);
   private cancelledCount = 0;
   /** How far somebody has set the wall clock since; nothing may be decided by it. */
   private wallSetMs = 0;
@@ -37,12 +38,12 @@ export class VirtualClock implements Clock {
 
   timer(atMs: number, callback: () => void): () => void {
     const timer: Timer = { atMs: Math.max(atMs, this.now), order: this.order++, callback, cancelled: false };
-    this.push(timer);
+    this.heap.push(timer);
     return () => {
       if (timer.cancelled) return;
       timer.cancelled = true;
       this.cancelledCount++;
-      if (this.cancelledCount > CANCELLED_MAX && 2 * this.cancelledCount > this.heap.length) this.sweep();
+      if (this.cancelledCount > CANCELLED_MAX && 2 * this.cancelledCount > this.heap.size) this.sweep();
     };
   }
 
@@ -54,13 +55,9 @@ export class VirtualClock implements Clock {
   async run(untilMs: number, stop: () => boolean = () => false): Promise<void> {
     for (;;) {
       await settled();
-      const next = this.heap[0];
+      const next = this.next();
       if (next === undefined || next.atMs > untilMs || stop()) break;
-      this.pop();
-      if (next.cancelled) {
-        this.cancelledCount--;
-        continue;
-      }
+      this.heap.pop();
       // One that has fired cannot be cancelled any more.
       next.cancelled = true;
       this.now = next.atMs;
@@ -69,42 +66,18 @@ export class VirtualClock implements Clock {
     if (!stop()) this.now = Math.max(this.now, untilMs);
   }
 
+  /** The first timer that was not cancelled; it stays where it is. */
+  private next(): Timer | undefined {
+    return this.heap.top((timer) => {
+      if (timer.cancelled) this.cancelledCount--;
+      return !timer.cancelled;
+    });
+  }
+
   /** Every call of a cloud arms a time-out of seconds and cancels it soon: most of a heap would be these. */
   private sweep(): void {
-    this.heap = this.heap.filter((timer) => !timer.cancelled).sort((a, b) => (earlier(a, b) ? -1 : 1));
+    this.heap.rebuild(this.heap.all().filter((timer) => !timer.cancelled));
     this.cancelledCount = 0;
-  }
-
-  private push(timer: Timer): void {
-    const { heap } = this;
-    let at = heap.push(timer) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      const above = heap[parent];
-      if (above === undefined || !earlier(timer, above)) break;
-      heap[at] = above;
-      at = parent;
-    }
-    heap[at] = timer;
-  }
-
-  private pop(): void {
-    const { heap } = this;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      const left = heap[child];
-      const right = heap[child + 1];
-      if (left === undefined) break;
-      if (right !== undefined && earlier(right, left)) child++;
-      const smaller = heap[child] ?? left;
-      if (!earlier(smaller, last)) break;
-      heap[at] = smaller;
-      at = child;
-    }
-    heap[at] = last;
   }
 }
 
