@@ -30,6 +30,11 @@ ${wrapped(FAULT_CLASSES)}
     --pods N                              pods at once, at most (default: drawn by the seed)
   npm run sim -- --scenario NAME          Underway beside its peers, and the bound; also takes --seeds, --seed-from, --json
     ${BAR_NAMES.join(' ')}
+
+Beside it, from the checkout:
+  node src/sim/stories/main.ts            canonical stories, ended at every failpoint
+  node src/sim/small-world/main.ts        every order of events on the smallest node
+  node src/sim/mutations/main.ts          deliberate bugs, which all of the above have to find
 `;
 
 const SEEDS = 200;

@@ -1,6 +1,6 @@
 /**
  * The simulator's own test: deliberate bugs, of which stories, the small world or a few seeds must find every one.
- * `npm run sim -- --mutations` hunts those too that only many seeds find.
+ * `node src/sim/mutations/main.ts` hunts those too that only many seeds find.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * `npm run sim -- --mutations`, or `node src/sim/mutations/main.ts [--seeds N] [--only TEXT] [--both] [--json FILE]`:
- * hunts every deliberate bug, one process a core, and prints what found it. Exit code 1 when one was not found, or when
- * the program without any has a breach in as many seeds.
+ * `node src/sim/mutations/main.ts [--seeds N] [--only TEXT] [--both] [--quick] [--json FILE]` hunts every deliberate
+ * bug, one process a core, and prints what found it. Exit code 1 when one was not found, or when the program without
+ * any has a breach in as many seeds.
  */
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -19,7 +19,6 @@ const { values } = parseArgs({
     /** Without those that only many seeds find. */
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
-    mutations: { type: 'boolean', default: true },
   },
 });
 

@@ -12,7 +12,7 @@ export interface Mutation {
   /** Stands exactly once in the file. */
   readonly find: string;
   readonly replace: string;
-  /** Only seeds find it, and many: left to `npm run sim -- --mutations`. */
+  /** Only seeds find it, and many: left to `node src/sim/mutations/main.ts`. */
   readonly isRare?: boolean;
 }
 
