@@ -133,6 +133,7 @@ function planPool(turn: Turn, pool: PoolRow): void {
 
 /** A burst is one request: what is asked for waits the millisecond in which the rest of it comes. */
 function gathers(turn: Turn, pool: PoolRow): boolean {
+  if (waitersOf(turn.state, pool) === 0) return false;
   let newestMs = Number.NEGATIVE_INFINITY;
   for (const waiter of turn.state.all('waiter'))
     if (waiter.pool === pool.id) newestMs = Math.max(newestMs, waiter.sinceMs);
