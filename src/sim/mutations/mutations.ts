@@ -48,7 +48,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/driver/effects.ts',
     find: 'provider.createEni({ subnet, groups, blocks, tags, token }, options)',
     replace:
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of a source file.
       'provider.createEni({ subnet, groups, blocks, tags, token: `${token}-${performance.now()}` as OperationId }, options)',
   },
   {
@@ -167,9 +166,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the epoch is dropped from ids',
     file: 'src/core/turn.ts',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of a source file.
     find: "`${this.state.get('node', 'node')?.epoch}-${nextId}`",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of a source file.
     replace: '`e-${nextId}`',
   },
   {
