@@ -60,9 +60,13 @@ export class Imds {
     return this.#required('meta-data/mac');
   }
 
-  /** One item about the ENI with this MAC, such as `interface-id`; undefined when it has no such item. */
-  ofInterface(mac: string, item: string): Promise<string | undefined> {
-    return this.#get(`meta-data/network/interfaces/macs/${mac}/${item}`);
+  /** Items about the ENI with this MAC, such as `interface-id`; undefined is one that it has not. */
+  async ofInterface<Item extends string>(
+    mac: string,
+    items: readonly Item[],
+  ): Promise<Readonly<Record<Item, string | undefined>>> {
+    const read = async (item: Item) => [item, await this.#get(`meta-data/network/interfaces/macs/${mac}/${item}`)];
+    return Object.fromEntries(await Promise.all(items.map(read)));
   }
 
   /** Credentials of the instance's role. */

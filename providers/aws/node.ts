@@ -1,10 +1,10 @@
 /** This instance: who it is from its metadata, what it may hold from EC2. */
-import { type EniId, type InstanceId, parseMac } from '../../src/core/brand.ts';
+import { type InstanceId, parseMac } from '../../src/core/brand.ts';
 import type { Answer, NodeFacts } from '../../src/core/cloud.ts';
 import type { CallOptions } from '../../src/ports/provider.ts';
 import type { Ec2 } from './client.ts';
 import { type Imds, type InstanceIdentity, MetadataError } from './imds.ts';
-import { cidrsIn, limitsIn } from './translate.ts';
+import { cidrsIn, limitsIn, PRIMARY_ITEMS, primaryIn } from './translate.ts';
 
 export class AwsNode {
   readonly #imds: Imds;
@@ -23,9 +23,11 @@ export class AwsNode {
   async describe(options: CallOptions): Promise<Answer<NodeFacts>> {
     const metadata = await fromMetadata(() => this.#read());
     if (!metadata.ok) return metadata;
-    const { identity, interfaceId, vpcCidrs } = metadata.value;
+    const { identity, primary, vpcCidrs } = metadata.value;
     const cidrs = cidrsIn(vpcCidrs);
     if (!cidrs.ok) return cidrs;
+    const facts = primaryIn(primary, identity);
+    if (!facts.ok) return facts;
     const types = await this.#ec2.describeInstanceTypes({ InstanceTypes: [asType(identity)] }, options);
     if (!types.ok) return types;
     const limits = limitsIn(types.value.InstanceTypes);
@@ -36,8 +38,9 @@ export class AwsNode {
         instanceId: identity.instanceId as InstanceId,
         limits: limits.value,
         vpcCidrs: cidrs.value,
-        primaryEni: interfaceId as EniId,
+        primaryEni: facts.value.eni.id,
         zone: identity.availabilityZone,
+        primary: facts.value,
       },
     };
   }
@@ -46,13 +49,9 @@ export class AwsNode {
     const identity = await this.#imds.identity();
     const mac = parseMac((await this.#imds.mac()).trim());
     if (mac === undefined) throw new MetadataError('instance metadata has no readable MAC address');
-    const [interfaceId, cidrs4, cidrs6] = await Promise.all([
-      this.#imds.ofInterface(mac, 'interface-id'),
-      this.#imds.ofInterface(mac, 'vpc-ipv4-cidr-blocks'),
-      this.#imds.ofInterface(mac, 'vpc-ipv6-cidr-blocks'),
-    ]);
-    if (!interfaceId) throw new MetadataError(`instance metadata has no interface-id for ${mac}`);
-    return { identity, interfaceId: interfaceId.trim(), vpcCidrs: `${cidrs4 ?? ''}\n${cidrs6 ?? ''}` };
+    const primary = await this.#imds.ofInterface(mac, PRIMARY_ITEMS);
+    const cidrs = await this.#imds.ofInterface(mac, ['vpc-ipv4-cidr-blocks', 'vpc-ipv6-cidr-blocks']);
+    return { identity, primary: { ...primary, mac }, vpcCidrs: Object.values(cidrs).join('\n') };
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type EniId,
   type GroupId,
   type InstanceId,
+  type Mac,
   type OperationId,
   parseMac,
   type SubnetId,
@@ -127,10 +128,14 @@ function subnet(shape: Subnet): SubnetFacts {
     id: need(shape.SubnetId, 'subnetId') as SubnetId,
     zone: need(shape.AvailabilityZone, 'availabilityZone'),
     freeCount4: need(shape.AvailableIpAddressCount, 'availableIpAddressCount'),
-    ...(cidr4 === undefined ? {} : { cidr4, gateway4: cidrAddress(cidr4, 1) }),
-    ...(cidr6 === undefined ? {} : { cidr6, gateway6: GATEWAY6 }),
+    ...routedBy(cidr4, cidr6),
   };
 }
+
+const routedBy = (cidr4: Cidr | undefined, cidr6: Cidr | undefined) => ({
+  ...(cidr4 === undefined ? {} : { cidr4, gateway4: cidrAddress(cidr4, 1) }),
+  ...(cidr6 === undefined ? {} : { cidr6, gateway6: GATEWAY6 }),
+});
 
 /**
  * Of the default network card, the only one we attach to: a p4d.24xlarge has 4 cards of 15 ENIs, not 60 ENIs.
@@ -166,12 +171,56 @@ export const assignedIn = (reply: {
 
 /** CIDRs, one a line, as instance metadata lists them. */
 export const cidrsIn = (text: string | undefined): Answer<Cidr[]> =>
-  read(() =>
-    (text ?? '')
-      .split('\n')
-      .filter((line) => line.trim() !== '')
-      .map((line) => needCidr(line.trim(), 'VPC CIDR')),
-  );
+  read(() => linesOf(text).map((line) => needCidr(line, 'VPC CIDR')));
+
+const linesOf = (text: string | undefined): string[] =>
+  (text ?? '').split('\n').flatMap((line) => (line.trim() === '' ? [] : [line.trim()]));
+
+/** What instance metadata says of an ENI and its subnet; EC2 User Guide, "Instance metadata categories". */
+export const PRIMARY_ITEMS = [
+  'interface-id',
+  'security-group-ids',
+  'local-ipv4s',
+  'ipv6s',
+  'ipv4-prefix',
+  'ipv6-prefix',
+  'subnet-id',
+  'subnet-ipv4-cidr-block',
+  'subnet-ipv6-cidr-blocks',
+] as const;
+
+/**
+ * The primary ENI and its subnet as metadata tells them: without tags, and without the subnet's count of free addresses.
+ * Of each family the address named first is the ENI's own.
+ */
+export const primaryIn = (
+  items: Readonly<Record<(typeof PRIMARY_ITEMS)[number], string | undefined>> & { readonly mac: Mac },
+  { instanceId, availabilityZone }: { readonly instanceId: string; readonly availabilityZone: string },
+): Answer<{ readonly eni: EniFacts; readonly subnet: SubnetFacts }> =>
+  read(() => {
+    const [own4, ...secondary4] = linesOf(items['local-ipv4s']).map((text) => needIp(text, 'local-ipv4s'));
+    const [own6, ...secondary6] = linesOf(items.ipv6s).map((text) => needIp(text, 'ipv6s'));
+    const prefixes = [...linesOf(items['ipv4-prefix']), ...linesOf(items['ipv6-prefix'])];
+    const subnet = need(items['subnet-id']?.trim(), 'subnet-id') as SubnetId;
+    const [cidr4, cidr6] = [items['subnet-ipv4-cidr-block'], items['subnet-ipv6-cidr-blocks']].map(
+      (text) => linesOf(text).map((line) => needCidr(line, 'subnet CIDR'))[0],
+    );
+    return {
+      eni: {
+        id: need(items['interface-id']?.trim(), 'interface-id') as EniId,
+        mac: items.mac,
+        subnet,
+        groups: linesOf(items['security-group-ids']) as GroupId[],
+        ...(own4 === undefined ? {} : { primary4: own4 }),
+        ...(own6 === undefined ? {} : { primary6: own6 }),
+        blocks: [...[...secondary4, ...secondary6].map(hostCidr), ...prefixes.map((text) => needCidr(text, 'prefix'))],
+        attachment: { instance: instanceId as InstanceId, deviceIndex: 0, state: 'attached' },
+        tags: {},
+        primary: true,
+      },
+      subnet: { id: subnet, zone: availabilityZone, ...routedBy(cidr4, cidr6) },
+    };
+  });
 
 const isSingle = (family: Family, length: number): boolean => length === (family === 4 ? 32 : 128);
 

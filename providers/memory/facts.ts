@@ -1,8 +1,7 @@
 /** The cloud's rows as the core's facts. */
 import type { EniFacts, NodeFacts, SubnetFacts } from '../../src/core/cloud.ts';
 import { cidrAddress, type Ip } from '../../src/core/ip.ts';
-import type { SubnetView } from './api.ts';
-import type { EniRecord, InstanceRecord, VpcRecord } from './records.ts';
+import type { EniRecord, InstanceRecord, SubnetRecord, VpcRecord } from './records.ts';
 
 /** The VPC router's link-local address (EC2, "IPv6 in a VPC"). */
 export const GATEWAY6 = 'fe80:ec2::1' as Ip;
@@ -31,9 +30,8 @@ export function eniFacts(eni: EniRecord): EniFacts {
   };
 }
 
-export function subnetFacts({ id, zone, cidr4, cidr6, freeCount4 }: SubnetView): SubnetFacts {
-  const gateway4 = cidrAddress(cidr4, 1);
-  const facts = { id, zone, cidr4, gateway4, freeCount4 };
+export function subnetFacts({ id, zone, cidr4, cidr6 }: SubnetRecord): SubnetFacts {
+  const facts = { id, zone, cidr4, gateway4: cidrAddress(cidr4, 1) };
   return cidr6 === undefined ? facts : { ...facts, cidr6, gateway6: GATEWAY6 };
 }
 

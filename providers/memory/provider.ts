@@ -53,12 +53,11 @@ export class MemoryProvider implements Provider {
 
   /** What the instance's metadata service says of its primary ENI, on EC2 and on ECS. */
   #metadata({ primaryEni }: { readonly primaryEni: EniId }): Pick<NodeFacts, 'primary'> {
-    const { eni, subnets, freeCount } = this.#cloud.truth;
+    const { eni, subnets } = this.#cloud.truth;
     const record = eni(primaryEni);
     const subnet = record && subnets.get(record.subnet);
     if (record === undefined || subnet === undefined) return {};
-    const view = { ...subnet, freeCount4: freeCount(subnet.id) };
-    return { primary: { eni: eniFacts(record), subnet: subnetFacts(view) } };
+    return { primary: { eni: { ...eniFacts(record), tags: {} }, subnet: subnetFacts(subnet) } };
   }
 
   async listSubnets(
@@ -70,7 +69,7 @@ export class MemoryProvider implements Provider {
     const chosen = reply.value.filter(({ id, tags }) =>
       'ids' in query ? query.ids.includes(id) : Object.entries(query.tags).every(([key, value]) => tags[key] === value),
     );
-    return { ok: true, value: chosen.map(subnetFacts) };
+    return { ok: true, value: chosen.map((view) => ({ ...subnetFacts(view), freeCount4: view.freeCount4 })) };
   }
 
   async listEnis(options: CallOptions): ReturnType<Provider['listEnis']> {

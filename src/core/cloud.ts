@@ -37,7 +37,8 @@ export interface SubnetFacts {
   readonly gateway4?: Ip;
   /** Link-local on EC2, an address of the subnet on ECS. */
   readonly gateway6?: Ip;
-  readonly freeCount4: number;
+  /** Absent where only the instance's metadata was asked, which does not count. */
+  readonly freeCount4?: number;
   readonly zone: string;
 }
 

@@ -206,7 +206,7 @@ export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
   const usable = subnetsOf(turn, pool)
     .flatMap((id) => turn.state.get('subnet', id) ?? [])
     .filter((subnet) => subnet.zone === zone && turn.due(subnet.exhaustedUntilMs));
-  return usable.sort((a, b) => b.freeCount4 - a.freeCount4 || (a.id < b.id ? -1 : 1))[0];
+  return usable.sort((a, b) => (b.freeCount4 ?? 0) - (a.freeCount4 ?? 0) || (a.id < b.id ? -1 : 1))[0];
 }
 
 function groupsFor(turn: Turn, pool: PoolRow) {

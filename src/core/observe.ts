@@ -3,7 +3,7 @@
  * be older: absence and unknown presence are believed only when two reads agree, both begun more than `listLagMs`
  * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
  */
-import type { EniKey } from './brand.ts';
+import type { EniKey, SubnetId } from './brand.ts';
 import type { EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
 import {
   attached,
@@ -318,9 +318,14 @@ export function missingFacts(turn: Turn): 'node' | 'enis' | 'subnets' | undefine
 }
 
 export function unknownSubnets(turn: Turn) {
-  const wanted = [
-    ...[...turn.state.all('pool')].flatMap((pool) => pool.subnets),
-    ...[...turn.state.all('eni')].filter((eni) => eni.kind !== 'foreign').map((eni) => eni.subnet),
-  ];
-  return [...new Set(wanted)].filter((id) => turn.state.get('subnet', id) === undefined).sort();
+  const unknown = new Set<SubnetId>();
+  for (const { kind, subnet } of turn.state.all('eni'))
+    if (kind !== 'foreign' && turn.state.get('subnet', subnet) === undefined) unknown.add(subnet);
+  // Between several the free addresses decide, which metadata did not tell.
+  for (const { subnets } of turn.state.all('pool'))
+    for (const id of subnets) {
+      const known = turn.state.get('subnet', id);
+      if (known === undefined || (subnets.length > 1 && known.freeCount4 === undefined)) unknown.add(id);
+    }
+  return [...unknown].sort();
 }

@@ -17,6 +17,16 @@ export function readCases(it: Case): void {
     expect(node.vpcCidrs).toContain('10.0.0.0/16');
   });
 
+  it('tells of its primary ENI, where it does without a list, what a list tells', async (scene) => {
+    const { primary } = await scene.value(scene.provider.describeNode(scene.options()));
+    if (primary === undefined) return;
+    const enis = await scene.value(scene.provider.listEnis(scene.options()));
+    const listed = enis.find((eni) => eni.primary);
+    expect({ ...primary.eni, tags: listed?.tags }).toEqual(listed);
+    const [subnet] = await scene.value(scene.provider.listSubnets({ ids: [primary.subnet.id] }, scene.options()));
+    expect({ ...primary.subnet, freeCount4: subnet?.freeCount4 }).toEqual(subnet);
+  });
+
   it('lists subnets by id, leaving out what it does not know', async (scene) => {
     const { subnet, small } = scene.world;
     const unknown = 'subnet-0ffffffffffffffff' as typeof subnet;

@@ -35,12 +35,22 @@ const IDENTITY = {
   version: '2017-09-30',
 };
 
+/** Where metadata tells of the primary ENI. */
+export const PRIMARY = 'meta-data/network/interfaces/macs/0e:49:61:0f:c3:11';
+
 export const METADATA: Readonly<Record<string, string>> = {
   'dynamic/instance-identity/document': JSON.stringify(IDENTITY, null, 2),
   'meta-data/mac': '0e:49:61:0f:c3:11',
-  'meta-data/network/interfaces/macs/0e:49:61:0f:c3:11/interface-id': 'eni-0a00000000000000a',
-  'meta-data/network/interfaces/macs/0e:49:61:0f:c3:11/vpc-ipv4-cidr-blocks': '10.0.0.0/16\n100.64.0.0/16',
-  'meta-data/network/interfaces/macs/0e:49:61:0f:c3:11/vpc-ipv6-cidr-blocks': '2001:db8:7::/56',
+  [`${PRIMARY}/interface-id`]: 'eni-0a00000000000000a',
+  [`${PRIMARY}/local-ipv4s`]: '10.0.1.10\n10.0.1.77',
+  [`${PRIMARY}/ipv6s`]: '2001:db8:7::10',
+  [`${PRIMARY}/ipv4-prefix`]: '10.0.1.32/28',
+  [`${PRIMARY}/security-group-ids`]: 'sg-0123456789abcdef0\nsg-0123456789abcdef1',
+  [`${PRIMARY}/subnet-id`]: 'subnet-0b0b0b0b0b0b0b0b0',
+  [`${PRIMARY}/subnet-ipv4-cidr-block`]: '10.0.1.0/24',
+  [`${PRIMARY}/subnet-ipv6-cidr-blocks`]: '2001:db8:7::/64',
+  [`${PRIMARY}/vpc-ipv4-cidr-blocks`]: '10.0.0.0/16\n100.64.0.0/16',
+  [`${PRIMARY}/vpc-ipv6-cidr-blocks`]: '2001:db8:7::/56',
   'meta-data/iam/security-credentials/': 'node-role',
   'meta-data/iam/security-credentials/node-role': JSON.stringify({
     Code: 'Success',

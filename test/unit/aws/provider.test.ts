@@ -2,7 +2,17 @@ import { createServer, type Server } from 'node:http';
 import { CAPABILITIES } from '../../../providers/aws/capabilities.ts';
 import type { EniId, GroupId, OperationId, SubnetId } from '../../../src/core/brand.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
-import { INSTANCE, listen, METADATA, options, type Replies, refusal, type Stage, stage } from './ec2-server.ts';
+import {
+  INSTANCE,
+  listen,
+  METADATA,
+  options,
+  PRIMARY,
+  type Replies,
+  refusal,
+  type Stage,
+  stage,
+} from './ec2-server.ts';
 import {
   ATTACHED,
   assigned4,
@@ -123,6 +133,28 @@ describe('reads', () => {
         vpcCidrs: ['10.0.0.0/16', '100.64.0.0/16', '2001:db8:7::/56'],
         primaryEni: 'eni-0a00000000000000a',
         zone: 'us-east-1a',
+        primary: {
+          eni: {
+            id: 'eni-0a00000000000000a',
+            mac: '0e:49:61:0f:c3:11',
+            subnet: 'subnet-0b0b0b0b0b0b0b0b0',
+            groups: ['sg-0123456789abcdef0', 'sg-0123456789abcdef1'],
+            primary4: '10.0.1.10',
+            primary6: '2001:db8:7::10',
+            blocks: ['10.0.1.77/32', '10.0.1.32/28'],
+            attachment: { instance: INSTANCE, deviceIndex: 0, state: 'attached' },
+            tags: {},
+            primary: true,
+          },
+          subnet: {
+            id: 'subnet-0b0b0b0b0b0b0b0b0',
+            zone: 'us-east-1a',
+            cidr4: '10.0.1.0/24',
+            gateway4: '10.0.1.1',
+            cidr6: '2001:db8:7::/64',
+            gateway6: 'fe80:ec2::1',
+          },
+        },
       },
     });
     expect(asked.filter((line) => line.startsWith('PUT'))).toHaveLength(1);
@@ -142,6 +174,19 @@ describe('reads', () => {
       },
     });
     expect(await provider.describeNode(options())).toMatchObject({ value: { limits: { eniCountMax: 15 } } });
+  });
+
+  test('metadata that tells half of the primary ENI is no answer', async () => {
+    const types = { DescribeInstanceTypes: [instanceType({ name: 'm5.large' })] };
+    const { [`${PRIMARY}/subnet-id`]: _, ...without } = METADATA;
+    const { provider } = await ec2(types, { metadata: without });
+    expect(await provider.describeNode(options())).toMatchObject({ failure: { kind: 'bug', code: 'UnreadableReply' } });
+    await open?.close();
+    const garbled = { ...METADATA, [`${PRIMARY}/local-ipv4s`]: '10.0.1.10\n<html>' };
+    const other = await ec2(types, { metadata: garbled });
+    expect(await other.provider.describeNode(options())).toMatchObject({
+      failure: { kind: 'bug', message: 'EC2 answered without a readable local-ipv4s' },
+    });
   });
 
   test('metadata that is away is said by name, and nothing was done', async () => {
