@@ -152,13 +152,15 @@ class Applier {
     }
     const { index, ...hostEnd } = step.host;
     const end = index === 0 ? hostEnd : step.host;
+    // In the group too, which tells a listener of all namespaces that it is a pod's.
+    const podEnd = { ...step.pod, group: step.host.group };
     const fd = openNamespace(pod.path);
     try {
       const create = (peer: Parameters<typeof createVeth>[1]): Answer =>
         host.route.request([createVeth(end, peer, fd)])[0];
-      let answer = create({ ...step.pod, index: FIRST_POD_INDEX });
+      let answer = create({ ...podEnd, index: FIRST_POD_INDEX });
       if (answer === undefined) this.indexes.pod.set(step.pod.name, FIRST_POD_INDEX);
-      else if (answerText(answer).errno === 'EBUSY') answer = create(step.pod);
+      else if (answerText(answer).errno === 'EBUSY') answer = create(podEnd);
       if (answer !== undefined) return this.fail(step, answerText(answer));
       if (index !== 0) this.indexes.host.set(step.host.name, index);
     } finally {

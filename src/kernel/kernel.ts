@@ -1,8 +1,8 @@
 /**
  * The Kernel port on Linux, over netlink in a worker thread.
  *
- * `listen` does not report what our own sockets changed: links apart, which are always told, every notification carries
- * the port of the socket that asked for the change (notification.ts says what that covers).
+ * `listen` does not report what our own sockets changed: links apart, which are told whoever changed them, every
+ * notification carries the port of the socket that asked for the change (notification.ts says what that covers).
  */
 import { statfsSync, statSync } from 'node:fs';
 import type { Kernel, KernelEvent, NamespaceId } from '../ports/kernel.ts';

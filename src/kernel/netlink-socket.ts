@@ -5,15 +5,16 @@
  */
 import { closeSync } from 'node:fs';
 import { errnoName, SystemError } from './errno.ts';
-import { AF, bind, MSG_DONTWAIT, receive, SOCK, SOL, send, setSocketOption, socket } from './libc.ts';
+import { AF, addressOf, bind, MSG_DONTWAIT, receive, SOCK, SOL, send, setSocketOption, socket } from './libc.ts';
 import { codeOf } from './namespace.ts';
 import { type ErrorAnswer, type Message, NLM, NLMSG, parseError, parseMessages } from './netlink.ts';
+import { nextPort, PORT_COUNT } from './own-port.ts';
 
 export const NETLINK = { ROUTE: 0, NETFILTER: 12 } as const;
 
 /** Names of setsockopt(2) on netlink sockets (linux/netlink.h). */
 const OPTION = { ADD_MEMBERSHIP: 1, LISTEN_ALL_NSID: 8, CAP_ACK: 10, EXT_ACK: 11, GET_STRICT_CHK: 12 } as const;
-const SO = { SNDBUF: 7, RCVBUF: 8, RCVTIMEO: 20, SNDBUFFORCE: 32, RCVBUFFORCE: 33 } as const;
+const SO = { SNDBUF: 7, RCVBUF: 8, RCVTIMEO: 20, ATTACH_FILTER: 26, SNDBUFFORCE: 32, RCVBUFFORCE: 33 } as const;
 
 /** Room for a node's whole ruleset in one datagram, for its answers and for dumps. The kernel doubles it. */
 const SOCKET_BUFFER_BYTES = 1 << 20;
@@ -33,7 +34,7 @@ export type Answer = ErrorAnswer | undefined;
 
 export class NetlinkSocket {
   readonly fd: number;
-  /** Random, above every process id, so that no other socket in any namespace has it: notifications carry it. */
+  /** By which the kernel knows it, such as the owner of a table. */
   readonly port: number;
   private sequence = 0;
 
@@ -64,6 +65,15 @@ export class NetlinkSocket {
   /** Also hears every namespace that ours has a number for: a veth's peer gives it one. */
   hearAllNamespaces(): void {
     this.set(SOL.NETLINK, OPTION.LISTEN_ALL_NSID, int(1));
+  }
+
+  /** Queues nothing that the program drops: an array of struct sock_filter. */
+  filter(program: Buffer): void {
+    // struct sock_fprog: how many there are, and where.
+    const filter = Buffer.alloc(16);
+    filter.writeUInt16LE(program.length / 8, 0);
+    filter.writeBigUInt64LE(addressOf(program), 8);
+    this.set(SOL.SOCKET, SO.ATTACH_FILTER, filter);
   }
 
   enlargeBuffers(bytes: number): void {
@@ -228,16 +238,16 @@ const padded = (message: Buffer): Buffer => Buffer.concat([message, Buffer.alloc
 
 /** struct sockaddr_nl. */
 function bindFreePort(fd: number): number {
-  for (;;) {
-    const port = (0x8000_0000 | (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0)) >>> 0;
-    const address = Buffer.alloc(12);
-    address.writeUInt16LE(AF.NETLINK, 0);
+  const address = Buffer.alloc(12);
+  address.writeUInt16LE(AF.NETLINK, 0);
+  for (let attempt = 1; ; attempt++) {
+    const port = nextPort();
     address.writeUInt32LE(port, 4);
     try {
       bind(fd, address);
       return port;
     } catch (error) {
-      if (codeOf(error) !== 'EADDRINUSE') throw error;
+      if (codeOf(error) !== 'EADDRINUSE' || attempt === PORT_COUNT) throw error;
     }
   }
 }

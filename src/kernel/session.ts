@@ -6,15 +6,6 @@ import { inNamespace } from './namespace.ts';
 import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
 import { decodeLink, getLink } from './rtnetlink/link.ts';
 
-/** More than the pods that can be wired between a change and its notification. */
-const CLOSED_PORTS_MAX = 1_024;
-const openPorts = new Set<number>();
-/** Ports are random, so that of a closed session is nobody else's while its notifications are still under way. */
-const closedPorts = new Set<number>();
-
-/** Whether a notification with this port tells of our own change. */
-export const isOwnPort = (port: number): boolean => openPorts.has(port) || closedPorts.has(port);
-
 export class Session {
   /** Undefined is the process's own namespace. */
   readonly path: string | undefined;
@@ -46,21 +37,11 @@ export class Session {
   }
 
   close(): void {
-    for (const socket of [this.route, this.nft]) {
-      if (socket === undefined) continue;
-      socket.close();
-      openPorts.delete(socket.port);
-      closedPorts.add(socket.port);
-    }
-    for (const oldest of closedPorts) {
-      if (closedPorts.size <= CLOSED_PORTS_MAX) break;
-      closedPorts.delete(oldest);
-    }
+    this.route.close();
+    this.nft?.close();
   }
 
   private open(protocol: number): NetlinkSocket {
-    const socket = this.inside(() => new NetlinkSocket(protocol));
-    openPorts.add(socket.port);
-    return socket;
+    return this.inside(() => new NetlinkSocket(protocol));
   }
 }

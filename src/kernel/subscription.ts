@@ -10,7 +10,7 @@ import { addressOf, eventfd, MSG_DONTWAIT, poll, receiveMessage, SOL } from './l
 import { codeOf } from './namespace.ts';
 import { parseMessages } from './netlink.ts';
 import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
-import { type Interest, type Notified, nftEvents, routeEvents } from './notification.ts';
+import { type Interest, type Notified, nftEvents, routeEvents, UNHEARD } from './notification.ts';
 import type { Session } from './session.ts';
 
 /** RTNLGRP_*: link, neighbour, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
@@ -91,6 +91,8 @@ export class Subscription {
     [this.route, this.nft] = session.inside(() => {
       const route = new NetlinkSocket(NETLINK.ROUTE);
       const nft = new NetlinkSocket(NETLINK.NETFILTER);
+      route.filter(UNHEARD.route);
+      nft.filter(UNHEARD.nft);
       for (const group of ROUTE_GROUPS) route.join(group);
       route.hearAllNamespaces();
       nft.join(NFT_GROUP);

@@ -12,7 +12,7 @@ import { openListeningSocket } from './listening-socket.ts';
 import { codeOf, createNamespace, deleteNamespace, inNamespace, NoNamespaceError, namespaceId } from './namespace.ts';
 import { readCounters } from './nftables/read.ts';
 import { readState } from './read.ts';
-import { isOwnPort, Session } from './session.ts';
+import { Session } from './session.ts';
 import { Listener, Subscription } from './subscription.ts';
 
 /** Sessions of hosts' namespaces, with the identity that their path had. */
@@ -68,7 +68,7 @@ const deedsOf = (port: MessagePort): Deeds => ({
     inNamespace(netns, () => openListeningSocket({ kind, address, port: number })),
   listen({ netns, subscription, protocol, nftTables }) {
     const tell = (events: Extract<Reply, { events: unknown }>['events']) => port.postMessage({ subscription, events });
-    listener.add(subscription, new Subscription(host(netns), { protocol, nftTables, isOwnPort }, tell));
+    listener.add(subscription, new Subscription(host(netns), { protocol, nftTables }, tell));
   },
   unlisten: ({ subscription }) => listener.remove(subscription),
   close() {

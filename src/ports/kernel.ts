@@ -33,7 +33,10 @@ export interface Kernel {
   flushConntrack(
     what: { readonly addresses: readonly Ip[] } | { readonly mark: number; readonly mask: number },
   ): Promise<boolean>;
-  /** Hears of links, and of our objects changed by others, until the returned function is called. */
+  /**
+   * Hears of links, and of our objects changed by others, until the returned function is called. Of a pod's link only
+   * its end counts: the rest is our own doing, and need not be told.
+   */
   listen(listener: (event: KernelEvent) => void): () => void;
   close(): Promise<void>;
 }

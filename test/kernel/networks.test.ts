@@ -7,7 +7,7 @@ import { closeSync, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { KernelObject, NftElementObject, NftSetObject } from '../../src/datapath/kernel-state.ts';
+import type { KernelObject, NftElementObject, NftSetObject, Step } from '../../src/datapath/kernel-state.ts';
 import type { NftSet } from '../../src/datapath/nft.ts';
 import { drop, is, meta, notIn, rule } from '../../src/datapath/nft-rule.ts';
 import { flushOneByOne } from '../../src/kernel/conntrack.ts';
@@ -280,7 +280,7 @@ test("a released address's connections are forgotten, whichever side of them it 
 });
 
 test('events that the socket could not hold are told as lost, and 30,000 steps of one apply all arrive', async () => {
-  const netns = await nets.make();
+  const { a: netns } = await pair();
   const kernel = nets.networks.kernel({ netns });
   const events: KernelEvent[] = [];
   const stop = kernel.listen((event) => events.push(event));
@@ -289,11 +289,16 @@ test('events that the socket could not hold are told as lost, and 30,000 steps o
     const route = { kind: 'route', family: 4, table: 7700, type: 'unreachable', destination } as const;
     return { ...route, metric: 4_000_000_000, scope: 'global', protocol: 117 };
   });
-  await nets.networks.put(netns, fences);
-  const isRoute = ({ kind }: KernelObject) => kind === 'route';
+  // Links are told also when we change them.
+  const changes = Array.from({ length: 10_000 }, (_, n): Step => {
+    return { do: 'set-link', at: 'host', link: { name: 'left', mtu: 1400 + (n % 2) } };
+  });
+  await Promise.all([nets.networks.apply(changes, { netns }), nets.networks.put(netns, fences)]);
+  const isRoute = (object: KernelObject) => object.kind === 'route' && object.protocol === 117;
   expect((await kernel.read())?.objects.filter(isRoute)).toHaveLength(fences.length);
   // The worker was busy with the steps all the while, so their notifications overflowed.
-  for (let tries = 0; tries < 40 && events.length === 0; tries++) await setTimeout(25);
+  const isLost = (event: KernelEvent) => event.kind === 'changed' && event.what === 'lost';
+  for (let tries = 0; tries < 40 && !events.some(isLost); tries++) await setTimeout(25);
   expect(events).toContainEqual({ kind: 'changed', what: 'lost' });
   stop();
   await nets.networks.remove(netns, fences);

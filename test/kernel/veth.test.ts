@@ -151,6 +151,24 @@ test('a change by another program is heard, ours are not', async () => {
   }
 });
 
+test("wiring and fencing a pod is not heard; another program's sysctl is, and the end of the pod's link", async () => {
+  const events: KernelEvent[] = [];
+  const stop = kernel.listen((event) => events.push(event));
+  const addresses = [ip('10.0.1.23'), ip('2001:db8:1::23')];
+  const pod = { ...p3, netns: await nets.make(), link: 'uw00000000000d5', linkIndex: 100_105, addresses };
+  try {
+    expect(await kernel.apply(veth.wirePod(pod), pod)).toEqual([]);
+    expect(await kernel.apply(veth.fencePod(pod))).toEqual([]);
+    tool(host, 'sh', '-c', `echo 2 > /proc/sys/net/ipv4/conf/${pod.link}/rp_filter`);
+    expect(await heard(events, ({ kind }) => kind === 'changed')).toBe(true);
+    expect(events).toEqual([{ kind: 'changed', what: 'sysctl' }]);
+    expect(await kernel.apply([{ do: 'delete-link', at: 'host', name: pod.link }])).toEqual([]);
+    expect(await heard(events, (event) => event.kind === 'link-gone' && event.name === pod.link)).toBe(true);
+  } finally {
+    stop();
+  }
+});
+
 test("another program's flush leaves our table (kernel 6.9 and later)", async () => {
   expect(tool(host, 'nft', 'list', 'table', 'inet', 'underway')).toContain('flags owner');
   tool(host, 'nft', 'flush', 'ruleset');

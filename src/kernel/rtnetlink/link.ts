@@ -33,7 +33,11 @@ const IPV4_RP_FILTER = 8;
 const IPV6_DEVCONF = { accept_ra: 3, use_oif_addrs_only: 37 } as const;
 /** RTEXT_FILTER_SKIP_STATS: counters make half of a dump. */
 const SKIP_STATS = 8;
-const HEADER = 16;
+/** struct ifinfomsg. */
+export const LINK_HEADER = 16;
+export const IFLA_GROUP = IFLA.GROUP;
+/** ARPHRD_LOOPBACK, of the header's type. */
+export const LOOPBACK = 772;
 
 export interface VethEnd {
   readonly name: string;
@@ -104,7 +108,7 @@ export const dumpLinks = (): Buffer =>
 
 /** Of RTM_NEWLINK and RTM_DELLINK. */
 export function decodeLink({ payload }: Message): LinkState {
-  const attributes = attributeMap(payload, HEADER);
+  const attributes = attributeMap(payload, LINK_HEADER);
   const info = attributes.get(IFLA.LINKINFO);
   const kind = info && attributeMap(info).get(IFLA_INFO.KIND);
   const text = (type: number) => attributeText(attributes.get(type) ?? Buffer.alloc(0));
@@ -122,7 +126,7 @@ export function decodeLink({ payload }: Message): LinkState {
 
 /** The link's sysctls that the datapath sets; they come with a read of the link, so no file is opened. */
 export function decodeLinkSysctls(message: Message): SysctlObject[] {
-  const attributes = attributeMap(message.payload, HEADER);
+  const attributes = attributeMap(message.payload, LINK_HEADER);
   const name = attributeText(attributes.get(IFLA.IFNAME) ?? Buffer.alloc(0));
   const families = attributeMap(attributes.get(IFLA.AF_SPEC) ?? Buffer.alloc(0));
   const inet = attributeMap(families.get(AF_INET) ?? Buffer.alloc(0)).get(IFLA_INET_CONF);

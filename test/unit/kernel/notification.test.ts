@@ -4,15 +4,16 @@ import type { RouteObject } from '../../../src/datapath/kernel-state.ts';
 import { encodeMessage, type Message, parseMessages } from '../../../src/kernel/netlink.ts';
 import { putTable } from '../../../src/kernel/nftables/table.ts';
 import { type Interest, nftEvents, routeEvents } from '../../../src/kernel/notification.ts';
+import { nextPort } from '../../../src/kernel/own-port.ts';
 import { removeAddress } from '../../../src/kernel/rtnetlink/address.ts';
 import { createVeth, RTM_LINK } from '../../../src/kernel/rtnetlink/link.ts';
 import { putNeighbour } from '../../../src/kernel/rtnetlink/neighbour.ts';
 import { putRoute, removeRoute } from '../../../src/kernel/rtnetlink/route.ts';
 
-const OURS = 0x9000_0001;
+const OURS = nextPort();
 const OTHERS = 4711;
 const KERNEL = 0;
-const interest: Interest = { protocol: 117, nftTables: ['underway'], isOwnPort: (port) => port === OURS };
+const interest: Interest = { protocol: 117, nftTables: ['underway'] };
 
 const mac = '02:00:00:00:00:20' as Mac;
 const route: RouteObject = {
