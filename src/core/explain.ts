@@ -5,11 +5,13 @@
 import { budgetOf, readyAtMs } from './budget.ts';
 import type { CloudAction, CloudFailure } from './cloud.ts';
 import { freeSlots, nodeRow } from './eni.ts';
-import { roomForEnis, subnetFor, subnetsOf } from './grow.ts';
+import { roomForEnis } from './grow.ts';
 import { missingFacts } from './observe.ts';
+import { isFlying } from './operation.ts';
 import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { EniRow, FailureRow, PoolRow } from './rows.ts';
+import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
 import type { Turn } from './turn.ts';
 
 /** How long a new ENI usually takes: create, attach, and its link (aws-2026.json). */
@@ -30,8 +32,13 @@ export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
     return true;
   if (hardRefusal(turn) !== undefined) return false;
-  return canGrow(turn, pool);
+  return isRecounted(turn, pool) || canGrow(turn, pool);
 }
+
+/** A subnet had fewer addresses than were asked for, and how many it has is being read. */
+const isRecounted = (turn: Turn, pool: PoolRow): boolean =>
+  isFlying(turn, 'listSubnets') &&
+  subnetsOf(turn, pool).some((id) => turn.state.get('subnet', id)?.refused !== undefined);
 
 const isComing = ['creating', 'available', 'attaching', 'linking'];
 
@@ -69,9 +76,13 @@ export function canGrow(turn: Turn, pool: PoolRow): boolean {
 }
 
 const fillable = (turn: Turn, pool: PoolRow): boolean =>
-  enisOf(turn.state, pool).some(
-    (eni) => hasRoom(turn, pool, eni) && (turn.state.get('subnet', eni.subnet)?.exhaustedUntilMs ?? 0) <= turn.nowMs,
-  );
+  enisOf(turn.state, pool).some((eni) => {
+    const subnet = turn.state.get('subnet', eni.subnet);
+    return (
+      hasRoom(turn, pool, eni) &&
+      (subnet === undefined || pool.families.every((family) => closedUntilMs(turn, subnet, family) === 0))
+    );
+  });
 
 /** An ENI that serves, or may again, with a free slot of each family. */
 export const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
@@ -246,7 +257,7 @@ function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
     (sum, eni) => sum + (eni.state === 'draining' ? turn.state.blocksOf(eni.key).length : 0),
     0,
   );
-  const soonestMs = rows.reduce((least, row) => Math.min(least, row.exhaustedUntilMs), Number.POSITIVE_INFINITY);
+  const soonestMs = rows.reduce((least, row) => Math.min(least, closedUntilMs(turn, row, 4)), Number.POSITIVE_INFINITY);
   const retryMs = Number.isFinite(soonestMs) ? Math.max(0, soonestMs - turn.nowMs) : 0;
   return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle, retryMs };
 }

@@ -3,7 +3,7 @@
  * attached side by side up to the instance's limits. What waits for a token is planned anew each time, never queued.
  */
 
-import type { EniKey, SubnetId } from './brand.ts';
+import type { EniKey } from './brand.ts';
 import type { Priority } from './budget.ts';
 import type { BlockWish } from './cloud.ts';
 import { freeSlots, isLeaving, nodeRow, ownerTags, usedOn } from './eni.ts';
@@ -12,51 +12,72 @@ import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
 import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow, Targets } from './rows.ts';
+import { askable, closedUntilMs, isOpen, isPoolExhausted, subnetFor } from './subnet.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 /** How often a block that the cloud took from running pods is asked for. */
 const ASK_AGAIN_MS = 60_000;
 
+/** `headroom` as it is now, and how much of it is asked for: all, or the half below which more is asked for. */
+interface FullTargets extends Targets {
+  readonly headroom: number;
+  readonly spare: number;
+}
+
 /** Addresses of one family to ask for now, so that the pool reaches its target. */
-export function shortfall(targets: Targets & { readonly headroom: number }, pods: number, held: Holding): number {
-  const { floor, headroom, ceiling } = targets;
+export function shortfall(targets: FullTargets, pods: number, held: Holding): number {
+  const { floor, headroom, spare, ceiling } = targets;
   const need = pods + Math.ceil(headroom / 2);
   const usable = held.total - held.cooling - held.quarantined + held.coming;
   if (usable >= Math.max(need, floor)) return 0;
-  const wanted = Math.max(floor, pods + headroom + held.cooling) - (held.total - held.quarantined + held.coming);
+  const wanted = Math.max(floor, pods + spare + held.cooling) - (held.total - held.quarantined + held.coming);
   return Math.max(0, Math.min(wanted, ceiling - held.total - held.coming));
 }
 
-export function grow(turn: Turn, pool: PoolRow): void {
-  const pods = demand(turn.state, pool);
-  const waiting = waitersOf(turn.state, pool);
-  const targets = { ...pool.targets, headroom: headroomNow(turn, pool) };
-  const missing = new Map<Family, number>();
-  for (const family of pool.families) {
-    const held = holding(turn.state, pool, family);
-    // A pod counts once, and may hold the address of its last sandbox while its new one waits for another.
-    missing.set(family, shortfall(targets, Math.max(pods, held.leased + waiting), held));
-  }
-  const priority: Priority = waitersOf(turn.state, pool) > 0 ? 'blocked-pod' : 'top-up';
-  askAgain(turn, pool);
-  for (const family of pool.families) {
-    const left = undrain(turn, pool, family, missing.get(family) ?? 0);
-    missing.set(family, fill(turn, pool, family, left, priority) - roomComing(turn, pool, family));
-  }
-  create(turn, pool, missing, priority);
+/** What a family lacks: addresses to ask for, and how many the ceiling still allows. */
+interface Lack {
+  left: number;
+  room: number;
 }
 
-/** draining -> ready: what is about to go is the nearest capacity. */
-function undrain(turn: Turn, pool: PoolRow, family: Family, missing: number): number {
-  let left = missing;
-  for (const eni of enisOf(turn.state, pool).sort(byKey)) {
-    if (left <= 0) return 0;
-    if (eni.state !== 'draining' || turn.state.operationOn(eni.key) !== undefined) continue;
-    turn.tx.put('eni', { ...eni, state: 'ready', sinceMs: turn.nowMs });
-    left -= turn.state.blocksOf(eni.key).filter((block) => familyOf(block.id) === family).length;
+export function grow(turn: Turn, pool: PoolRow): void {
+  const priority = priorityFor(turn, pool);
+  const lacks = new Map<Family, Lack>();
+  for (const family of pool.families) {
+    const { total, coming } = holding(turn.state, pool, family);
+    const lack = { left: missingOf(turn, pool, family), room: pool.targets.ceiling - total - coming };
+    fill(turn, pool, family, lack, priority);
+    lack.left -= roomComing(turn, pool, family);
+    lacks.set(family, lack);
   }
-  return left;
+  create(turn, pool, lacks, priority);
+  askAgain(turn, pool);
+}
+
+/** What `auto` learnt is a guess about pods; a number is an operator's wish. */
+function priorityFor(turn: Turn, pool: PoolRow): Priority {
+  if (waitersOf(turn.state, pool) > 0) return 'blocked-pod';
+  return pool.targets.headroom === 'auto' ? 'predicted' : 'top-up';
+}
+
+/** Addresses of the family that the pool lacks now. */
+function missingOf(turn: Turn, pool: PoolRow, family: Family): number {
+  const held = holding(turn.state, pool, family);
+  // A pod counts once, and may hold the address of its last sandbox while its new one waits for another.
+  const pods = Math.max(demand(turn.state, pool), held.leased + waitersOf(turn.state, pool));
+  const headroom = headroomNow(turn, pool);
+  const spare = isPoolExhausted(turn, pool) ? Math.ceil(headroom / 2) : headroom;
+  return shortfall({ ...pool.targets, headroom, spare }, pods, held);
+}
+
+/** draining -> ready when demand returns: what is about to go is the nearest capacity. */
+export function cancelDrains(turn: Turn, pool: PoolRow): void {
+  for (const eni of enisOf(turn.state, pool).sort(byKey)) {
+    if (eni.state !== 'draining' || turn.state.operationOn(eni.key) !== undefined) continue;
+    if (pool.families.every((family) => missingOf(turn, pool, family) === 0)) return;
+    turn.tx.put('eni', { ...eni, state: 'ready', sinceMs: turn.nowMs });
+  }
 }
 
 /** Blocks that the cloud took from running pods are asked for by name. */
@@ -84,9 +105,8 @@ function askAgain(turn: Turn, pool: PoolRow): void {
   }
 }
 
-/** Fills free slots, fullest ENI first; answers what is still missing when every slot that can be asked for is. */
-function fill(turn: Turn, pool: PoolRow, family: Family, missing: number, priority: Priority): number {
-  let left = missing;
+/** Fills free slots, fullest ENI first; what is left then is missing when every slot that can be asked for is. */
+function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: Priority): void {
   const enis = enisOf(turn.state, pool)
     // One whose link is awaited takes addresses meanwhile: the cloud does not mind, and nobody waits twice.
     .filter(
@@ -95,22 +115,40 @@ function fill(turn: Turn, pool: PoolRow, family: Family, missing: number, priori
     )
     .sort((a, b) => usedOn(turn, b) - usedOn(turn, a) || byKey(a, b));
   for (const eni of enis) {
-    if (left <= 0) break;
+    if (lack.left <= 0) return;
     const subnet = turn.state.get('subnet', eni.subnet);
     const operation = turn.state.operationOn(eni.key);
     const asked =
       operation?.call.action === 'assign' && operation.call.wish.family === family ? operation.call.wish.count : 0;
     const slots = freeSlots(turn, eni, family) - asked;
-    if (slots <= 0 || subnet === undefined || !turn.due(subnet.exhaustedUntilMs)) continue;
-    const prefixLength = lengthFor(turn, pool, subnet, family);
-    const size = wishSize(family, prefixLength);
-    const count = Math.min(Math.ceil(left / size), slots, turn.capabilities.maxBlocksPerCall);
-    left -= count * size;
+    if (slots <= 0 || subnet === undefined || !isOpen(turn, subnet, family)) continue;
+    const wish = wishFor(turn, pool, family, { ...lack, subnet, slots, askable: askable(turn, subnet, family) });
+    take(lack, wish);
     // Counted also when its token or the ENI's turn is yet to come: a slow assign is no reason to make an ENI.
-    if (operation !== undefined) continue;
-    startOperation(turn, { action: 'assign', eni: eni.id, wish: { family, prefixLength, count } }, priority, eni.key);
+    if (operation !== undefined || wish.count === 0) continue;
+    startOperation(turn, { action: 'assign', eni: eni.id, wish }, priority, eni.key);
   }
-  return left;
+}
+
+interface Bounds extends Lack {
+  readonly subnet: SubnetRow;
+  readonly slots: number;
+  readonly askable: number;
+}
+
+/** As much as is missing, and no more than the ENI, the call, the subnet and the ceiling allow. */
+function wishFor(turn: Turn, pool: PoolRow, family: Family, { left, room, subnet, slots, askable }: Bounds): BlockWish {
+  // Nobody goes short of the addresses of an IPv6 prefix that a node does not use.
+  const most = family === 4 ? Math.max(0, Math.min(room, askable)) : Number.POSITIVE_INFINITY;
+  const prefixLength = lengthFor(turn, pool, subnet, family, most);
+  const size = wishSize(family, prefixLength);
+  const count = Math.min(Math.ceil(left / size), slots, turn.capabilities.maxBlocksPerCall, Math.floor(most / size));
+  return { family, prefixLength, count: Math.max(0, count) };
+}
+
+function take(lack: Lack, { family, prefixLength, count }: BlockWish): void {
+  lack.left -= count * wishSize(family, prefixLength);
+  lack.room -= count * wishSize(family, prefixLength);
 }
 
 /** Addresses that ENIs being made can take beyond what they bring: pods that come meanwhile share them. */
@@ -118,7 +156,7 @@ function roomComing(turn: Turn, pool: PoolRow, family: Family): number {
   let room = 0;
   for (const eni of enisOf(turn.state, pool)) {
     const subnet = turn.state.get('subnet', eni.subnet);
-    if (subnet === undefined || subnet.exhaustedUntilMs > turn.nowMs) continue;
+    if (subnet === undefined || closedUntilMs(turn, subnet, family) > 0) continue;
     const slots = slotsComing(turn, eni, family);
     room += Math.max(0, slots) * wishSize(family, lengthFor(turn, pool, subnet, family));
   }
@@ -133,21 +171,28 @@ function slotsComing(turn: Turn, eni: EniRow, family: Family): number {
   return (nodeRow(turn).limits?.slotsPerEni[family] ?? 0) - 1 - brought;
 }
 
-function lengthFor(turn: Turn, pool: PoolRow, subnet: SubnetRow, family: Family): number {
+/** A prefix where the pool prefers them, the subnet had one when last asked, and at most `most` addresses are enough for it. */
+export function lengthFor(
+  turn: Turn,
+  pool: PoolRow,
+  subnet: SubnetRow,
+  family: Family,
+  most = Number.POSITIVE_INFINITY,
+) {
   const single = family === 4 ? 32 : 128;
   const lengths = turn.capabilities.prefixLengths[family];
-  const prefix = lengths.find((length) => length !== single);
+  const prefix = lengths.find((length) => length !== single && wishSize(family, length) <= most);
   const wanted =
     pool.prefixes === 'prefer' && nodeRow(turn).limits?.prefixes === true && subnet.noPrefixUntilMs <= turn.nowMs;
   return wanted && prefix !== undefined ? prefix : single;
 }
 
-function create(turn: Turn, pool: PoolRow, missing: ReadonlyMap<Family, number>, priority: Priority): void {
-  const left = new Map(missing);
-  while ([...left.values()].some((count) => count > 0)) {
+function create(turn: Turn, pool: PoolRow, lacks: ReadonlyMap<Family, Lack>, priority: Priority): void {
+  while ([...lacks.values()].some(({ left }) => left > 0)) {
     const subnet = subnetFor(turn, pool);
     if (subnet === undefined || roomForEnis(turn) <= 0) return;
-    const blocks = createWish(turn, pool, subnet, left);
+    const blocks = createWish(turn, pool, subnet, lacks);
+    if (blocks === undefined) return;
     const key = turn.newId<EniKey>();
     const call = {
       action: 'create',
@@ -167,24 +212,38 @@ function create(turn: Turn, pool: PoolRow, missing: ReadonlyMap<Family, number>,
       writtenMs: turn.nowMs,
       state: 'creating',
     });
-    for (const wish of blocks)
-      left.set(wish.family, (left.get(wish.family) ?? 0) - wish.count * wishSize(wish.family, wish.prefixLength));
+    for (const wish of blocks) {
+      const lack = lacks.get(wish.family);
+      if (lack !== undefined) take(lack, wish);
+    }
   }
 }
 
-/** What the new ENI carries from the start: as much as is missing, at most what it holds. */
-function createWish(turn: Turn, pool: PoolRow, subnet: SubnetRow, missing: ReadonlyMap<Family, number>): BlockWish[] {
-  const slots = nodeRow(turn).limits?.slotsPerEni;
-  return pool.families.flatMap((family): BlockWish[] => {
-    const prefixLength = lengthFor(turn, pool, subnet, family);
-    const count = Math.min(
-      Math.ceil(Math.max(1, missing.get(family) ?? 0) / wishSize(family, prefixLength)),
+/**
+ * What the new ENI carries from the start: as much as is missing, at most what it holds. Undefined where it would not
+ * bring what it is made for: it would take an address for itself and give none.
+ */
+function createWish(
+  turn: Turn,
+  pool: PoolRow,
+  subnet: SubnetRow,
+  lacks: ReadonlyMap<Family, Lack>,
+): BlockWish[] | undefined {
+  const blocks: BlockWish[] = [];
+  for (const [family, { left, room }] of lacks) {
+    const wish = wishFor(turn, pool, family, {
+      // A pod takes both families from one ENI where it can.
+      left: Math.max(1, left),
+      room,
+      subnet,
       // One is the ENI's own: every provider gives it one of each family that is asked for, and it counts.
-      (slots?.[family] ?? 0) - 1,
-      turn.capabilities.maxBlocksPerCall,
-    );
-    return count > 0 ? [{ family, prefixLength, count }] : [];
-  });
+      slots: (nodeRow(turn).limits?.slotsPerEni[family] ?? 0) - 1,
+      askable: askable(turn, subnet, family) - 1,
+    });
+    if (wish.count > 0) blocks.push(wish);
+    else if (left > 0) return undefined;
+  }
+  return blocks;
 }
 
 /** ENIs the instance can still take; those being created count, those being deleted do not. */
@@ -193,20 +252,6 @@ export function roomForEnis(turn: Turn): number {
   let attached = 0;
   for (const eni of turn.state.all('eni')) if (!isLeaving(eni)) attached++;
   return limit - attached;
-}
-
-export function subnetsOf(turn: Turn, pool: PoolRow): readonly SubnetId[] {
-  if (pool.subnets.length > 0) return pool.subnets;
-  return [...turn.state.all('eni')].filter((eni) => eni.kind === 'primary').map((eni) => eni.subnet);
-}
-
-/** The pool's subnet of this zone with most free addresses, by what was last read; a full one is left alone for a while. */
-export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
-  const { zone } = nodeRow(turn);
-  const usable = subnetsOf(turn, pool)
-    .flatMap((id) => turn.state.get('subnet', id) ?? [])
-    .filter((subnet) => subnet.zone === zone && turn.due(subnet.exhaustedUntilMs));
-  return usable.sort((a, b) => (b.freeCount4 ?? 0) - (a.freeCount4 ?? 0) || (a.id < b.id ? -1 : 1))[0];
 }
 
 function groupsFor(turn: Turn, pool: PoolRow) {

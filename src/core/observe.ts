@@ -20,6 +20,7 @@ import {
 import { type Cidr, cidrContains } from './ip.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow, PoolRow } from './rows.ts';
+import { heard } from './subnet.ts';
 import type { Turn } from './turn.ts';
 
 /** Two reads of one doubt are this far apart. */
@@ -31,21 +32,17 @@ export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: No
   turn.tx.put('node', { ...nodeRow(turn), limits, vpcCidrs, zone });
   turn.wantSync();
   if (primary === undefined || turn.state.count('eni') > 0) return;
-  subnetsObserved(turn, [primary.subnet]);
+  subnetsObserved(turn, [primary.subnet], readMs);
   // The list that a start asks for is answered by this, unless the node turns out to have had a life before.
   const { wantedFromMs: _, ...listing } = turn.runtime.listing;
   turn.setRuntime({ listing });
   observed(turn, [primary.eni], readMs);
 }
 
-export function subnetsObserved(turn: Turn, subnets: readonly SubnetFacts[]): void {
+export function subnetsObserved(turn: Turn, subnets: readonly SubnetFacts[], readMs: number): void {
   for (const facts of subnets) {
     const known = turn.state.get('subnet', facts.id);
-    turn.tx.put('subnet', {
-      ...facts,
-      exhaustedUntilMs: known?.exhaustedUntilMs ?? 0,
-      noPrefixUntilMs: known?.noPrefixUntilMs ?? 0,
-    });
+    turn.tx.put('subnet', heard(known, facts, readMs));
     if (known === undefined) turn.wantSync();
   }
 }

@@ -16,6 +16,7 @@ import { nodeObserved, observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { isRead } from './state.ts';
+import { askedOf, countFree, size4 } from './subnet.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
@@ -173,22 +174,25 @@ const eniOf = (turn: Turn, operation: OperationRow): EniPresent | undefined => {
 function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
   turn.tx.remove('operation', operation.id);
   if (result.action === 'listEnis') return observed(turn, result.enis, operation.startedMs);
-  if (result.action === 'listSubnets') return subnetsObserved(turn, result.subnets);
+  if (result.action === 'listSubnets') return subnetsObserved(turn, result.subnets, operation.startedMs);
   if (result.action === 'describeNode') return nodeObserved(turn, result.node, operation.startedMs);
   if (result.action === 'create') {
     const eni = turn.state.get('eni', operation.eni ?? '');
     if (eni !== undefined) created(turn, eni, result.eni);
-    return;
+    return countFree(turn, result.eni.subnet, -1 - size4(result.eni.blocks));
   }
   const eni = eniOf(turn, operation);
   if (eni === undefined) return;
   const written: EniPresent = { ...eni, writtenMs: turn.nowMs };
   if (result.action === 'attach') attached(turn, written, indexOf(operation.call));
   else if (result.action === 'detach') detached(turn, written);
-  else if (result.action === 'delete') eniGone(turn, written);
-  else {
+  else if (result.action === 'delete') {
+    countFree(turn, eni.subnet, 1 + size4(turn.state.blocksOf(eni.key).map((block) => block.id)));
+    eniGone(turn, written);
+  } else {
     turn.tx.put('eni', result.action === 'modify' ? { ...written, settled: true } : written);
     if (result.action === 'assign') {
+      countFree(turn, eni.subnet, -size4(result.blocks));
       installBlocks(turn, eni.key, result.blocks);
       // On an ENI that comes up it is the ENI that is waited for.
       if (eni.state === 'ready') learnRefill(turn, eni.pool, operation.startedMs);
@@ -199,6 +203,7 @@ function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
 
 /** releasing -> gone. A block that the cloud has given to another ENI of ours meanwhile is that one's. */
 function unassigned(turn: Turn, eni: EniPresent, blocks: readonly Cidr[]): void {
+  countFree(turn, eni.subnet, size4(blocks));
   for (const block of blocks) if (turn.state.get('block', block)?.eni === eni.key) removeBlock(turn, block);
 }
 
@@ -248,8 +253,13 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
   const id = operation.call.action === 'create' ? operation.call.subnet : eniOf(turn, operation)?.subnet;
   const subnet = id && turn.state.get('subnet', id);
   if (!subnet) return;
-  if (failure.scope === 'subnet') turn.tx.put('subnet', { ...subnet, exhaustedUntilMs: turn.nowMs + SUBNET_RETRY_MS });
-  else turn.tx.put('subnet', { ...subnet, noPrefixUntilMs: turn.nowMs + PREFIX_RETRY_MS });
+  if (failure.scope === 'prefix')
+    return turn.tx.put('subnet', { ...subnet, noPrefixUntilMs: turn.nowMs + PREFIX_RETRY_MS });
+  const refused = askedOf(operation.call);
+  const exhaustedUntilMs = turn.nowMs + SUBNET_RETRY_MS;
+  // Some are left where fewer than were asked for are: how many is read.
+  const readAtMs = refused > 1 ? turn.nowMs : subnet.readAtMs;
+  turn.tx.put('subnet', { ...subnet, exhaustedUntilMs, readAtMs, refused });
 }
 
 /**

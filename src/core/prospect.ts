@@ -4,9 +4,10 @@
  */
 import type { CloudAction } from './cloud.ts';
 import { ASSIGN_MS, hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
-import { roomForEnis, subnetsOf } from './grow.ts';
+import { roomForEnis } from './grow.ts';
 import { enisOf, holding } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
+import { closedUntilMs, subnetsOf } from './subnet.ts';
 import type { Turn } from './turn.ts';
 
 /** Usual durations: create 133 ms, attach 438, and 2,000 until the link is seen. */
@@ -68,7 +69,10 @@ function planned(turn: Turn, pool: PoolRow): Candidate[] {
   const roomy = enisOf(turn.state, pool).filter(
     (eni) => hasRoom(turn, pool, eni) && turn.state.operationOn(eni.key) === undefined,
   );
-  const open = (id: string): number => turn.state.get('subnet', id)?.exhaustedUntilMs ?? 0;
+  const open = (id: string): number => {
+    const subnet = turn.state.get('subnet', id);
+    return subnet === undefined ? 0 : closedUntilMs(turn, subnet, 4);
+  };
   const candidates: Candidate[] = roomy.map((eni) => ({
     atMs: Math.max(readyMs(turn, 'assign'), open(eni.subnet)) + ASSIGN_MS,
     by: 'assign',

@@ -114,6 +114,13 @@ export interface SubnetRow extends SubnetFacts {
   /** Until when an assign or create there is not tried, after it had no address or no prefix. */
   readonly exhaustedUntilMs: number;
   readonly noPrefixUntilMs: number;
+  /** Few addresses are left, by a threshold that differs up and down. */
+  readonly tight: boolean;
+  /** When the read of `freeCount4` began, and when the next is due. */
+  readonly heardMs: number;
+  readonly readAtMs: number;
+  /** As many addresses as the last call asked for that found the subnet without; gone with the next that is served. */
+  readonly refused?: number;
 }
 
 /**

@@ -4,20 +4,23 @@
  */
 import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
 import { started } from './boot.ts';
+import type { Priority } from './budget.ts';
 import { askBroker, budgetLeased } from './budget-lease.ts';
 import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
 import { canGrow, explain, underWay } from './explain.ts';
-import { grow } from './grow.ts';
+import { cancelDrains, grow } from './grow.ts';
 import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
 import { isLinkName } from './link-name.ts';
 import { missingFacts, unknownSubnets } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
 import { waitersOf } from './pool.ts';
+import { promote } from './promote.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
 import type { PoolRow } from './rows.ts';
 import { shrink } from './shrink.ts';
 import type { Tx } from './state.ts';
+import { subnetsDue } from './subnet.ts';
 import { planSync, synced } from './sync.ts';
 import { Turn, type TurnContext } from './turn.ts';
 
@@ -122,11 +125,13 @@ function plan(turn: Turn): void {
 function planPool(turn: Turn, pool: PoolRow): void {
   const serving = turn.runtime.phase === 'serving' && turn.runtime.journal === 'up';
   if (serving) {
+    cancelDrains(turn, pool);
     handOut(turn, pool);
     if (gathers(turn, pool)) return;
     grow(turn, pool);
     const current = turn.state.get('pool', pool.id);
     if (current !== undefined) shrink(turn, current);
+    promote(turn, pool);
   }
   refuseTheHopeless(turn, pool);
 }
@@ -186,8 +191,7 @@ function readTheCloud(turn: Turn): void {
   const priority = turn.state.count('waiter') > 0 ? 'blocked-pod' : 'predicted';
   if (missing === 'node' && !isFlying(turn, 'describeNode')) startOperation(turn, { action: 'describeNode' }, priority);
   if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(turn.nowMs);
-  const ids = unknownSubnets(turn);
-  if (ids.length > 0 && !isFlying(turn, 'listSubnets')) startOperation(turn, { action: 'listSubnets', ids }, priority);
+  readSubnets(turn, priority);
   const { listing } = turn.runtime;
   // The node's own description may tell all there is to know of a new node.
   if (missing === 'node') return;
@@ -197,6 +201,16 @@ function readTheCloud(turn: Turn): void {
     const { wantedFromMs: _, ...rest } = turn.runtime.listing;
     turn.setRuntime({ listing: rest });
   }
+}
+
+/** Subnets that are new; and, in the background, all of them from time to time: other nodes take from them too. */
+function readSubnets(turn: Turn, priority: Priority): void {
+  if (isFlying(turn, 'listSubnets')) return;
+  const unknown = unknownSubnets(turn);
+  const ids = unknown.length > 0 || turn.runtime.phase !== 'serving' ? unknown : subnetsDue(turn);
+  if (ids.length === 0) return;
+  const isBackground = unknown.length === 0 && turn.state.count('waiter') === 0;
+  startOperation(turn, { action: 'listSubnets', ids }, isBackground ? 'describe' : priority);
 }
 
 /** starting -> serving: the kernel was read, the facts are there, the journal can be trusted, the fences stand. */

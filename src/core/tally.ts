@@ -39,6 +39,8 @@ export interface EniTally extends Taken {
   installing: number;
   /** Address rows in blocks of any state. */
   taken: number;
+  /** Ready blocks of one address that is free. */
+  idleSingles: number;
 }
 
 /** A block that may have a free address, as it was when it was offered. */
@@ -60,10 +62,13 @@ const NOTHING: EniTally = {
   ready: 0,
   installing: 0,
   taken: 0,
+  idleSingles: 0,
   held: 0,
   cooling: 0,
   quarantined: 0,
 };
+
+const isIdleSingle = ({ size, taken }: BlockTally): boolean => size === 1 && taken === 0;
 
 /** Placement packs: fullest block, longest idle, lowest address. */
 const better = (a: Offer, b: Offer): boolean => {
@@ -95,6 +100,7 @@ export class Tallies {
       eni.held += sign * block.held;
       eni.cooling += sign * block.cooling;
       eni.quarantined += sign * block.quarantined;
+      if (isIdleSingle(block)) eni.idleSingles += sign;
     }
     if (add) this.offer(row, block, eni);
     else if (block.taken === 0) this.blocks.delete(row.id);
@@ -113,7 +119,10 @@ export class Tallies {
     }
     const eni = this.eniCount(owner.eni, familyOf(owner.id));
     eni.taken += sign;
-    if (owner.state === 'ready') eni[row.state] += sign;
+    if (owner.state === 'ready') {
+      eni[row.state] += sign;
+      if (block.size === 1) eni.idleSingles -= sign;
+    }
     this.offer(owner, block, eni);
   }
 

@@ -24,6 +24,7 @@ const ENI = [
   'ready -> draining',
   'ready -> deleting',
   'ready -> gone',
+  'draining -> ready',
   'draining -> detaching',
   'detaching -> deleting',
   'detaching -> gone',
@@ -110,7 +111,6 @@ const VERDICTS = [
 
 /** What the simulator cannot show, and why. */
 export const UNSHOWN: Readonly<Record<string, string>> = {
-  'eni draining -> ready': 'an ENI is drained only when nothing is on it, so it is detached in the same step',
   'address free -> quarantined': 'the core waits with a lost journal until two reads agree, and quarantines nothing',
   'failure nodeGone': 'an instance that is gone has no daemon to tell',
   'failure bug': 'the memory cloud refuses no request as malformed unless the core has a bug',

@@ -1,7 +1,5 @@
 /**
  * Deliberate bugs, each one edit of one file: stories, the small world or seeds have to find every one of them.
- * "A drain is never cancelled" is not among them: an ENI is drained when nothing on it is used and no call is on its way,
- * so it is being detached in the same step, and no demand can come in between.
  */
 import type { Mutation } from './mutation.ts';
 
@@ -147,7 +145,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an unassign races the hand-out',
     file: 'src/core/shrink.ts',
-    find: "      for (const block of chosen) turn.tx.put('block', { ...block, state: 'releasing' });\n",
+    find: "  for (const block of chosen) turn.tx.put('block', { ...block, state: 'releasing' });\n",
     replace: '',
   },
   {
@@ -172,8 +170,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a throttled assign is answered by a new ENI',
     file: 'src/core/grow.ts',
-    find: '    left -= count * size;\n',
-    replace: '',
+    find: '    take(lack, wish);\n    // Counted',
+    replace: '    if (operation === undefined && wish.count > 0) take(lack, { ...wish, count: 0 });\n    // Counted',
   },
   {
     name: 'shrink takes what grow fetched',

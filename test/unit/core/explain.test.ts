@@ -62,6 +62,8 @@ describe('a refusal that waiting does not end is said at once, with when it is t
   ];
   test.each(refusals)('%j', (failure, reason) => {
     const core = asking().fail('create', failure);
+    // Fewer may be left than were asked for: that is read first.
+    if (core.callOf('listSubnets') !== undefined) core.answerSubnets();
     expect(heard(core, 'a')).toMatchObject(reason);
     expect(expected(core)).toMatchObject({ by: 'create', inMs: expect.any(Number) });
     // And so it is.

@@ -34,6 +34,7 @@ test('a full subnet is named, and is tried again later', () => {
     code: 'InsufficientFreeAddressesInSubnet',
     message: 'full',
   });
+  core.answerSubnets();
   expect(core.replies.get('add-a')).toMatchObject({
     kind: 'refused',
     reason: { code: 'SUBNET_EXHAUSTED', subnets: ['subnet-a'], waiting: 1 },

@@ -228,7 +228,7 @@ export class PeerNode extends Core {
 
 export const subnetFacts = (id: SubnetId, freeCount4: number): SubnetFacts => ({
   id,
-  cidr4: '10.0.0.0/8' as Cidr,
+  cidr4: '10.0.0.0/24' as Cidr,
   gateway4: '10.0.0.1' as Ip,
   freeCount4,
   zone: 'a',

@@ -1,0 +1,145 @@
+/**
+ * Subnets: how many addresses each has left, by what was last read and by our own writes since, and whether that is few.
+ * A figure is another nodes' business too, so it ages: one that is old limits nothing, and only says where to look first.
+ */
+import type { SubnetId } from './brand.ts';
+import type { BlockWish, CloudCall, SubnetFacts } from './cloud.ts';
+import { nodeRow } from './eni.ts';
+import { type Cidr, cidrSize, type Family, familyOf } from './ip.ts';
+import type { PoolRow, SubnetRow } from './rows.ts';
+import { wishSize } from './tally.ts';
+import type { Turn } from './turn.ts';
+
+/** How few addresses a subnet has: what is idle on one node is then missing on another. */
+export type Pressure = 'normal' | 'tight' | 'exhausted';
+
+/** Shares of the subnet's addresses that are free: tight below the first, normal again above the second. */
+const TIGHT_BELOW = 0.1;
+const NORMAL_ABOVE = 0.15;
+/** Below this share a node looks more often: the others may be taking the rest. */
+const SCARCE_BELOW = 0.25;
+/** A thousand nodes at these periods are 2 and 8 of the 20 Describe calls a second that EC2 allows an account. */
+const READ_MS = 600_000;
+const READ_SCARCE_MS = 120_000;
+/** A figure limits what is asked for only while it is as fresh as this. */
+const FRESH_MS = 30_000;
+
+/** The row after a read that began at `readMs`. */
+export function heard(known: SubnetRow | undefined, facts: SubnetFacts, readMs: number): SubnetRow {
+  const { refused, ...row } = withFree(
+    { exhaustedUntilMs: 0, noPrefixUntilMs: 0, tight: false, ...known, ...facts, heardMs: readMs, readAtMs: readMs },
+    facts.freeCount4,
+  );
+  const readAtMs = readMs + (shareOf(row) < SCARCE_BELOW ? READ_SCARCE_MS : READ_MS);
+  // Fewer than were asked for are left, which explains the refusal: those may be asked for.
+  const { freeCount4: free } = row;
+  const isExplained = refused !== undefined && free !== undefined && free > 0 && free < refused;
+  if (isExplained) return { ...row, readAtMs, exhaustedUntilMs: 0 };
+  return { ...row, readAtMs, ...(refused !== undefined && { refused }) };
+}
+
+function withFree(row: SubnetRow, count: number | undefined): SubnetRow {
+  if (count === undefined) return row;
+  const changed = { ...row, freeCount4: Math.max(0, count) };
+  const share = shareOf(changed);
+  return { ...changed, tight: row.tight ? share < NORMAL_ABOVE : share < TIGHT_BELOW };
+}
+
+/** A subnet without IPv4 has no end, and one that was not counted is taken for empty. */
+const shareOf = ({ cidr4, freeCount4 }: SubnetRow): number =>
+  cidr4 === undefined || freeCount4 === undefined ? 1 : freeCount4 / cidrSize(cidr4);
+
+/** A write of ours took addresses from the subnet, or gave them back (`by` > 0). */
+export function countFree(turn: Turn, id: SubnetId, by: number): void {
+  const subnet = turn.state.get('subnet', id);
+  if (subnet === undefined || by === 0) return;
+  const { refused, ...row } = withFree(subnet, subnet.freeCount4 && subnet.freeCount4 + by);
+  turn.tx.put('subnet', by > 0 && refused !== undefined ? { ...row, refused } : row);
+}
+
+/** IPv4 addresses in these blocks. */
+export const size4 = (blocks: readonly Cidr[]): number =>
+  blocks.reduce((sum, id) => sum + (familyOf(id) === 4 ? cidrSize(id) : 0), 0);
+
+/** IPv4 addresses that a call takes from its subnet when it is served. */
+export function askedOf(call: CloudCall): number {
+  if (call.action === 'assign') return sizeOf(call.wish);
+  return call.action === 'create' ? call.blocks.reduce((sum, wish) => sum + sizeOf(wish), 1) : 0;
+}
+
+const sizeOf = ({ family, prefixLength, count }: BlockWish): number =>
+  family === 4 ? count * wishSize(4, prefixLength) : 0;
+
+export function pressureOf(turn: Turn, subnet: SubnetRow): Pressure {
+  if (turn.nowMs < subnet.exhaustedUntilMs || (subnet.cidr4 !== undefined && subnet.freeCount4 === 0))
+    return 'exhausted';
+  return subnet.tight ? 'tight' : 'normal';
+}
+
+/** Addresses of the family that may be asked for: what is free less what calls in flight ask for already. */
+export function askable(turn: Turn, subnet: SubnetRow, family: Family): number {
+  const isFresh = subnet.freeCount4 !== undefined && turn.nowMs - subnet.heardMs < FRESH_MS;
+  return family === 6 || !isFresh ? Number.POSITIVE_INFINITY : Math.max(0, unreserved(turn, subnet));
+}
+
+/** Until when nothing of the family is asked for here: 0 when it may be asked for now. */
+export function closedUntilMs(turn: Turn, subnet: SubnetRow, family: Family): number {
+  const closed = Math.max(subnet.exhaustedUntilMs, askable(turn, subnet, family) > 0 ? 0 : subnet.heardMs + FRESH_MS);
+  return closed > turn.nowMs ? closed : 0;
+}
+
+/** True when the family may be asked for here; otherwise arms the wake for when it may. */
+export function isOpen(turn: Turn, subnet: SubnetRow, family: Family): boolean {
+  const closedMs = closedUntilMs(turn, subnet, family);
+  return closedMs === 0 || turn.due(closedMs);
+}
+
+/** Free addresses less those that calls in flight ask for. */
+function unreserved(turn: Turn, subnet: SubnetRow): number {
+  let reserved = 0;
+  for (const { call, eni } of turn.state.all('operation')) {
+    const at = call.action === 'create' ? call.subnet : turn.state.get('eni', eni ?? '')?.subnet;
+    if (at === subnet.id) reserved += askedOf(call);
+  }
+  return (subnet.freeCount4 ?? 0) - reserved;
+}
+
+/** Empty in the pool: the primary ENI's. */
+export function subnetsOf(turn: Turn, pool: PoolRow): readonly SubnetId[] {
+  if (pool.subnets.length > 0) return pool.subnets;
+  return [...turn.state.all('eni')].filter((eni) => eni.kind === 'primary').map((eni) => eni.subnet);
+}
+
+/** The pool's subnets in this zone that the instance can have ENIs in. */
+const nearSubnets = (turn: Turn, pool: PoolRow): SubnetRow[] =>
+  subnetsOf(turn, pool)
+    .flatMap((id) => turn.state.get('subnet', id) ?? [])
+    .filter((subnet) => subnet.zone === nodeRow(turn).zone);
+
+/** The one with most that may be asked for; one that is full is left alone for a while. A new ENI takes one for itself. */
+export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
+  const open = nearSubnets(turn, pool).filter(
+    (subnet) => isOpen(turn, subnet, 4) && (askable(turn, subnet, 4) > 1 || turn.due(subnet.heardMs + FRESH_MS)),
+  );
+  const free = new Map(open.map((subnet) => [subnet.id, unreserved(turn, subnet)]));
+  return open.sort((a, b) => (free.get(b.id) ?? 0) - (free.get(a.id) ?? 0) || (a.id < b.id ? -1 : 1))[0];
+}
+
+/** Nowhere is anything left: the pool then makes do with half of its headroom. */
+export const isPoolExhausted = (turn: Turn, pool: PoolRow): boolean =>
+  nearSubnets(turn, pool).every((subnet) => pressureOf(turn, subnet) === 'exhausted');
+
+/** Subnets to read again, all in one call as soon as one is due; a wake is armed for that. */
+export function subnetsDue(turn: Turn): SubnetId[] {
+  let soonestMs = Number.POSITIVE_INFINITY;
+  let isWanted = false;
+  const ids: SubnetId[] = [];
+  for (const { id, readAtMs, refused } of turn.state.all('subnet')) {
+    ids.push(id);
+    soonestMs = Math.min(soonestMs, readAtMs);
+    isWanted ||= refused !== undefined;
+  }
+  // A restart reads nothing at once: the journal's figures do, and a fleet restarts together.
+  const dueMs = Math.max(soonestMs, turn.runtime.startedMs + READ_SCARCE_MS);
+  return ids.length > 0 && turn.due(isWanted ? soonestMs : dueMs) ? ids.sort() : [];
+}
