@@ -12,6 +12,7 @@ export const CAPABILITIES: Capabilities = {
   deviceIndex: 'caller',
   deleteOnTerminationAtCreate: false,
   attach: 'sync',
+  listUse: true,
   // EC2 names no figure ("eventual consistency"); assumed.
   listLagMs: 2_000,
   callDeadlineMs: 10_000,
@@ -28,6 +29,7 @@ export const CAPABILITIES: Capabilities = {
     // Two DescribeNetworkInterfaces a list, so half of Describe's 100 and 20.
     listEnis: { burst: 50, perSecond: 10 },
     listSubnets: { burst: 100, perSecond: 20 },
+    listUse: { burst: 50, perSecond: 10 },
     describeNode: { burst: 100, perSecond: 20 },
   },
 };

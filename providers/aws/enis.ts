@@ -5,7 +5,7 @@
  * an id that has ended is refused by EC2 (`InvalidAttachmentID.NotFound`), so keeping one does no harm.
  */
 import type { Filter } from '@aws-sdk/client-ec2';
-import type { EniId, InstanceId } from '../../src/core/brand.ts';
+import type { EniId, InstanceId, SubnetId } from '../../src/core/brand.ts';
 import { type Answer, type EniFacts, OWNER_TAGS, type Tags } from '../../src/core/cloud.ts';
 import type { CallOptions } from '../../src/ports/provider.ts';
 import { refuse } from './answer.ts';
@@ -33,6 +33,10 @@ export class Enis {
       for (const facts of list.value) if (!merged.has(facts.id)) merged.set(facts.id, facts);
     }
     return { ok: true, value: [...merged.values()] };
+  }
+
+  inSubnet(subnet: SubnetId, options: CallOptions): Promise<Answer<EniFacts[]>> {
+    return this.#describe([{ Name: 'subnet-id', Values: [subnet] }], options);
   }
 
   /** By filter, not by id: an id that the replica does not know is then just not there. */

@@ -17,7 +17,7 @@ import { Enis, tagFilters } from './enis.ts';
 import { Imds } from './imds.ts';
 import { AwsNode } from './node.ts';
 import { allPages } from './pages.ts';
-import { createInput, eniIn, subnetsIn, tagList } from './translate.ts';
+import { blocks4, createInput, eniIn, reservedIn, subnetsIn, tagList } from './translate.ts';
 
 export interface AwsConfig {
   /** The instance's own, from its metadata, when absent. */
@@ -74,6 +74,13 @@ export class AwsProvider implements Provider {
     const deadline = sharedDeadline(options);
     const pages = await allPages((page) => this.#ec2.describeSubnets({ Filters, ...page }, deadline));
     return pages.ok ? subnetsIn(pages.value.flatMap((page) => page.Subnets ?? [])) : pages;
+  }
+
+  /** Who has an address of a subnet has it on an ENI: DescribeNetworkInterfaces tells of AWS's own services too. */
+  async listUse({ subnet, cidr4 }: Parameters<Provider['listUse']>[0], options: CallOptions): Promise<Answer<Cidr[]>> {
+    const enis = await this.#enis.inSubnet(subnet, sharedDeadline(options));
+    if (!enis.ok) return enis;
+    return { ok: true, value: [...reservedIn(cidr4), ...enis.value.flatMap(blocks4)] };
   }
 
   async listEnis(options: CallOptions): Promise<Answer<EniFacts[]>> {

@@ -26,6 +26,7 @@ import {
   cidrAddress,
   cidrBase,
   cidrLength,
+  cidrSize,
   type Family,
   familyOf,
   hostCidr,
@@ -270,3 +271,13 @@ export function namesOf(blocks: readonly Cidr[]): { addresses: string[] | undefi
 }
 
 const absentIfEmpty = (list: string[]): string[] | undefined => (list.length > 0 ? list : undefined);
+
+/** IPv4 addresses and prefixes of an ENI, its own among them. */
+export const blocks4 = ({ primary4, blocks }: EniFacts): Cidr[] => [
+  ...(primary4 === undefined ? [] : [hostCidr(primary4)]),
+  ...blocks.filter((block) => familyOf(block) === 4),
+];
+
+/** VPC User Guide, "Subnet CIDR blocks": the first four addresses and the last of a subnet are not for use. */
+export const reservedIn = (cidr4: Cidr): Cidr[] =>
+  [0, 1, 2, 3, cidrSize(cidr4) - 1].map((index) => hostCidr(cidrAddress(cidr4, index)));

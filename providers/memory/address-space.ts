@@ -7,6 +7,7 @@
  */
 import {
   type Cidr,
+  cidrAddress,
   cidrBase,
   cidrLength,
   cidrSize,
@@ -20,6 +21,12 @@ import {
 const BITS = { 4: 32, 6: 128 } as const;
 export const PREFIX_LENGTH = { 4: 28, 6: 80 } as const;
 const RESERVED_FIRST = 4;
+
+/** The cloud's own addresses of a subnet. */
+export const reservedIn = (cidr4: Cidr): Cidr[] => {
+  const indexes = [...Array(RESERVED_FIRST).keys(), cidrSize(cidr4) - 1];
+  return indexes.map((index) => hostCidr(cidrAddress(cidr4, index)));
+};
 
 export class AddressSpace {
   readonly family: Family;

@@ -8,7 +8,7 @@ function ratesOf({ buckets }: Figures): Capabilities['rates'] {
   const describe: Rate = buckets.describe;
   const { create, attach, modify, detach, delete: remove, assign, unassign, tag } = buckets;
   const mutations = { create, attach, modify, detach, delete: remove, assign, unassign, tag };
-  return { ...mutations, listEnis: describe, listSubnets: describe, describeNode: describe };
+  return { ...mutations, listEnis: describe, listSubnets: describe, listUse: describe, describeNode: describe };
 }
 
 /** As EC2: no token on assign, the caller names the device index, create takes addresses or prefixes. */
@@ -22,6 +22,7 @@ export const ec2Capabilities = (figures: Figures): Capabilities => ({
   deviceIndex: 'caller',
   deleteOnTerminationAtCreate: false,
   attach: 'sync',
+  listUse: true,
   listLagMs: figures.listLagMs,
   callDeadlineMs: CALL_DEADLINE_MS,
   rates: ratesOf(figures),

@@ -4,9 +4,10 @@
  */
 import type { EniId, InstanceId } from '../../src/core/brand.ts';
 import { type Answer, type BlockWish, type Capabilities, type NodeFacts, OWNER_TAGS } from '../../src/core/cloud.ts';
-import { type Cidr, familyOf } from '../../src/core/ip.ts';
+import { type Cidr, familyOf, hostCidr } from '../../src/core/ip.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import type { CallOptions, Provider } from '../../src/ports/provider.ts';
+import { reservedIn } from './address-space.ts';
 import type { ApiAction, ApiRequest, ApiResult } from './api.ts';
 import type { MemoryCloud } from './cloud.ts';
 import { eniFacts, nodeFacts, subnetFacts } from './facts.ts';
@@ -70,6 +71,21 @@ export class MemoryProvider implements Provider {
       'ids' in query ? query.ids.includes(id) : Object.entries(query.tags).every(([key, value]) => tags[key] === value),
     );
     return { ok: true, value: chosen.map((view) => ({ ...subnetFacts(view), freeCount4: view.freeCount4 })) };
+  }
+
+  async listUse(
+    { subnet, cidr4 }: Parameters<Provider['listUse']>[0],
+    options: CallOptions,
+  ): ReturnType<Provider['listUse']> {
+    const reply = await this.#call('describe-enis', { where: (eni) => eni.subnet === subnet }, options);
+    if (reply.kind !== 'done') return this.#failure(reply);
+    const taken = reply.value
+      .map(eniFacts)
+      .flatMap(({ primary4, blocks }) => [
+        ...(primary4 === undefined ? [] : [hostCidr(primary4)]),
+        ...blocks.filter((block) => familyOf(block) === 4),
+      ]);
+    return { ok: true, value: [...reservedIn(cidr4), ...taken] };
   }
 
   async listEnis(options: CallOptions): ReturnType<Provider['listEnis']> {

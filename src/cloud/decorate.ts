@@ -12,6 +12,7 @@ export function decorate(provider: Provider, around: Around): Provider {
     capabilities: provider.capabilities,
     describeNode: (options) => around('describeNode', () => provider.describeNode(options)),
     listSubnets: (query, options) => around('listSubnets', () => provider.listSubnets(query, options)),
+    listUse: (query, options) => around('listUse', () => provider.listUse(query, options)),
     listEnis: (options) => around('listEnis', () => provider.listEnis(options)),
     createEni: (wish, options) => around('create', () => provider.createEni(wish, options)),
     attachEni: (eni, wish, options) => around('attach', () => provider.attachEni(eni, wish, options)),

@@ -3,15 +3,12 @@
  * burst from opening a connection a call. p-queue's own timers are not used: with concurrency alone it arms none.
  */
 import PQueue from 'p-queue';
-import type { CloudAction } from '../core/cloud.ts';
+import { isRead } from '../core/cloud.ts';
 import type { Provider } from '../ports/provider.ts';
 import { decorate } from './decorate.ts';
 
 const WRITES_MAX = 16;
 const READS_MAX = 4;
-
-const isRead = (action: CloudAction): boolean =>
-  action === 'listEnis' || action === 'listSubnets' || action === 'describeNode';
 
 /** Reads and writes queue apart, so that a slow list never holds up an assign. */
 export function limited(provider: Provider): Provider {

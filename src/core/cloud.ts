@@ -87,14 +87,27 @@ export type CloudCall =
     }
   | { readonly action: 'detach'; readonly eni: EniId; readonly force: boolean }
   | { readonly action: 'delete'; readonly eni: EniId }
-  | { readonly action: 'assign'; readonly eni: EniId; readonly wish: BlockWish; readonly blocks?: readonly Cidr[] }
+  | {
+      readonly action: 'assign';
+      readonly eni: EniId;
+      readonly wish: BlockWish;
+      /** These very blocks. */
+      readonly blocks?: readonly Cidr[];
+      /** They were the node's before, and are for the pods that lost them. */
+      readonly again?: true;
+    }
   | { readonly action: 'unassign'; readonly eni: EniId; readonly blocks: readonly Cidr[] }
   | { readonly action: 'tag'; readonly eni: EniId; readonly tags: Tags }
   | { readonly action: 'listEnis' }
   | { readonly action: 'listSubnets'; readonly ids: readonly SubnetId[] }
+  | { readonly action: 'listUse'; readonly subnet: SubnetId; readonly cidr4: Cidr }
   | { readonly action: 'describeNode' };
 
 export type CloudAction = CloudCall['action'];
+
+/** Reads change nothing. */
+export const isRead = (action: CloudAction): boolean =>
+  action === 'listEnis' || action === 'listSubnets' || action === 'listUse' || action === 'describeNode';
 
 /** What a call answers when it was done. */
 export type CloudResult =
@@ -103,6 +116,7 @@ export type CloudResult =
   | { readonly action: 'attach' | 'modify' | 'detach' | 'delete' | 'unassign' | 'tag' }
   | { readonly action: 'listEnis'; readonly enis: readonly EniFacts[] }
   | { readonly action: 'listSubnets'; readonly subnets: readonly SubnetFacts[] }
+  | { readonly action: 'listUse'; readonly used: readonly Cidr[] }
   | { readonly action: 'describeNode'; readonly node: NodeFacts };
 
 export type ExhaustedScope = 'subnet' | 'prefix' | 'eni' | 'instance' | 'account';
@@ -159,6 +173,8 @@ export interface Capabilities {
   readonly deviceIndex: 'caller' | 'cloud';
   readonly deleteOnTerminationAtCreate: boolean;
   readonly attach: 'sync' | 'async';
+  /** The cloud tells which addresses of a subnet are taken, and gives single addresses that are asked for by name. */
+  readonly listUse: boolean;
   /** After this long a read shows every write (worst replica). */
   readonly listLagMs: number;
   readonly callDeadlineMs: number;

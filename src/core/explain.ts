@@ -51,7 +51,7 @@ function comingUp(turn: Turn, pool: PoolRow): EniRow[] {
     const call = turn.state.operationOn(eni.key)?.call;
     const arriving = turn.state.blocksOf(eni.key).some((block) => block.state === 'installing');
     const served = eni.state === 'ready' || eni.state === 'draining';
-    if (served) return arriving || (call?.action === 'assign' && call.blocks === undefined);
+    if (served) return arriving || (call?.action === 'assign' && call.again !== true);
     return isComing.includes(eni.state) && !(refused && (eni.state === 'available' || eni.state === 'attaching'));
   });
 }

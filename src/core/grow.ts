@@ -13,6 +13,7 @@ import { startOperation } from './operation.ts';
 import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow, Targets } from './rows.ts';
 import { askable, closedUntilMs, isOpen, isPoolExhausted, subnetFor } from './subnet.ts';
+import { placedIn } from './subnet-use.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
@@ -99,7 +100,8 @@ function askAgain(turn: Turn, pool: PoolRow): void {
       (block) => familyOf(block.id) === familyOf(first.id) && cidrLength(block.id) === cidrLength(first.id),
     );
     const wish: BlockWish = { family: familyOf(first.id), prefixLength: cidrLength(first.id), count: alike.length };
-    const call = { action: 'assign', eni: eni.id, wish, blocks: alike.map((block) => block.id) } as const;
+    const blocks = alike.map((block) => block.id);
+    const call = { action: 'assign', eni: eni.id, wish, blocks, again: true } as const;
     if (!startOperation(turn, call, 'blocked-pod', eni.key)) continue;
     for (const block of alike) turn.tx.put('block', { ...block, askedMs: turn.nowMs });
   }
@@ -126,7 +128,9 @@ function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: P
     take(lack, wish);
     // Counted also when its token or the ENI's turn is yet to come: a slow assign is no reason to make an ENI.
     if (operation !== undefined || wish.count === 0) continue;
-    startOperation(turn, { action: 'assign', eni: eni.id, wish }, priority, eni.key);
+    const placed = placedIn(turn, pool, subnet, wish);
+    if (placed === 'later') continue;
+    startOperation(turn, { action: 'assign', eni: eni.id, wish, ...placed }, priority, eni.key);
   }
 }
 

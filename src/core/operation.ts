@@ -8,15 +8,15 @@
 
 import type { EniKey, OperationId } from './brand.ts';
 import { answered, budgetOf, type Priority, takeToken, throttled, uniformOf } from './budget.ts';
-import type { Answer, CloudAction, CloudCall, CloudFailure, CloudResult } from './cloud.ts';
+import { type Answer, type CloudAction, type CloudCall, type CloudFailure, type CloudResult, isRead } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
 import type { Cidr } from './ip.ts';
 import { learnRefill } from './learn.ts';
 import { nodeObserved, observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
-import { isRead } from './state.ts';
 import { askedOf, countFree, size4 } from './subnet.ts';
+import { addressesTaken, useObserved } from './subnet-use.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
@@ -44,6 +44,7 @@ const PRIORITY: Readonly<Record<CloudAction, Priority>> = {
   delete: 'release',
   listEnis: 'describe',
   listSubnets: 'describe',
+  listUse: 'describe',
   describeNode: 'describe',
 };
 
@@ -175,6 +176,7 @@ function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
   turn.tx.remove('operation', operation.id);
   if (result.action === 'listEnis') return observed(turn, result.enis, operation.startedMs);
   if (result.action === 'listSubnets') return subnetsObserved(turn, result.subnets, operation.startedMs);
+  if (result.action === 'listUse') return useObserved(turn, operation, result.used);
   if (result.action === 'describeNode') return nodeObserved(turn, result.node, operation.startedMs);
   if (result.action === 'create') {
     const eni = turn.state.get('eni', operation.eni ?? '');
@@ -221,6 +223,7 @@ function failed(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     count,
   });
   markSubnet(turn, operation, failure);
+  if (failure.kind === 'conflict') addressesTaken(turn, operation);
   if (failure.kind === 'exhausted' || failure.kind === 'conflict' || failure.kind === 'notFound')
     turn.wantListing(turn.nowMs);
   resume(turn, operation, failure);
@@ -270,7 +273,7 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
   const { call } = operation;
   const maybeDone = failure.kind === 'ambiguous';
   const inDoubt = maybeDone || failure.kind === 'parameterMismatch' || operation.attempts > 1;
-  if (isRead(operation)) {
+  if (isRead(call.action)) {
     turn.tx.remove('operation', operation.id);
     // Whoever wanted the list still does.
     if (call.action === 'listEnis') turn.wantListing(turn.nowMs);

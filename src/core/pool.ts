@@ -63,7 +63,7 @@ export function holding(state: State, pool: PoolRow, family: Family): Holding {
 /** Addresses that an operation on this ENI asks for. */
 function asked(state: State, eni: EniRow, family: Family): number {
   const call = state.operationOn(eni.key)?.call;
-  if (call?.action === 'assign' && call.blocks === undefined && call.wish.family === family)
+  if (call?.action === 'assign' && call.again !== true && call.wish.family === family)
     return call.wish.count * wishSize(family, call.wish.prefixLength);
   if (call?.action !== 'create') return 0;
   let count = 0;

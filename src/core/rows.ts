@@ -123,6 +123,19 @@ export interface SubnetRow extends SubnetFacts {
   readonly refused?: number;
 }
 
+/** Which addresses of a subnet are taken, by the /28: read where prefixes are wanted and the cloud tells. */
+export interface UseRow {
+  readonly subnet: SubnetId;
+  readonly heardMs: number;
+  /** Addresses that nobody has, and prefixes of which nobody has any. */
+  readonly free: number;
+  readonly wholePrefixes: number;
+  /** Prefixes of which some are taken and some are not, in order; bit n of `taken` is the address `base` + n. */
+  readonly broken: readonly { readonly base: Ip; readonly taken: number }[];
+  /** An address that was chosen by this was somebody's: until then the cloud chooses. */
+  readonly wrongUntilMs?: number;
+}
+
 /**
  * creating -> available -> attaching -> linking -> ready -> draining -> detaching -> deleting -> gone, and then no row:
  * `gone` lasts while lost pods still name its addresses, or its mark's connections are not flushed.
@@ -328,6 +341,7 @@ export interface Rows {
   readonly pool: PoolRow;
   readonly forecast: ForecastRow;
   readonly subnet: SubnetRow;
+  readonly use: UseRow;
   readonly eni: EniRow;
   readonly block: BlockRow;
   readonly address: AddressRow;

@@ -5,6 +5,7 @@
  * keys; journal rows are derived from the touched keys by the tables' durable columns, never listed by hand.
  */
 import type { AttachmentKey, EniKey, LeaseId, PoolId } from './brand.ts';
+import { isRead } from './cloud.ts';
 import { CoolingQueue } from './cooling-queue.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
@@ -17,6 +18,7 @@ const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
   pool: (row) => row.id,
   forecast: (row) => row.pool,
   subnet: (row) => row.id,
+  use: (row) => row.subnet,
   eni: (row) => row.key,
   block: (row) => row.id,
   address: (row) => row.ip,
@@ -56,12 +58,9 @@ const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } 
     sinceMs,
     unwiring: state === 'unwiring',
   }),
-  operation: (row) => (isRead(row) ? undefined : row),
+  // A restart need not know of a read.
+  operation: (row) => (isRead(row.call.action) ? undefined : row),
 };
-
-/** Reads change nothing, so a restart need not know of them. */
-export const isRead = (row: OperationRow): boolean =>
-  row.call.action === 'listEnis' || row.call.action === 'listSubnets' || row.call.action === 'describeNode';
 
 export interface JournalRow {
   readonly table: string;
@@ -85,6 +84,7 @@ export class State {
     pool: new Map(),
     forecast: new Map(),
     subnet: new Map(),
+    use: new Map(),
     eni: new Map(),
     block: new Map(),
     address: new Map(),

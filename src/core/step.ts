@@ -21,6 +21,7 @@ import type { PoolRow } from './rows.ts';
 import { shrink } from './shrink.ts';
 import type { Tx } from './state.ts';
 import { subnetsDue } from './subnet.ts';
+import { readUses } from './subnet-use.ts';
 import { planSync, synced } from './sync.ts';
 import { Turn, type TurnContext } from './turn.ts';
 
@@ -192,6 +193,7 @@ function readTheCloud(turn: Turn): void {
   if (missing === 'node' && !isFlying(turn, 'describeNode')) startOperation(turn, { action: 'describeNode' }, priority);
   if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(turn.nowMs);
   readSubnets(turn, priority);
+  if (turn.runtime.phase === 'serving') readUses(turn);
   const { listing } = turn.runtime;
   // The node's own description may tell all there is to know of a new node.
   if (missing === 'node') return;

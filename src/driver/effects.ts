@@ -215,6 +215,10 @@ async function send(
         action: 'listSubnets',
         subnets,
       }));
+    case 'listUse': {
+      const { subnet, cidr4 } = call;
+      return mapped(await provider.listUse({ subnet, cidr4 }, options), (used) => ({ action: 'listUse', used }));
+    }
     case 'describeNode':
       return mapped(await provider.describeNode(options), (node) => ({ action: 'describeNode', node }));
   }

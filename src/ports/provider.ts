@@ -26,6 +26,11 @@ export interface Provider {
     query: { readonly ids: readonly SubnetId[] } | { readonly tags: Tags },
     options: CallOptions,
   ): Promise<Answer<readonly SubnetFacts[]>>;
+  /** Every IPv4 address and prefix of the subnet that somebody has, the cloud's own among them. Only where `capabilities.listUse`. */
+  listUse(
+    query: { readonly subnet: SubnetId; readonly cidr4: Cidr },
+    options: CallOptions,
+  ): Promise<Answer<readonly Cidr[]>>;
   /** Every ENI attached to this instance, and every ENI tagged with this instance wherever it is. */
   listEnis(options: CallOptions): Promise<Answer<readonly EniFacts[]>>;
 

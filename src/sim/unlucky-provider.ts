@@ -63,6 +63,10 @@ export class UnluckyProvider implements Provider {
     return this.provider.listSubnets(...args);
   }
 
+  listUse(...args: Parameters<Provider['listUse']>): ReturnType<Provider['listUse']> {
+    return this.provider.listUse(...args);
+  }
+
   listEnis(...args: Parameters<Provider['listEnis']>): ReturnType<Provider['listEnis']> {
     return this.provider.listEnis(...args);
   }

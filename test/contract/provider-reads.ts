@@ -1,6 +1,6 @@
 /** Contract cases about what a provider reads: the node, its subnets, its ENIs, and how old a read may be. */
 import { OWNER_TAGS } from '../../src/core/cloud.ts';
-import { parseCidr } from '../../src/core/ip.ts';
+import { type Cidr, parseCidr } from '../../src/core/ip.ts';
 import { GROUP, type Scene } from './provider-world.ts';
 
 type Case = (name: string, run: (scene: Scene) => Promise<void>) => void;
@@ -44,6 +44,21 @@ export function readCases(it: Case): void {
     const listed = await scene.value(scene.provider.listSubnets({ tags: { role: 'pods' } }, scene.options()));
     expect(listed.map(({ id }) => id)).toEqual([scene.world.subnet]);
     expect(await scene.value(scene.provider.listSubnets({ tags: { role: 'none' } }, scene.options()))).toEqual([]);
+  });
+
+  it('tells which addresses of a subnet are taken', async (scene) => {
+    const { subnet } = scene.world;
+    const query = { subnet, cidr4: '10.0.1.0/24' as Cidr };
+    const before = await scene.value(scene.provider.listUse(query, scene.options()));
+    const reserved = ['10.0.1.0/32', '10.0.1.1/32', '10.0.1.2/32', '10.0.1.3/32', '10.0.1.255/32'];
+    expect(before).toEqual(expect.arrayContaining([...reserved, `${scene.primary.primary4}/32`]));
+    const eni = await scene.attachedEni(1);
+    const wish = { family: 4, prefixLength: 32, count: 2, token: scene.token() } as const;
+    const given = await scene.value(scene.provider.assign(eni.id, wish, scene.options()));
+    await scene.settle();
+    const after = await scene.value(scene.provider.listUse(query, scene.options()));
+    expect(after).toEqual(expect.arrayContaining([...before, `${eni.primary4}/32`, ...given]));
+    expect(after).toHaveLength(before.length + 3);
   });
 
   it('lists the primary ENI as what it is', async (scene) => {

@@ -45,6 +45,7 @@ export const CAPABILITIES: Capabilities = {
     tag: plenty,
     listEnis: plenty,
     listSubnets: plenty,
+    listUse: plenty,
     describeNode: plenty,
   },
 };
@@ -78,9 +79,6 @@ const SUBNET: SubnetFacts = {
 
 export const macOf = (n: number): Mac => `02:00:00:00:00:0${n}` as Mac;
 
-export const isRead = (call: CloudCall): boolean =>
-  call.action === 'listEnis' || call.action === 'listSubnets' || call.action === 'describeNode';
-
 export interface Outcome {
   readonly cloud: TinyCloud;
   readonly answer: Answer<CloudResult>;
@@ -103,6 +101,8 @@ export function perform(cloud: TinyCloud, operation: OperationId, call: CloudCal
       return ok(cloud, { action: 'describeNode', node: nodeFacts(cloud) });
     case 'listSubnets':
       return ok(cloud, { action: 'listSubnets', subnets: [SUBNET] });
+    case 'listUse':
+      return ok(cloud, { action: 'listUse', used: cloud.enis.flatMap(({ blocks }) => blocks) });
     case 'listEnis':
       return ok(cloud, { action: 'listEnis', enis: cloud.enis.map(factsOf) });
     case 'create':

@@ -2,8 +2,8 @@
  * Everything that can happen next in a small world, within its bounds: pods come and go, the cloud answers, refuses or
  * is not heard, the kernel answers, a link is seen, a dead process's call lands, time passes, the process ends.
  */
-import type { Answer, CloudResult } from '../../core/cloud.ts';
-import { CAPABILITIES, isRead, macOf, perform } from './cloud.ts';
+import { type Answer, type CloudResult, isRead } from '../../core/cloud.ts';
+import { CAPABILITIES, macOf, perform } from './cloud.ts';
 import type { Move, Stepper } from './small-world.ts';
 import type { Call, Pod, Surroundings } from './surroundings.ts';
 
@@ -76,7 +76,7 @@ function callMoves(around: Surroundings, call: Call, at: number): Move[] {
       label: `${at} ${what}: an older read`,
       make: (world) => hear(world, perform(call.before, call.operation, call.call).answer),
     });
-  if (around.failuresLeft === 0 || isRead(call.call)) return moves;
+  if (around.failuresLeft === 0 || isRead(call.call.action)) return moves;
   const unlucky = (world: Stepper, answer: Answer<CloudResult>): void => {
     world.around = { ...world.around, failuresLeft: world.around.failuresLeft - 1 };
     hear(world, answer);

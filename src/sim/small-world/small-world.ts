@@ -4,7 +4,7 @@
  */
 import { DEFAULT_SETTINGS, type Identity, openState } from '../../core/boot.ts';
 import { type Attachment, attachmentKey, type PoolId, type RequestId } from '../../core/brand.ts';
-import type { Answer, CloudResult } from '../../core/cloud.ts';
+import { type Answer, type CloudResult, isRead } from '../../core/cloud.ts';
 import type { Effect, Event, Reply } from '../../core/events.ts';
 import { canGrow } from '../../core/explain.ts';
 import { breaches } from '../../core/invariants.ts';
@@ -15,7 +15,7 @@ import type { Rows, Table, WaiterRow } from '../../core/rows.ts';
 import { State, TABLES, Tx } from '../../core/state.ts';
 import { step } from '../../core/step.ts';
 import { Turn } from '../../core/turn.ts';
-import { CAPABILITIES, INSTANCE, isRead, macOf, perform } from './cloud.ts';
+import { CAPABILITIES, INSTANCE, macOf, perform } from './cloud.ts';
 import type { Call, Pod, PodLink, Surroundings, Work } from './surroundings.ts';
 
 export type Row = readonly [Table, Rows[Table]];
@@ -115,7 +115,7 @@ export class Stepper {
       ...around,
       work: [],
       calls: [],
-      orphans: [...around.orphans, ...around.calls.filter(({ call }) => !isRead(call))],
+      orphans: [...around.orphans, ...around.calls.filter(({ call }) => !isRead(call.action))],
       epoch: around.epoch + 1,
       crashesLeft: around.crashesLeft - 1,
       pods: around.pods.map(({ request: _, ...pod }) => pod),

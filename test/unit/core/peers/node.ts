@@ -21,6 +21,8 @@ export class PeerNode extends Core {
   readonly withheld = new Set<Action>();
   /** Answers to come instead of the truthful ones. */
   readonly refusals: { readonly action: Action; readonly failure: CloudFailure }[] = [];
+  /** What others have in the subnet. */
+  used: readonly Cidr[] = [];
   subnets: readonly SubnetFacts[] = [subnetFacts(SUBNET, 200)];
   private nextEni = 1;
   private nextAddress = 1;
@@ -157,6 +159,8 @@ export class PeerNode extends Core {
         return this.answerDescribe();
       case 'listSubnets':
         return this.answer('listSubnets', { action: 'listSubnets', subnets: this.subnets });
+      case 'listUse':
+        return this.answer('listUse', { action: 'listUse', used: this.used });
       case 'listEnis':
         return this.answer('listEnis', { action: 'listEnis', enis: [...this.truth.values()] });
       case 'create':

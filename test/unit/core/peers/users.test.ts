@@ -1,6 +1,6 @@
 /** Users' pains 1-7, 9, 12 and 19 (docs/peers-defects.md), each by the story that its users tell. */
 import type { EniId, RequestId } from '../../../../src/core/brand.ts';
-import type { CloudCall, CloudFailure } from '../../../../src/core/cloud.ts';
+import { type CloudCall, type CloudFailure, isRead } from '../../../../src/core/cloud.ts';
 import type { Cidr } from '../../../../src/core/ip.ts';
 import { reasonText } from '../../../../src/core/reasons.ts';
 import { judgeTargets } from '../../../../src/core/targets.ts';
@@ -9,7 +9,7 @@ import { DENIED, FRAGMENTED, FULL, LOST, names, PeerNode, REFUSED, THROTTLED } f
 
 const RELAXED = { floor: 0, headroom: 0, ceiling: 1_000 };
 
-const isWrite = ({ action }: CloudCall): boolean => action !== 'listEnis' && action !== 'listSubnets';
+const isWrite = ({ action }: CloudCall): boolean => !isRead(action);
 
 describe('1: nodes hoard addresses that they do not use', () => {
   test('a large node with few pods holds what its targets say, not an ENI’s worth', () => {
