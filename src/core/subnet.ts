@@ -53,7 +53,8 @@ const shareOf = ({ cidr4, freeCount4 }: SubnetRow): number =>
 export function countFree(turn: Turn, id: SubnetId, by: number): void {
   const subnet = turn.state.get('subnet', id);
   if (subnet === undefined || by === 0) return;
-  const { refused, ...row } = withFree(subnet, subnet.freeCount4 && subnet.freeCount4 + by);
+  const { freeCount4: free } = subnet;
+  const { refused, ...row } = withFree(subnet, free === undefined ? undefined : free + by);
   turn.tx.put('subnet', by > 0 && refused !== undefined ? { ...row, refused } : row);
 }
 
