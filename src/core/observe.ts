@@ -3,25 +3,16 @@
  * be older: absence and unknown presence are believed only when two reads agree, both begun more than `listLagMs`
  * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
  */
-import type { EniKey, SubnetId } from './brand.ts';
+import type { SubnetId } from './brand.ts';
 import type { EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
-import {
-  attached,
-  blockMissing,
-  created,
-  detached,
-  eniGone,
-  installBlocks,
-  intentIn,
-  isLeaving,
-  nodeRow,
-  presentFacts,
-} from './eni.ts';
-import { type Cidr, cidrContains } from './ip.ts';
+import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
+import type { Cidr } from './ip.ts';
 import { isPresent } from './pool.ts';
-import type { EniPresent, EniRow, OperationRow, PoolRow } from './rows.ts';
+import type { EniPresent, EniRow, OperationRow } from './rows.ts';
+import { ABSENT, agrees, contents, forgetUnlisted } from './sighting.ts';
 import { heard } from './subnet.ts';
 import type { Turn } from './turn.ts';
+import { isElsewhere, isHere, unknownEni } from './unknown-eni.ts';
 
 /** Two reads of one doubt are this far apart. */
 const SECOND_READ_MS = 1_000;
@@ -57,6 +48,7 @@ export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number):
   for (const row of rowOf.values())
     if (isPresent(row) && !listed.has(row.id)) doubt = !notSeen(turn, row, readMs) || doubt;
   doubt = !settleCreates(turn, readMs) || doubt;
+  forgetUnlisted(turn, rowOf, listed);
   trust(turn, doubt);
   const next =
     doubt || !nodeRow(turn).trusted
@@ -105,15 +97,6 @@ function believableMs(turn: Turn): number {
   return turn.runtime.startedMs + (lived ? Math.max(listLagMs, callDeadlineMs) : listLagMs);
 }
 
-/** Remembers what this read showed of an ENI; true when an earlier read, late enough, showed the same. */
-function agrees(turn: Turn, id: EniFacts['id'], seen: string, readMs: number, notBeforeMs: number): boolean {
-  const before = turn.state.get('sighting', id);
-  if (readMs < notBeforeMs) return false;
-  if (before?.seen === seen && before.atMs >= notBeforeMs && before.atMs < readMs) return true;
-  if (before?.seen !== seen || before.atMs < notBeforeMs) turn.tx.put('sighting', { eni: id, atMs: readMs, seen });
-  return false;
-}
-
 /** Answers true when nothing about this ENI is left in doubt. */
 function seenEni(turn: Turn, facts: EniFacts, row: EniRow | undefined, readMs: number): boolean {
   if (row === undefined) return unknownEni(turn, facts, readMs);
@@ -122,98 +105,19 @@ function seenEni(turn: Turn, facts: EniFacts, row: EniRow | undefined, readMs: n
   return compare(turn, row, facts, readMs);
 }
 
-function unknownEni(turn: Turn, facts: EniFacts, readMs: number): boolean {
-  const intent = intentIn(turn, facts.tags);
-  const waiting = intent === undefined ? undefined : turn.state.get('eni', intent);
-  if (waiting?.state === 'creating') {
-    const operation = turn.state.operationOn(waiting.key);
-    // A create in flight will answer for itself, or be repeated with its token.
-    if (operation?.state !== 'settling') return true;
-    turn.tx.remove('operation', operation.id);
-    adopt(turn, waiting, facts);
-    return true;
-  }
-  const pool = firstPool(turn);
-  if (pool === undefined) return false;
-  if (facts.primary) {
-    adoptPrimary(turn, facts, pool);
-    return true;
-  }
-  // An unknown ENI may be one that we just deleted, shown by a replica that has not heard.
-  const seen = contents(facts);
-  if (!agrees(turn, facts.id, seen, readMs, turn.runtime.startedMs + turn.capabilities.listLagMs)) return false;
-  const { key, common } = newRow(turn, facts, pool);
-  if (intent === undefined) {
-    if (facts.attachment === undefined) return true;
-    turn.tx.put('eni', { ...common, kind: 'foreign', state: 'ready', ...attachmentIndex(facts), settled: true });
-    return true;
-  }
-  adopt(turn, { ...common, key, kind: 'secondary', state: 'creating' }, facts);
-  return true;
-}
-
-const attachmentIndex = ({ attachment }: EniFacts): { readonly deviceIndex?: number } => {
-  const deviceIndex = attachment?.deviceIndex;
-  return deviceIndex === undefined ? {} : { deviceIndex };
-};
-
-function newRow(turn: Turn, facts: EniFacts, pool: PoolRow) {
-  const key = intentIn(turn, facts.tags) ?? turn.newId<EniKey>();
-  const common = {
-    key,
-    pool: pool.id,
-    subnet: facts.subnet,
-    sinceMs: turn.nowMs,
-    writtenMs: 0,
-    ...presentFacts(facts),
-    flushed: false,
-    settled: false,
-    force: false,
-    foreignBlocks: [],
-  } as const;
-  return { key, common };
-}
-
-const firstPool = (turn: Turn): PoolRow | undefined => turn.state.all('pool').next().value;
-
-/** The primary is born ready; of its blocks only those are ours that the journal knows, or that a pod of ours uses. */
-function adoptPrimary(turn: Turn, facts: EniFacts, pool: PoolRow): void {
-  const { key, common } = newRow(turn, facts, pool);
-  const used = facts.blocks.filter((block) =>
-    [...turn.state.all('address')].some((address) => cidrContains(block, address.ip)),
-  );
-  const foreignBlocks = facts.blocks.filter((block) => !used.includes(block));
-  turn.tx.put('eni', {
-    ...common,
-    kind: 'primary',
-    state: 'ready',
-    number: 1,
-    deviceIndex: 0,
-    settled: true,
-    sync: turn.wantSync(),
-    foreignBlocks,
-  });
-  installBlocks(turn, key, used);
-}
-
-/** An ENI of ours that no row knows: made by an intent whose answer, or whose journal, was lost. */
-function adopt(turn: Turn, row: EniRow, facts: EniFacts): void {
-  turn.tx.put('eni', row);
-  created(turn, row, facts);
-  const eni = turn.state.get('eni', row.key);
-  if (eni !== undefined && isPresent(eni) && facts.attachment !== undefined)
-    attached(turn, eni, facts.attachment.deviceIndex);
-}
-
-/** Contents that two reads must agree on. */
-const contents = (facts: EniFacts): string =>
-  `${facts.attachment?.instance ?? ''} ${facts.attachment?.state ?? ''} ${[...facts.blocks].sort().join(' ')}`;
-
 /** Compares a row with the cloud's view of it. */
 function compare(turn: Turn, row: EniPresent, facts: EniFacts, readMs: number): boolean {
   const operation = turn.state.operationOn(row.key);
-  if (operation?.state === 'flying' || operation?.state === 'waiting') return true;
+  if (operation?.state === 'flying') return true;
   const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, operation?.notBeforeMs ?? 0);
+  if (row.kind === 'secondary' && isElsewhere(turn, facts)) {
+    // Somebody gave it to another instance. Whatever we meant to do with it would be done to that one.
+    if (!agrees(turn, row.id, contents(facts), readMs, row.writtenMs + turn.capabilities.listLagMs)) return false;
+    eniGone(turn, row);
+    return true;
+  }
+  if (operation?.state === 'waiting')
+    return row.state !== 'deleting' || !isHere(turn, facts) || attachedAfterAll(turn, row, facts, readMs);
   if (operation === undefined && inOrder(turn, row, facts)) return true;
   if (!agrees(turn, row.id, contents(facts), readMs, notBeforeMs)) return false;
   if (operation !== undefined) endSettling(turn, row, facts, operation);
@@ -224,6 +128,15 @@ function compare(turn: Turn, row: EniPresent, facts: EniFacts, readMs: number): 
     const then = turn.state.get('eni', row.key);
     if (then !== undefined && isPresent(then)) matchBlocks(turn, then, facts, operation);
   }
+  return true;
+}
+
+/** deleting -> detaching: an attach landed late, and the cloud refuses to delete what is attached. */
+function attachedAfterAll(turn: Turn, row: EniPresent, facts: EniFacts, readMs: number): boolean {
+  const operation = turn.state.operationOn(row.key);
+  if (!agrees(turn, row.id, contents(facts), readMs, row.writtenMs + turn.capabilities.listLagMs)) return false;
+  if (operation !== undefined) turn.tx.remove('operation', operation.id);
+  startDetaching(turn, row, false);
   return true;
 }
 
@@ -241,7 +154,7 @@ function endSettling(turn: Turn, row: EniPresent, facts: EniFacts, operation: Op
 function inOrder(turn: Turn, row: EniPresent, facts: EniFacts): boolean {
   if (row.state === 'detaching' || isLeaving(row)) return true;
   const wanted = row.state !== 'available';
-  if (wanted !== (facts.attachment !== undefined && facts.attachment.state !== 'detaching')) return false;
+  if (wanted !== isHere(turn, facts)) return false;
   if (row.kind === 'primary' && row.primary6 !== facts.primary6) return false;
   const listed = new Set<Cidr>(facts.blocks);
   const rows = turn.state.blocksOf(row.key).filter((block) => block.state !== 'missing');
@@ -251,7 +164,7 @@ function inOrder(turn: Turn, row: EniPresent, facts: EniFacts): boolean {
 
 function matchAttachment(turn: Turn, row: EniPresent, facts: EniFacts): void {
   if (row.kind !== 'secondary') return;
-  const here = facts.attachment !== undefined && facts.attachment.state !== 'detaching';
+  const here = isHere(turn, facts);
   if (row.state === 'available' && here) attached(turn, row, facts.attachment?.deviceIndex);
   else if ((row.state === 'linking' || row.state === 'ready' || row.state === 'draining') && !here)
     takenAway(turn, row);
@@ -286,7 +199,7 @@ function notSeen(turn: Turn, row: EniPresent, readMs: number): boolean {
   if (row.kind === 'primary' || row.state === 'gone' || operation?.state === 'flying') return true;
   const settlesMs = operation?.state === 'settling' ? operation.notBeforeMs : 0;
   const notBeforeMs = Math.max(row.writtenMs + turn.capabilities.listLagMs, settlesMs);
-  if (!agrees(turn, row.id, 'absent', readMs, notBeforeMs)) return false;
+  if (!agrees(turn, row.id, ABSENT, readMs, notBeforeMs)) return false;
   eniGone(turn, row);
   return true;
 }
@@ -296,7 +209,7 @@ function settleCreates(turn: Turn, readMs: number): boolean {
   let settled = true;
   for (const operation of turn.state.all('operation')) {
     if (operation.state !== 'settling' || operation.call.action !== 'create' || operation.eni === undefined) continue;
-    if (agrees(turn, operation.eni as string as EniFacts['id'], 'absent', readMs, operation.notBeforeMs)) {
+    if (agrees(turn, operation.eni as string as EniFacts['id'], ABSENT, readMs, operation.notBeforeMs)) {
       turn.tx.remove('operation', operation.id);
       turn.tx.remove('eni', operation.eni);
       turn.tx.remove('sighting', operation.eni);

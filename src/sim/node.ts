@@ -26,6 +26,9 @@ const ROUNDING_MS = 1e-3;
 /** Thrown through the process's own stack; nothing of it goes on. */
 class Crash extends Error {}
 
+/** Of every node here. */
+export const CLUSTER = 'sim';
+
 export interface NodeOptions {
   readonly clock: VirtualClock;
   readonly cloud: MemoryCloud;
@@ -134,7 +137,7 @@ export class SimNode {
     const { journal, kernel, provider, instance, broker, name = '' } = this.options;
     const number = ++this.starts;
     const identity: Identity = {
-      cluster: 'sim',
+      cluster: CLUSTER,
       nodeName: 'node',
       instanceId: instance,
       bootId: this.bootId,

@@ -19,7 +19,11 @@ import { Turn } from '../core/turn.ts';
 import { veth } from '../datapath/veth.ts';
 import type { MemoryJournal } from './journal.ts';
 import type { FakeKernel } from './kernel.ts';
+import { CLUSTER } from './node.ts';
 import type { Pod } from './pods.ts';
+
+/** Within this a stray ENI is seen by a background read, watched for ten minutes, and deleted. */
+export const SWEEP_WITHIN_MS = 1_320_000;
 
 export interface OracleOptions {
   readonly cloud: MemoryCloud;
@@ -139,13 +143,21 @@ export class Oracle {
     for (const problem of this.options.cloud.invariants()) this.breach(`cloud: ${problem}`);
   }
 
-  private cloudAgrees(state: State): void {
+  /** ENIs that this node made, by their tags, and knows nothing of. */
+  strays(state: State): EniId[] {
     const { cloud, instance } = this.options;
+    const known = new Set([...state.all('eni')].filter(isPresent).map((eni) => eni.id));
+    const isOurs = ({ tags }: EniRecord): boolean =>
+      tags[OWNER_TAGS.instance] === instance && tags[OWNER_TAGS.cluster] === CLUSTER;
+    return [...cloud.truth.enis()].filter((eni) => isOurs(eni) && !known.has(eni.id)).map((eni) => eni.id);
+  }
+
+  private cloudAgrees(state: State): void {
+    const { cloud } = this.options;
     const known = new Map([...state.all('eni')].filter(isPresent).map((eni) => [eni.id, eni]));
+    for (const eni of this.strays(state)) this.breach(`${eni} is leaked`);
     for (const eni of cloud.truth.enis()) {
-      const ours = eni.tags[OWNER_TAGS.instance] === instance;
       const row = known.get(eni.id);
-      if (ours && row === undefined) this.breach(`${eni.id} is leaked`);
       if (row === undefined || row.kind === 'foreign') continue;
       const held = state.blocksOf(row.key).map((block) => block.id);
       const foreign = new Set(row.foreignBlocks);
@@ -163,7 +175,7 @@ export class Oracle {
 
   private journalAgrees(state: State): void {
     const { rows } = this.options.journal.load();
-    if (!isOurs(rows, { cluster: 'sim', nodeName: 'node', instanceId: this.options.instance, bootId: '', epoch: '' }))
+    if (!isOurs(rows, { cluster: CLUSTER, nodeName: 'node', instanceId: this.options.instance, bootId: '', epoch: '' }))
       this.breach('the journal is not ours');
     const leases = rows.filter((row) => row.table === 'lease').map((row) => row.key);
     const live = [...state.all('lease')].map((lease) => lease.id as string);

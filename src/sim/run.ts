@@ -6,6 +6,7 @@ import { bucketOf, refillMs } from '../core/budget.ts';
 import { Arrivals } from './arrivals.ts';
 import { imbalances } from './balance.ts';
 import { Misfortunes } from './misfortunes.ts';
+import { SWEEP_WITHIN_MS } from './oracle.ts';
 import type { Pod } from './pods.ts';
 import { drawScenario, type Overrides, type Scenario } from './scenario.ts';
 import type { TraceLine } from './trace-log.ts';
@@ -156,6 +157,7 @@ class Run {
     if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
     const state = node.driver?.state;
     if (state === undefined) return oracle.breach('the daemon does not run');
+    if (oracle.strays(state).length > 0) await this.pass(SWEEP_WITHIN_MS);
     oracle.settled(state);
     oracle.podsAgree(state, pods.all.values());
     this.balance();

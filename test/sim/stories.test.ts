@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { SAGAS } from '../../src/sim/stories/sagas.ts';
+import { SWEEPS } from '../../src/sim/stories/sweeps.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** The burst has half of all failpoints. */
@@ -26,5 +27,11 @@ test.concurrent.each(PARTS)(
 describe('the resume table', () => {
   test.each(SAGAS.map((saga) => [saga.name, saga] as const))('%s', async (_, saga) => {
     expect(await saga.run()).toEqual([]);
+  });
+});
+
+describe('the leak sweep', () => {
+  test.each(SWEEPS.map((sweep) => [sweep.name, sweep] as const))('%s', async (_, sweep) => {
+    expect(await sweep.run()).toEqual([]);
   });
 });

@@ -49,7 +49,8 @@ async function inSeeds(from: number, to: number): Promise<Catch> {
 
 async function inStories(): Promise<Catch> {
   const { SAGAS } = await import('../stories/sagas.ts');
-  for (const { name, run } of SAGAS) {
+  const { SWEEPS } = await import('../stories/sweeps.ts');
+  for (const { name, run } of [...SAGAS, ...SWEEPS]) {
     const [breach] = await run();
     if (breach !== undefined) return { story: name, breach };
   }

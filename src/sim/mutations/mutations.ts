@@ -94,10 +94,21 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a foreign ENI is taken for ours and drained',
-    isRare: true,
-    file: 'src/core/observe.ts',
+    file: 'src/core/unknown-eni.ts',
     find: '  if (intent === undefined) {\n    if (facts.attachment',
     replace: '  if (intent === undefined && readMs < 0) {\n    if (facts.attachment',
+  },
+  {
+    name: 'the sweep ignores the owner',
+    file: 'src/core/cloud.ts',
+    find: '  if (tags[OWNER_TAGS.cluster] !== owner.cluster || tags[OWNER_TAGS.instance] !== owner.instanceId) return undefined;\n',
+    replace: '  if (tags[OWNER_TAGS.instance] !== owner.instanceId) return undefined;\n',
+  },
+  {
+    name: 'the sweep ignores the age',
+    file: 'src/core/unknown-eni.ts',
+    find: 'seenForMs(turn, facts.id, readMs) >= SWEEP_AGE_MS',
+    replace: 'seenForMs(turn, facts.id, readMs) >= 0 * SWEEP_AGE_MS',
   },
   {
     name: 'the primary is drained',

@@ -3,6 +3,7 @@
  * the newest commits lost to a power failure, and once more while its successor starts. Every time the world has to
  * come to the story's own end.
  */
+import { SWEEP_WITHIN_MS } from '../oracle.ts';
 import type { Story } from './stories.ts';
 import { StoryWorld } from './story-world.ts';
 
@@ -63,6 +64,7 @@ export async function tell(
   await world.pass(HEAL_MS - QUIET_MS);
   const before = world.cloud.calls.length;
   await world.pass(QUIET_MS);
+  if (world.hasStrays) await world.pass(SWEEP_WITHIN_MS);
   const breaches = [...world.disagreements()];
   const made = world.cloud.calls.length - before;
   if (made > QUIET_CALLS_MAX) breaches.push(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);

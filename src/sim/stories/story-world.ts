@@ -244,6 +244,12 @@ export class StoryWorld {
     this.oracle.breach(Error.isError(error) ? (error.stack ?? error.message) : String(error));
   }
 
+  /** An ENI of this node is in the cloud that no row knows. */
+  get hasStrays(): boolean {
+    const state = this.node.driver?.state;
+    return state !== undefined && this.oracle.strays(state).length > 0;
+  }
+
   /** What the world disagrees about, now that it has had its time. */
   disagreements(): readonly string[] {
     const { oracle, pods, wanted } = this;
