@@ -6,6 +6,7 @@
  * down: ADDs are refused, DELs are fenced and kept in memory, cloud calls stop, and the commit is tried every second.
  */
 import { type Identity, openState } from '../core/boot.ts';
+import { needsDisk } from '../core/durability.ts';
 import type { Effect, Event } from '../core/events.ts';
 import { type Breach, breaches, touchedBreaches } from '../core/invariants.ts';
 import { UnderwayError } from '../core/reasons.ts';
@@ -128,23 +129,21 @@ export class Driver {
     for (const effect of this.safeEffects(outcome.effects)) this.runEffect(effect, nowMs);
   }
 
-  /**
-   * What gives something back to the cloud goes out only when its intent survives a power loss too: a journal that
-   * forgot an unassign would hand out an address that is somebody else's by now. Where the disk cannot promise it, the
-   * call is answered as not done, and the core tries again.
-   */
+  /** Where the disk cannot promise to keep an intent that must survive a power loss, its call is answered as not done. */
   private safeEffects(effects: readonly Effect[]): readonly Effect[] {
-    if (!effects.some(givesBack)) return effects;
+    const onDisk = (effect: Effect): effect is CloudEffect =>
+      effect.kind === 'cloud' && needsDisk(this.state, effect.call);
+    if (!effects.some(onDisk)) return effects;
     try {
       this.options.journal.checkpoint();
       return effects;
     } catch (cause) {
       for (const effect of effects) {
-        if (!givesBack(effect)) continue;
+        if (!onDisk(effect)) continue;
         const failure = { kind: 'transient', code: 'JOURNAL', message: messageOf(cause) } as const;
         this.queue.push({ kind: 'cloud-answered', operation: effect.operation, answer: { ok: false, failure } });
       }
-      return effects.filter((effect) => !givesBack(effect));
+      return effects.filter((effect) => !onDisk(effect));
     }
   }
 
@@ -231,7 +230,6 @@ export class Driver {
   }
 }
 
-const givesBack = (effect: Effect): effect is Extract<Effect, { kind: 'cloud' }> =>
-  effect.kind === 'cloud' && ['unassign', 'detach', 'delete'].includes(effect.call.action);
+type CloudEffect = Extract<Effect, { kind: 'cloud' }>;
 
 const messageOf = (cause: unknown): string => (Error.isError(cause) ? cause.message : String(cause));

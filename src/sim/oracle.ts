@@ -43,6 +43,8 @@ export class Oracle {
   /** ENIs that somebody is taking away: what they are given meanwhile goes with them. */
   private readonly takenEnis = new Set<EniId>();
   /** When the last pod on an address ended, and who it was. */
+  /** The journal was lost: of what the primary carries then, nothing tells whose it is. */
+  private hadNoJournal = false;
   private readonly ended = new Map<Ip, { readonly atMs: number; readonly pod: Pod }>();
   private readonly options: OracleOptions;
 
@@ -85,6 +87,11 @@ export class Oracle {
   /** Nobody can know any more which addresses rested: the journal is gone, or what it was told last. */
   forgetRest(): void {
     this.ended.clear();
+  }
+
+  journalLost(): void {
+    this.hadNoJournal = true;
+    this.forgetRest();
   }
 
   /** The runtime was told that the pod has these addresses. */
@@ -161,6 +168,8 @@ export class Oracle {
       if (row === undefined || row.kind === 'foreign') continue;
       const held = state.blocksOf(row.key).map((block) => block.id);
       const foreign = new Set(row.foreignBlocks);
+      // Nobody but the node assigns anything to its primary here.
+      if (!this.hadNoJournal) for (const block of foreign) this.breach(`${block} on ${eni.id} is stranded`);
       for (const block of eni.blocks)
         if (!held.includes(block) && !foreign.has(block)) this.breach(`${block} on ${eni.id} is leaked`);
       for (const block of held) if (!eni.blocks.includes(block)) this.breach(`${block} is not on ${eni.id} any more`);

@@ -217,7 +217,7 @@ export class World {
   /** The file is deleted, or set aside because it is damaged. */
   loseJournal(): void {
     this.journal.wipe();
-    this.oracle.forgetRest();
+    this.oracle.journalLost();
   }
 
   failed(error: unknown): void {

@@ -64,8 +64,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'give-back does not wait for the disk',
     file: 'src/driver/driver.ts',
-    find: '    if (!effects.some(givesBack)) return effects;',
+    find: '    if (!effects.some(onDisk)) return effects;',
     replace: '    return effects;',
+  },
+  {
+    name: 'an assign on the primary does not wait for the disk',
+    file: 'src/core/durability.ts',
+    find: "return eni.kind === 'primary';",
+    replace: 'return false;',
   },
   {
     name: 'absence believed after one read',

@@ -190,9 +190,31 @@ export const SAGAS: readonly Saga[] = [
       run: () => live(operation, mishap),
     })),
   ),
+  {
+    name: 'assign on the primary: the power is lost with the call on its way -> its intent is on the disk, adopted',
+    run: () => powerLost(({ cloud }) => cloud.calls.some(({ action }) => action === 'assign')),
+  },
+  {
+    name: 'assign on the primary: the power is lost with what its answer brought -> adopted again',
+    run: () => powerLost(({ node }) => (node.driver?.state.count('block') ?? 0) > 0),
+  },
   { name: 'attach: notFound for an ENI just made -> tried again', run: notFoundYet },
   { name: 'assign: throttled -> it waits for its token, no ENI is made', run: throttled },
 ];
+
+/** All that is not on the disk is lost when `when` says so. What the primary then carries must be the node's own. */
+async function powerLost(when: (world: StoryWorld) => boolean): Promise<readonly string[]> {
+  const world = new StoryWorld({ restartMs: RESTART_MS });
+  await start(world);
+  world.want();
+  await world.passUntil(10_000, () => when(world));
+  if (!when(world)) return ['it never came to that'];
+  world.losePower(Number.POSITIVE_INFINITY);
+  await world.pass(HEAL_MS);
+  const held = world.node.driver?.state.count('block');
+  const stranded = held === world.blocks.length ? [] : [`of ${world.blocks.length} blocks the node holds ${held}`];
+  return [...world.disagreements(), ...stranded];
+}
 
 /** Every replica that attach asks has not heard of the ENI yet. */
 async function notFoundYet(): Promise<readonly string[]> {

@@ -192,6 +192,12 @@ export class StoryWorld {
     this.crashIn = [];
   }
 
+  /** The machine loses power now: the newest commits since the last checkpoint are gone, and so is all of this boot. */
+  losePower(lostCommits: number): void {
+    this.lostCommits = lostCommits;
+    this.node.crash();
+  }
+
   private crashHere(at: string): boolean {
     if (!this.watched) return false;
     this.passed.push(at);
@@ -209,7 +215,6 @@ export class StoryWorld {
     this.clock.after(this.shape.restartMs ?? 2_000, () => this.start());
   }
 
-  /** The machine loses power: the newest commits since the last checkpoint are gone, and so is all of this boot. */
   private powerLoss(lostCommits: number): void {
     const { clock, kernel, cloud, pods, oracle } = this;
     this.journal.loseSuffix(lostCommits);

@@ -176,6 +176,20 @@ test('what gives something back is fsynced before it is sent', async () => {
   expect(log.slice(detach - 2, detach + 1)).toEqual([expect.stringContaining('operation'), 'fsync', 'cloud detach']);
 });
 
+test('an assign on the primary is fsynced before it is sent, one on an ENI with our tags is not', async () => {
+  const { clock, driver, log } = await start();
+  const ask = async (primaryEni: 'use' | 'skip', headroom: number): Promise<readonly string[]> => {
+    log.length = 0;
+    const targets = { floor: 0, headroom, ceiling: 100 };
+    const pools = [...driver.state.all('pool')].map((pool) => ({ ...pool, primaryEni, targets }));
+    driver.enqueue({ kind: 'configured', pools, settings: DEFAULT_SETTINGS });
+    await clock.run(clock.nowMs() + 100);
+    return log.filter((line) => line === 'fsync' || line === 'cloud assign');
+  };
+  expect(await ask('skip', 10)).toEqual(['cloud assign']);
+  expect(await ask('use', 24)).toEqual(['fsync', 'cloud assign']);
+});
+
 test('a death between commit and effect: the rows are there, the effect never ran', async () => {
   const { driver, journal, log } = await start({
     failpoint: (at) => {
