@@ -43,7 +43,8 @@ export function touchedBreaches(state: State, touched: Iterable<TouchedRow>, now
   for (const { table, key, before } of touched) {
     const row = state.get(table, key);
     if (row !== undefined) found.push(...checkRow(state, table, row, nowMs));
-    if (table === 'lease' && before !== undefined) found.push(...leftBehind(state, before as LeaseRow));
+    if (table === 'lease')
+      found.push(...leaseChange(state, before as LeaseRow | undefined, row as LeaseRow | undefined));
     if (table === 'block' && before !== undefined)
       for (const address of state.addressesOf((before as BlockRow).id)) found.push(...addressBreaches(state, address));
   }
@@ -55,6 +56,22 @@ function checkRow<T extends Table>(state: State, table: T, row: Rows[T], nowMs: 
   return check === undefined ? [] : check(state, row, nowMs);
 }
 
+/**
+ * A lease is granted with one address of each family of its pool, and keeps them as long as it is there. Asked at the
+ * grant only: the families may be configured anew while pods run, and an adopted pod has what its kernel state says.
+ */
+function* leaseChange(state: State, before: LeaseRow | undefined, lease: LeaseRow | undefined): Generator<Breach> {
+  if (before !== undefined) yield* leftBehind(state, before);
+  if (lease === undefined) return;
+  if (before !== undefined && before.addresses.join() !== lease.addresses.join())
+    yield breach('a lease keeps its addresses', `${lease.key}: ${before.addresses} became ${lease.addresses}`);
+  const pool = state.get('pool', lease.pool);
+  if (before !== undefined || lease.state !== 'held' || pool === undefined) return;
+  const families = lease.addresses.map(familyOf);
+  if ([...families].sort().join() !== [...pool.families].sort().join())
+    yield breach('all families or none', `${lease.key} was granted ${lease.addresses} for families ${pool.families}`);
+}
+
 /** Addresses that a lease had before are held by a lease that is there, or not at all. */
 function* leftBehind(state: State, before: LeaseRow): Generator<Breach> {
   for (const ip of before.addresses) {
@@ -64,16 +81,13 @@ function* leftBehind(state: State, before: LeaseRow): Generator<Breach> {
 }
 
 /**
- * A lease holds all of its addresses or is not there. An address row names one lease, so two live leases of one
+ * A lease holds all of its addresses, at most one a family, or is not there. An address row names one lease, so two live leases of one
  * address are found by that.
  */
 function* leaseBreaches(state: State, lease: LeaseRow): Generator<Breach> {
   if (state.leaseOf(lease.key)?.id !== lease.id) yield breach('one lease an attachment', `${lease.key} has two leases`);
   if (new Set(lease.addresses.map(familyOf)).size !== lease.addresses.length)
     yield breach('one address a family', lease.id);
-  const pool = state.get('pool', lease.pool);
-  if (lease.state === 'held' && pool !== undefined && lease.addresses.length === 0)
-    yield breach('all families or none', `${lease.key} has no address`);
   for (const ip of lease.addresses) {
     const row = state.get('address', ip);
     if (row?.state === 'held' && row.lease === lease.id) continue;

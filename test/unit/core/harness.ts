@@ -19,7 +19,7 @@ import type {
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { Answer, Capabilities, CloudCall, CloudFailure, CloudResult, EniFacts } from '../../../src/core/cloud.ts';
 import type { Effect, Event, FoundLink, Reply } from '../../../src/core/events.ts';
-import { breaches } from '../../../src/core/invariants.ts';
+import { breaches, touchedBreaches } from '../../../src/core/invariants.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { PoolRow, Settings } from '../../../src/core/rows.ts';
 import { type JournalRow, type State, Tx } from '../../../src/core/state.ts';
@@ -149,7 +149,7 @@ export class Core {
       wallMs: 0,
       capabilities: { ...CAPABILITIES, ...this.setup.capabilities },
     });
-    const [first] = breaches(this.state, this.nowMs);
+    const [first] = [...touchedBreaches(this.state, tx.touched(), this.nowMs), ...breaches(this.state, this.nowMs)];
     if (first !== undefined) throw new Error(`invariant broken: ${first.invariant}: ${first.detail}`);
     this.write(tx.journalRows());
     this.wakeAtMs = result.wakeAtMs;
