@@ -3,6 +3,7 @@
  * "Under way" is an operation in flight, or an armed wake-up after which the pool can grow or hand out.
  */
 import { budgetOf, readyAtMs } from './budget.ts';
+import { goesAloneMs } from './budget-lease.ts';
 import type { CloudAction, CloudFailure } from './cloud.ts';
 import { freeSlots, nodeRow } from './eni.ts';
 import { roomForEnis } from './grow.ts';
@@ -10,7 +11,7 @@ import { missingFacts } from './observe.ts';
 import { isFlying } from './operation.ts';
 import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
-import type { EniRow, FailureRow, PoolRow } from './rows.ts';
+import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
 import type { Turn } from './turn.ts';
 
@@ -220,8 +221,19 @@ function retryAtMs(turn: Turn, { action, notBeforeMs }: FailureRow): number {
 }
 
 /** When a call for a pod that waits has its token; never in the past. */
-export const tokenAtMs = (turn: Turn, action: CloudAction): number =>
-  Math.max(turn.nowMs, readyAtMs(budgetOf(turn, action), turn.capabilities.rates[action], 'blocked-pod', turn.nowMs));
+export function tokenAtMs(turn: Turn, action: CloudAction): number {
+  const row = budgetOf(turn, action);
+  const ownMs = readyAtMs(row, turn.capabilities.rates[action], 'blocked-pod', turn.nowMs);
+  return Math.max(turn.nowMs, turn.runtime.settings.brokered === true ? leasedAtMs(turn, row, ownMs) : ownMs);
+}
+
+/** When the broker grants it: its own word, where it gave one; while it is silent, when the call goes without it. */
+function leasedAtMs(turn: Turn, row: BudgetRow, ownMs: number): number {
+  const { asked, lease, notBeforeMs } = row;
+  if (lease !== undefined && lease.untilMs > turn.nowMs) return notBeforeMs;
+  if (asked?.expectedMs !== undefined) return Math.max(asked.expectedMs, notBeforeMs);
+  return Math.max(ownMs, goesAloneMs(turn, row, 'blocked-pod'));
+}
 
 function throttledReason(turn: Turn): Reason | undefined {
   for (const action of GROWING) {

@@ -4,7 +4,16 @@
  */
 import type { PoolId } from './brand.ts';
 import { nodeRow } from './eni.ts';
-import { afterArrival, afterRefill, type Forecast, headroomOf, NOTHING_LEARNT, nextChangeMs } from './forecast.ts';
+import {
+  afterArrival,
+  afterRefill,
+  explainHeadroom,
+  type Forecast,
+  type HeadroomExplained,
+  headroomOf,
+  NOTHING_LEARNT,
+  nextChangeMs,
+} from './forecast.ts';
 import type { PoolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
@@ -15,6 +24,15 @@ export function headroomNow(turn: Turn, { id, targets }: PoolRow): number {
   const changeMs = nextChangeMs(forecast, turn.nowMs);
   if (changeMs !== undefined) turn.wakeAt(changeMs);
   return headroomOf(forecast, { nowMs: turn.nowMs, cap: capOf(turn, targets.ceiling) });
+}
+
+/** Why `auto` is what it is now; undefined where the headroom is a number. */
+export function headroomExplained(
+  turn: Turn,
+  { id, targets }: Pick<PoolRow, 'id' | 'targets'>,
+): HeadroomExplained | undefined {
+  if (targets.headroom !== 'auto') return undefined;
+  return explainHeadroom(forecastOf(turn, id), { nowMs: turn.nowMs, cap: capOf(turn, targets.ceiling) });
 }
 
 /** A new pod asks; not a repeat of the same ADD. */

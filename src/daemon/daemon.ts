@@ -9,11 +9,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Identity, isOurs } from '../core/boot.ts';
-import type { Capabilities } from '../core/cloud.ts';
 import type { Event } from '../core/events.ts';
 import type { Breach } from '../core/invariants.ts';
 import { type Reason, reasonText, UnderwayError } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
+import type { Turn } from '../core/turn.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import { Driver, type Failpoint, type Observation } from '../driver/driver.ts';
 import { runEffect } from '../driver/effects.ts';
@@ -34,7 +34,7 @@ import { Refusals } from './refusals.ts';
 import { every, pause } from './rhythm.ts';
 import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
 import { Spool } from './spool.ts';
-import { targetsOf } from './why.ts';
+import { readingTurn, targetsOf } from './why.ts';
 
 const HEARTBEAT_MS = 10_000;
 /** The shim may have spooled a DEL in the moment in which the daemon came up. */
@@ -133,7 +133,7 @@ export class Daemon {
   reload(next: Config): string | undefined {
     const keys = needsRestart(this.config, next);
     if (keys.length > 0) return `${keys.join(', ')} can only be changed by a restart: nothing was changed`;
-    const impossible = this.driver && refusedTargets(this.driver.state, this.options.provider.capabilities, next);
+    const impossible = this.driver && refusedTargets(this.reading(this.driver.state), next);
     if (impossible !== undefined) return impossible;
     this.config = next;
     this.driver?.enqueue({ kind: 'configured', pools: poolsOf(next), settings: settingsOf(next) });
@@ -281,7 +281,7 @@ export class Daemon {
 
   /** What the targets come to on this instance. Ones that cannot be met hold no node up: it holds what it can. */
   private sayTargets({ state }: Driver): void {
-    const verdicts = targetsOf(state, this.options.provider.capabilities);
+    const verdicts = targetsOf(this.reading(state));
     this.isJudged = verdicts.size > 0;
     for (const [pool, verdict] of verdicts) {
       const targets = state.get('pool', pool)?.targets;
@@ -290,6 +290,11 @@ export class Daemon {
       else log.info({ pool, targets, effect: verdict.sentence }, 'targets');
       if (verdict.accepted) for (const why of verdict.warnings) log.warn({ pool, targets, why }, 'targets');
     }
+  }
+
+  private reading(state: State): Turn {
+    const { clock, provider } = this.options;
+    return readingTurn({ clock, capabilities: provider.capabilities }, state);
   }
 
   private housekeeping(): void {
@@ -345,7 +350,7 @@ export class Daemon {
 }
 
 /** Why the new targets cannot be met on this instance; undefined where they can, or its limits are not known yet. */
-function refusedTargets(state: State, capabilities: Capabilities, next: Config): string | undefined {
-  const verdicts = [...targetsOf(state, capabilities, poolsOf(next)).values()];
+function refusedTargets(turn: Turn, next: Config): string | undefined {
+  const verdicts = [...targetsOf(turn, poolsOf(next)).values()];
   return verdicts.find((verdict) => !verdict.accepted)?.sentence;
 }

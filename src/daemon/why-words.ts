@@ -87,7 +87,7 @@ function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
 }
 
 function summaryLines(pool: PoolSummary): string[] {
-  const { id, addresses, eniCount, waiting, reason, expected, targets } = pool;
+  const { id, addresses, eniCount, waiting, reason, expected, headroom, targets } = pool;
   const { total, leased, free, cooling, quarantined, coming } = addresses;
   const odd = quarantined > 0 ? `, ${quarantined} quarantined` : '';
   const lines = [
@@ -96,6 +96,7 @@ function summaryLines(pool: PoolSummary): string[] {
   if (targets === undefined)
     lines.push('targets: what they come to is not known before the cloud said what this instance is');
   else lines.push(`targets ${targets.accepted ? '' : 'cannot be met: '}${targets.sentence}`);
+  if (headroom !== undefined) lines.push(`headroom auto: ${headroom.sentence}`);
   for (const warning of targets?.warnings ?? []) lines.push(`warning: ${warning}`);
   if (waiting === 0) return lines;
   lines.push(`${waiting} ${waiting === 1 ? 'pod waits' : 'pods wait'}`);

@@ -4,6 +4,7 @@
  */
 import type { Capabilities } from '../core/cloud.ts';
 import { explain } from '../core/explain.ts';
+import { headroomExplained } from '../core/learn.ts';
 import { holding } from '../core/pool.ts';
 import { prospect } from '../core/prospect.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
@@ -106,7 +107,8 @@ function waiterFacts(view: WhyView, state: State, waiter: WaiterRow): Facts {
   };
 }
 
-const readingTurn = ({ clock, capabilities }: WhyView, state: State): Turn =>
+/** For what only reads: nobody commits it. */
+export const readingTurn = ({ clock, capabilities }: Pick<WhyView, 'clock' | 'capabilities'>, state: State): Turn =>
   new Turn(new Tx(state), { nowMs: clock.nowMs(), wallMs: clock.wallMs(), capabilities });
 
 /** Nothing is expected of a daemon that may not act. */
@@ -125,7 +127,7 @@ function poolFacts(view: WhyView): Facts {
   const { phase, journal } = state.runtime;
   const serving = phase === 'serving' && journal === 'up';
   const [first] = state.all('pool');
-  const verdicts = targetsOf(state, view.capabilities);
+  const verdicts = targetsOf(readingTurn(view, state));
   return {
     ...common,
     serving,
@@ -146,6 +148,7 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
   }
   const waiting = state.waiterCount(pool.id);
   const expected = waiting > 0 ? expectedIn(view, state, pool) : undefined;
+  const headroom = verdict && headroomExplained(readingTurn(view, state), pool);
   const enis = [...state.all('eni')].filter((eni) => eni.pool === pool.id && eni.kind !== 'foreign');
   return {
     id: pool.id,
@@ -154,6 +157,7 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
     waiting,
     ...(waiting > 0 && { reason: told(explain(readingTurn(view, state), pool)) }),
     ...(expected && { expected }),
+    ...(headroom && { headroom }),
     ...(verdict && {
       targets: {
         accepted: verdict.accepted,
@@ -166,11 +170,15 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
 
 /** What each pool's targets come to; empty while the instance's limits are not known. */
 export function targetsOf(
-  state: State,
-  capabilities: Capabilities,
-  pools: Iterable<PoolRow> = state.all('pool'),
+  turn: Turn,
+  pools: Iterable<PoolRow> = turn.state.all('pool'),
 ): ReadonlyMap<PoolRow['id'], TargetsVerdict> {
+  const { state, capabilities } = turn;
   const limits = state.get('node', 'node')?.limits;
   if (limits === undefined) return new Map();
-  return new Map([...pools].map((pool) => [pool.id, judgeTargets({ pool, limits, capabilities })]));
+  const verdictOf = (pool: PoolRow): TargetsVerdict => {
+    const learned = headroomExplained(turn, pool)?.headroom;
+    return judgeTargets({ pool, limits, capabilities, ...(learned !== undefined && { learned }) });
+  };
+  return new Map([...pools].map((pool) => [pool.id, verdictOf(pool)]));
 }

@@ -3,6 +3,7 @@
  * so that they mean the same on both sides of the socket; `lines` are the whole answer in plain sentences.
  */
 import type { CloudAction } from '../core/cloud.ts';
+import type { HeadroomExplained } from '../core/forecast.ts';
 import type { ReasonCode } from '../core/reasons.ts';
 
 /** When the next address is expected, and what brings it. */
@@ -32,6 +33,8 @@ export interface PoolSummary {
   /** Why the first of those that wait has no address. */
   readonly reason?: ToldReason;
   readonly expected?: Expected;
+  /** Where the headroom is `auto`: what it is now, and what of. */
+  readonly headroom?: HeadroomExplained;
   /** What the targets come to; absent while the instance's limits are not known. */
   readonly targets?: { readonly accepted: boolean; readonly sentence: string; readonly warnings: readonly string[] };
 }

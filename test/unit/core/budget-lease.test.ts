@@ -3,7 +3,11 @@ import { TokenBucket } from '../../../providers/memory/token-bucket.ts';
 import type { Priority } from '../../../src/core/budget.ts';
 import { type BudgetAsk, type BudgetLease, BudgetLedger, type Delivery } from '../../../src/core/budget-lease.ts';
 import type { CloudAction } from '../../../src/core/cloud.ts';
-import { Core } from './harness.ts';
+import { explain } from '../../../src/core/explain.ts';
+import { prospect } from '../../../src/core/prospect.ts';
+import { Tx } from '../../../src/core/state.ts';
+import { Turn } from '../../../src/core/turn.ts';
+import { CAPABILITIES, Core } from './harness.ts';
 
 const RATE = { burst: 100, perSecond: 5 };
 const RATES = { assign: RATE, create: RATE };
@@ -121,6 +125,22 @@ describe('a node with a broker', () => {
     expect([creates(core), asks(core).length]).toEqual([0, 1]);
     grant(core, 1);
     expect(creates(core)).toBe(1);
+  });
+
+  test('why a pod waits: the time that the broker told, and who does not hear of it when its call goes alone', () => {
+    const core = node().add('a');
+    const [pool] = core.state.all('pool');
+    if (pool === undefined) throw new Error('no pool');
+    const turn = (): Turn => new Turn(new Tx(core.state), { nowMs: core.nowMs, wallMs: 0, capabilities: CAPABILITIES });
+    // Nothing was heard yet: after 2 s the pod's call goes without a grant.
+    expect(explain(turn(), pool)).toEqual({ code: 'THROTTLED', action: 'create', retryAfterMs: 2_000 });
+    leased(core, { expected: [{ action: 'create', inMs: 20_000 }] });
+    expect(explain(turn(), pool)).toEqual({ code: 'THROTTLED', action: 'create', retryAfterMs: 20_000 });
+    expect(prospect(turn(), pool)).toEqual({ inMs: 22_570, by: 'create' });
+    core.advance(5_000);
+    expect(explain(turn(), pool)).toMatchObject({ retryAfterMs: 15_000 });
+    grant(core, 1);
+    expect(explain(turn(), pool)).toMatchObject({ code: 'ATTACHING' });
   });
 
   test('a top-up that a pod comes to wait for is asked for anew, with that priority', () => {

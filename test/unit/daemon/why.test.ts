@@ -177,6 +177,24 @@ test.each([[['a/b', 'c/d']], [['--jsn']], [['']]])('wrong use is exit code 2: %j
   expect([code, stderr]).toEqual([2, expect.stringMatching(/^underway: \S/)]);
 });
 
+test(
+  'headroom auto: what it is now, and what it was learned from',
+  async () => {
+    await node.serve({ pool: { targets: { floor: 2, headroom: 'auto', ceiling: 9 } } });
+    expect((await why()).stdout).toContain('headroom auto: no burst of late: nothing is kept ready\n');
+    await Promise.all(['c1', 'c2', 'c3'].map((name) => node.add(name)));
+    const { stdout } = await why();
+    expect(stdout).toContain("headroom is learned from the node's own arrivals, 3 now\n");
+    expect(stdout).toMatch(
+      /headroom auto: a refill takes \d+\.\d s, and up to 3 pods came within that of late: 3 addresses are kept ready\n/,
+    );
+    expect(JSON.parse((await why('--json')).stdout)).toMatchObject({
+      pools: [{ headroom: { headroom: 3, burst: 3 } }],
+    });
+  },
+  LIMIT_MS,
+);
+
 test('targets that the instance cannot meet are refused at a reload, and the old ones stay', async () => {
   const daemon = await node.serve({ pool: { targets: { floor: 1, headroom: 0, ceiling: 2 } } });
   await node.until(() => node.log.some(({ msg }) => msg === 'targets'));
