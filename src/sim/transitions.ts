@@ -28,7 +28,6 @@ const ENI = [
   'draining -> detaching',
   'detaching -> deleting',
   'detaching -> gone',
-  'deleting -> detaching',
   'deleting -> gone',
   'deleting -> none',
   'gone -> none',
@@ -113,6 +112,7 @@ const VERDICTS = [
 
 /** What the simulator cannot show, and why. */
 export const UNSHOWN: Readonly<Record<string, string>> = {
+  'eni deleting -> detaching': 'no attach of this cloud lands so late (test/unit/core/sweep-enis.test.ts shows it)',
   'address free -> quarantined': 'the core waits with a lost journal until two reads agree, and quarantines nothing',
   'failure nodeGone': 'an instance that is gone has no daemon to tell',
   'failure bug': 'the memory cloud refuses no request as malformed unless the core has a bug',
