@@ -18,6 +18,8 @@ const IFLA = {
   GROUP: 27,
   NET_NS_FD: 28,
   EXT_MASK: 29,
+  NUM_TX_QUEUES: 31,
+  NUM_RX_QUEUES: 32,
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 const VETH_INFO_PEER = 1;
@@ -146,11 +148,17 @@ export function decodeLinkSysctls(message: Message): SysctlObject[] {
   return sysctls;
 }
 
+/**
+ * One queue each way, asked for: a veth that is not told gets one for each CPU, is cut down to one that is used, and
+ * holds RTNL for that through an expedited RCU grace period, once for each end (0.2 to 0.6 ms).
+ */
 function writeEnd(writer: MessageWriter, { name, mac, mtu, index = 0, group }: VethEnd): void {
   writeHeader(writer, { index });
   writer.attributeText(IFLA.IFNAME, name);
   writer.attribute(IFLA.ADDRESS, macBytes(mac));
   writer.attributeU32(IFLA.MTU, mtu);
+  writer.attributeU32(IFLA.NUM_TX_QUEUES, 1);
+  writer.attributeU32(IFLA.NUM_RX_QUEUES, 1);
   if (group !== undefined) writer.attributeU32(IFLA.GROUP, group);
 }
 

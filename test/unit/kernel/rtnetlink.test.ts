@@ -154,7 +154,7 @@ test('rules', () => {
 
 test('a veth pair is made with both ends named, numbered and placed', () => {
   expectAsIproute2(
-    'ip link add uw0 index 1000 address 02:75:77:00:00:01 mtu 9001 type veth peer eth0 index 2 address 02:75:77:01:00:03 mtu 9001 netns uwk-g2',
+    'ip link add uw0 index 1000 address 02:75:77:00:00:01 mtu 9001 numtxqueues 1 numrxqueues 1 type veth peer eth0 index 2 address 02:75:77:01:00:03 mtu 9001 numtxqueues 1 numrxqueues 1 netns uwk-g2',
     sortedPeer(
       createVeth(
         { name: 'uw0', index: 1000, mac: '02:75:77:00:00:01' as Mac, mtu: 9001 },
