@@ -11,7 +11,7 @@ import { codeOf, NoNamespaceError, openNamespace } from './namespace.ts';
 import { type Answer, answerText } from './netlink-socket.ts';
 import { isNft, type NftStep, transact } from './nftables/transaction.ts';
 import { putAddress, removeAddress } from './rtnetlink/address.ts';
-import { createVeth, deleteGroup, deleteLink, setLink } from './rtnetlink/link.ts';
+import { createVeth, deleteGroup, deleteLink, getLink, setLink } from './rtnetlink/link.ts';
 import { putNeighbour, removeNeighbour } from './rtnetlink/neighbour.ts';
 import { putRoute, removeRoute } from './rtnetlink/route.ts';
 import { putRule, removeRule } from './rtnetlink/rule.ts';
@@ -82,7 +82,7 @@ class Applier {
     host: new Map<string, number | undefined>(),
     pod: new Map<string, number | undefined>(),
   };
-  private readonly raised: { readonly at: Place; readonly name: string }[] = [];
+  private readonly raised: Of<'set-link'>[] = [];
   private queue: Queued[] = [];
   private queueAt: Place = 'host';
 
@@ -102,8 +102,8 @@ class Applier {
       if (this.failpoint !== undefined) this.passed(this.failpoint);
       if (step.do === 'create-veth' && this.failures.some((failure) => failure.step === step)) break;
     }
-    this.flush();
     this.awaitCarriers();
+    this.flush();
     return this.failures;
   }
 
@@ -115,11 +115,14 @@ class Applier {
 
   /**
    * A veth end that came up before its peer sends nothing (noop_qdisc) until the kernel's link watch has run, which waits
-   * for RTNL: with others at work on links 5 of 80 pods lost their first packet. Asking for one link makes it run at once
-   * (rtnl_getlink, linkwatch_sync_dev; Linux 6.8).
+   * for RTNL: with others at work on links 5 of 80 pods lost their first packet. Asking for the link makes it run at once
+   * (rtnl_getlink, linkwatch_sync_dev; Linux 6.8). The last one to come up found its peer up: it sends at once.
    */
   private awaitCarriers(): void {
-    for (const { at, name } of this.raised) this.places[at]?.linkIndex(name);
+    for (const step of this.raised.slice(0, -1)) {
+      if (this.places[step.at] === undefined) continue;
+      this.enqueue(step.at, { step, message: getLink(step.link.name), forgiven: ABSENT });
+    }
   }
 
   private take(step: Step): void {
@@ -127,7 +130,7 @@ class Applier {
       case 'create-veth':
         return this.createVeth(step);
       case 'set-link':
-        if (step.link.up === true && step.link.name !== 'lo') this.raised.push({ at: step.at, name: step.link.name });
+        if (step.link.up === true && step.link.name !== 'lo') this.raised.push(step);
         return this.enqueue(step.at, { step, message: setLink(step.link), forgiven: [] });
       case 'delete-link':
         this.enqueue(step.at, { step, message: deleteLink(step.name), forgiven: ABSENT });

@@ -4,7 +4,7 @@
  */
 import { inNamespace } from './namespace.ts';
 import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
-import { decodeLink, getLink } from './rtnetlink/link.ts';
+import { getLink, indexOf } from './rtnetlink/link.ts';
 
 export class Session {
   /** Undefined is the process's own namespace. */
@@ -29,7 +29,7 @@ export class Session {
   /** By RTM_GETLINK (8 us), never from memory: an index that belongs to another link now would cut a stranger off. */
   linkIndex(name: string): number | undefined {
     const answer = this.route.query(getLink(name));
-    return 'payload' in answer ? decodeLink(answer).index : undefined;
+    return 'payload' in answer ? indexOf(answer) : undefined;
   }
 
   inside<T>(deed: () => T): T {

@@ -108,15 +108,18 @@ export const dumpLinks = (): Buffer =>
     writer.attributeU32(IFLA.EXT_MASK, SKIP_STATS);
   });
 
+export const indexOf = ({ payload }: Message): number => payload.readInt32LE(4);
+
 /** Of RTM_NEWLINK and RTM_DELLINK. */
-export function decodeLink({ payload }: Message): LinkState {
+export function decodeLink(message: Message): LinkState {
+  const { payload } = message;
   const attributes = attributeMap(payload, LINK_HEADER);
   const info = attributes.get(IFLA.LINKINFO);
   const kind = info && attributeMap(info).get(IFLA_INFO.KIND);
   const text = (type: number) => attributeText(attributes.get(type) ?? Buffer.alloc(0));
   return {
     name: text(IFLA.IFNAME),
-    index: payload.readInt32LE(4),
+    index: indexOf(message),
     mac: macText(attributes.get(IFLA.ADDRESS)),
     mtu: attributes.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
     up: (payload.readUInt32LE(8) & IFF_UP) !== 0,
