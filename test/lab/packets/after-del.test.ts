@@ -143,26 +143,29 @@ describe('a packet to an address that nobody has', () => {
   };
   /**
    * The kernel's answer comes while connect() still holds the socket, which then believes only the one to its second SYN,
-   * a second later. (ping is told at once.)
+   * a second later. On a busy machine that one is missed as well in 1 of 16 probes, although the node's counters show an
+   * answer to each SYN (2 IcmpOutDestUnreachs, nothing on its ENIs); the third's was then heard after 2,035 ms.
    */
-  const REFUSED_MS = 1_300;
+  const REFUSED_MS = 3_300;
   const UNREACHABLE = /^(EHOSTUNREACH|ENETUNREACH)$/;
 
   // The daemon speaks with its cloud by links that are not counted here, so nothing else moves these counters.
-  test.each([4, 6] as const)('is refused to a pod and to the node, and stays on the node (IPv%i)', async (family) => {
-    const to = found(
-      cooling.find((ip) => familyOf(ip) === family),
-      'cooling address',
-    );
-    const before = await outside();
-    for (const netns of [from.netns, world.node(1).instance.netns]) {
-      const beganMs = performance.now();
-      const answer = await probeTcp({ netns, to });
-      expect(answer).toEqual({ ok: false, why: expect.stringMatching(UNREACHABLE) });
-      expect(performance.now() - beganMs).toBeLessThan(REFUSED_MS);
-    }
-    expect(await outside()).toEqual(before);
-  });
+  test.each([4, 6] as const)(
+    'is refused to a pod and to the node, and stays on the node (IPv%i)',
+    async (family) => {
+      const to = found(
+        cooling.find((ip) => familyOf(ip) === family),
+        'cooling address',
+      );
+      const before = await outside();
+      for (const netns of [from.netns, world.node(1).instance.netns]) {
+        const answer = await probeTcp({ netns, to, timeoutMs: REFUSED_MS });
+        expect(answer).toEqual({ ok: false, why: expect.stringMatching(UNREACHABLE) });
+      }
+      expect(await outside()).toEqual(before);
+    },
+    10_000,
+  );
 
   test.each([4, 6] as const)(
     'does not go round between the cloud and the node when a VM sends it (IPv%i)',
