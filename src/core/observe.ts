@@ -33,7 +33,7 @@ export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: No
 export function subnetsObserved(turn: Turn, subnets: readonly SubnetFacts[], readMs: number): void {
   for (const facts of subnets) {
     const known = turn.state.get('subnet', facts.id);
-    turn.tx.put('subnet', heard(known, facts, readMs));
+    turn.tx.put('subnet', heard(turn, facts, readMs));
     if (known === undefined) turn.wantSync();
   }
 }

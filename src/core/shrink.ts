@@ -96,7 +96,7 @@ function yieldToOthers(turn: Turn, pool: PoolRow): boolean {
 
 function pressureOn(turn: Turn, eni: EniPresent): Pressure {
   const subnet = turn.state.get('subnet', eni.subnet);
-  return subnet === undefined ? 'normal' : pressureOf(turn, subnet);
+  return subnet === undefined ? 'normal' : pressureOf(subnet, turn.nowMs);
 }
 
 /** ready -> draining for one ENI without pods, when the pool can spare all of it; what cools there has its time first. */

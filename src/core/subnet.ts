@@ -3,6 +3,7 @@
  * A figure is another nodes' business too, so it ages: one that is old limits nothing, and only says where to look first.
  */
 import type { SubnetId } from './brand.ts';
+import { uniformOf } from './budget.ts';
 import type { BlockWish, CloudCall, SubnetFacts } from './cloud.ts';
 import { nodeRow } from './eni.ts';
 import { type Cidr, cidrSize, type Family, familyOf } from './ip.ts';
@@ -25,12 +26,16 @@ const READ_SCARCE_MS = 120_000;
 const FRESH_MS = 30_000;
 
 /** The row after a read that began at `readMs`. */
-export function heard(known: SubnetRow | undefined, facts: SubnetFacts, readMs: number): SubnetRow {
+export function heard(turn: Turn, facts: SubnetFacts, readMs: number): SubnetRow {
+  const known = turn.state.get('subnet', facts.id);
   const { refused, ...row } = withFree(
     { exhaustedUntilMs: 0, noPrefixUntilMs: 0, tight: false, ...known, ...facts, heardMs: readMs, readAtMs: readMs },
     facts.freeCount4,
   );
-  const readAtMs = readMs + (shareOf(row) < SCARCE_BELOW ? READ_SCARCE_MS : READ_MS);
+  const isScarce = shareOf(row) < SCARCE_BELOW;
+  // Nodes that started together do not read together.
+  const chance = uniformOf(`${nodeRow(turn).epoch}/${facts.id}/${Math.floor(readMs)}`);
+  const readAtMs = readMs + Math.ceil((isScarce ? READ_SCARCE_MS : READ_MS) * (0.75 + 0.25 * chance));
   // Fewer than were asked for are left, which explains the refusal: those may be asked for.
   const { freeCount4: free } = row;
   const isExplained = refused !== undefined && free !== undefined && free > 0 && free < refused;
@@ -71,9 +76,8 @@ export function askedOf(call: CloudCall): number {
 const sizeOf = ({ family, prefixLength, count }: BlockWish): number =>
   family === 4 ? count * wishSize(4, prefixLength) : 0;
 
-export function pressureOf(turn: Turn, subnet: SubnetRow): Pressure {
-  if (turn.nowMs < subnet.exhaustedUntilMs || (subnet.cidr4 !== undefined && subnet.freeCount4 === 0))
-    return 'exhausted';
+export function pressureOf(subnet: SubnetRow, nowMs: number): Pressure {
+  if (nowMs < subnet.exhaustedUntilMs || (subnet.cidr4 !== undefined && subnet.freeCount4 === 0)) return 'exhausted';
   return subnet.tight ? 'tight' : 'normal';
 }
 
@@ -128,7 +132,7 @@ export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
 
 /** Nowhere is anything left: the pool then makes do with half of its headroom. */
 export const isPoolExhausted = (turn: Turn, pool: PoolRow): boolean =>
-  nearSubnets(turn, pool).every((subnet) => pressureOf(turn, subnet) === 'exhausted');
+  nearSubnets(turn, pool).every((subnet) => pressureOf(subnet, turn.nowMs) === 'exhausted');
 
 /** Subnets to read again, all in one call as soon as one is due; a wake is armed for that. */
 export function subnetsDue(turn: Turn): SubnetId[] {

@@ -8,6 +8,7 @@ import type { OperationId } from '../core/brand.ts';
 import { holding } from '../core/pool.ts';
 import { REASON_CODES } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
+import { fragmentation } from '../core/subnet-use.ts';
 import type { Observation } from '../driver/driver.ts';
 import { reasonBehind } from '../protocol/error.ts';
 import type { Handled } from './desk.ts';
@@ -53,6 +54,16 @@ export class Metrics {
   private readonly addresses = this.gauge('addresses', 'Addresses of the pool', ['state', 'family']);
   private readonly enis = this.gauge('enis', 'ENIs that the node has or makes', ['kind', 'state']);
   private readonly leases = this.gauge('leases', 'Attachments with addresses', ['state']);
+  private readonly subnetFree = this.gauge(
+    'subnet_free_addresses',
+    'Free IPv4 addresses of the subnet, as last heard',
+    ['subnet'],
+  );
+  private readonly subnetBroken = this.gauge(
+    'subnet_fragmentation_ratio',
+    'Share of the free IPv4 addresses of the subnet that no prefix can be made of',
+    ['subnet'],
+  );
   private readonly waiters = this.gauge('waiters', 'ADDs that wait for an address', []);
   private readonly ready = this.gauge('ready', '1 where the readiness check passes', ['check']);
   private readonly lag = this.gauge('event_loop_lag_seconds', 'Delay of the event loop since the last scrape', [
@@ -103,7 +114,7 @@ export class Metrics {
 
   /** The text for Prometheus. `state` is undefined while there is no core yet. */
   async text(state: State | undefined, checks: readonly Check[]): Promise<string> {
-    for (const gauge of [this.addresses, this.enis, this.leases]) gauge.reset();
+    for (const gauge of [this.addresses, this.enis, this.leases, this.subnetFree, this.subnetBroken]) gauge.reset();
     for (const { name, ok } of checks) this.ready.set({ check: name }, ok ? 1 : 0);
     if (state !== undefined) this.count(state);
     for (const quantile of [50, 99]) {
@@ -127,6 +138,9 @@ export class Metrics {
     for (const eni of state.all('eni')) this.enis.inc({ kind: eni.kind, state: eni.state });
     for (const lease of state.all('lease')) this.leases.inc({ state: lease.state });
     this.waiters.set(state.count('waiter'));
+    for (const { id, freeCount4 } of state.all('subnet'))
+      if (freeCount4 !== undefined) this.subnetFree.set({ subnet: id }, freeCount4);
+    for (const use of state.all('use')) this.subnetBroken.set({ subnet: use.subnet }, fragmentation(use));
   }
 
   private histogram<L extends string>(

@@ -1,5 +1,5 @@
 /** An answer of `GET /v1/why` as plain sentences, a line each. */
-import type { Expected, PoolSummary, Refused, ToldReason, WhyAnswer } from '../protocol/why.ts';
+import type { Expected, PoolSummary, Refused, SubnetSummary, ToldReason, WhyAnswer } from '../protocol/why.ts';
 
 type Facts<A = WhyAnswer> = A extends unknown ? Omit<A, 'lines'> : never;
 
@@ -77,13 +77,27 @@ function refusedLines(refused: Refused, wallMs: number): string[] {
 }
 
 function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
-  const { serving, reason, pools, underWay, refused } = facts;
+  const { serving, reason, pools, subnets, underWay, refused } = facts;
   const lines = serving ? [] : ['not serving', ...(reason ? reasonLines(reason) : [])];
   for (const pool of pools) lines.push(...summaryLines(pool));
+  for (const subnet of subnets) lines.push(subnetLine(subnet));
   lines.push(`under way: ${underWay.length === 0 ? 'no cloud call' : underWay.join(', ')}`);
   for (const { who, code, agoMs, count } of refused)
     lines.push(`refused: ${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`);
   return lines;
+}
+
+const PRESSURE: Readonly<Record<SubnetSummary['pressure'], string>> = {
+  normal: '',
+  tight: '; tight: what is idle beyond headroom is given back at once',
+  exhausted: '; exhausted: half of the headroom is given back too',
+};
+
+function subnetLine({ id, free, size, pressure, fragmentation }: SubnetSummary): string {
+  const count = free === undefined ? 'not counted yet' : `${free} of ${size} addresses free`;
+  const broken =
+    fragmentation === undefined ? '' : `, ${Math.round(fragmentation * 100)} % of them where no whole prefix is`;
+  return `subnet ${id}: ${count}${broken}${PRESSURE[pressure]}`;
 }
 
 function summaryLines(pool: PoolSummary): string[] {

@@ -4,16 +4,20 @@
  */
 import type { Capabilities } from '../core/cloud.ts';
 import { explain } from '../core/explain.ts';
+
+import { cidrSize } from '../core/ip.ts';
 import { headroomExplained } from '../core/learn.ts';
 import { holding } from '../core/pool.ts';
 import { prospect } from '../core/prospect.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from '../core/rows.ts';
 import { type State, Tx } from '../core/state.ts';
+import { pressureOf } from '../core/subnet.ts';
+import { fragmentation } from '../core/subnet-use.ts';
 import { judgeTargets, type TargetsVerdict } from '../core/targets.ts';
 import { Turn } from '../core/turn.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Expected, PoolSummary, Refused, ToldReason, WhyAnswer } from '../protocol/why.ts';
+import type { Expected, PoolSummary, Refused, SubnetSummary, ToldReason, WhyAnswer } from '../protocol/why.ts';
 import { type Refusal, whoIs } from './refusals.ts';
 import { linesOf } from './why-words.ts';
 
@@ -123,7 +127,8 @@ function poolFacts(view: WhyView): Facts {
   const last = view.refusals().slice(-REFUSALS_SHOWN).reverse();
   const shown = last.map((refusal) => refused(refusal, nowMs));
   const common = { status: 'pool', refused: shown } as const;
-  if (state === undefined) return { ...common, serving: false, reason: told(view.starting()), pools: [], underWay: [] };
+  if (state === undefined)
+    return { ...common, serving: false, reason: told(view.starting()), pools: [], subnets: [], underWay: [] };
   const { phase, journal } = state.runtime;
   const serving = phase === 'serving' && journal === 'up';
   const [first] = state.all('pool');
@@ -133,12 +138,25 @@ function poolFacts(view: WhyView): Facts {
     serving,
     ...(!serving && first !== undefined && { reason: told(explain(readingTurn(view, state), first)) }),
     pools: [...state.all('pool')].map((pool) => summaryOf(view, state, pool, verdicts.get(pool.id))),
+    subnets: subnetsOf(state, nowMs),
     underWay: [...state.all('operation')].map(({ call, state: at, startedMs }) => {
       const on = 'eni' in call ? ` on ${call.eni}` : '';
       return `${call.action}${on} (${at}, ${((nowMs - startedMs) / 1_000).toFixed(1)} s)`;
     }),
   };
 }
+
+const subnetsOf = (state: State, nowMs: number): SubnetSummary[] =>
+  [...state.all('subnet')].map((subnet) => {
+    const use = state.get('use', subnet.id);
+    return {
+      id: subnet.id,
+      ...(subnet.freeCount4 !== undefined && { free: subnet.freeCount4 }),
+      ...(subnet.cidr4 !== undefined && { size: cidrSize(subnet.cidr4) }),
+      pressure: pressureOf(subnet, nowMs),
+      ...(use !== undefined && { fragmentation: fragmentation(use) }),
+    };
+  });
 
 function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsVerdict | undefined): PoolSummary {
   const sum = { total: 0, leased: 0, free: 0, cooling: 0, quarantined: 0, coming: 0 };

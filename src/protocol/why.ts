@@ -39,6 +39,17 @@ export interface PoolSummary {
   readonly targets?: { readonly accepted: boolean; readonly sentence: string; readonly warnings: readonly string[] };
 }
 
+/** A subnet as it was last heard of, and counted since by the node's own calls. */
+export interface SubnetSummary {
+  readonly id: string;
+  /** Absent while it was not counted. */
+  readonly free?: number;
+  readonly size?: number;
+  readonly pressure: 'normal' | 'tight' | 'exhausted';
+  /** Share of the free addresses that no prefix can be made of; read where a pool prefers prefixes. */
+  readonly fragmentation?: number;
+}
+
 export type WhyAnswer = { readonly lines: readonly string[] } & (
   | {
       readonly status: 'has-address';
@@ -73,6 +84,7 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       /** Why it does not serve. */
       readonly reason?: ToldReason;
       readonly pools: readonly PoolSummary[];
+      readonly subnets: readonly SubnetSummary[];
       readonly underWay: readonly string[];
       /** Newest first. */
       readonly refused: readonly Refused[];

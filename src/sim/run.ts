@@ -183,10 +183,14 @@ class Run {
   /** The node puts off calls that nobody waits for, or did until just now. */
   private givesWay(): boolean {
     const { node, provider } = this.world;
-    return [...(node.driver?.state.all('budget') ?? [])].some(({ action, crowd }) => {
-      if (crowd === undefined) return false;
-      const untilMs = crowd.sinceMs + crowd.place * refillMs(bucketOf(provider.capabilities.rates[action]));
-      return untilMs > node.nowMs() - CATCH_UP_MS;
+    const state = node.driver?.state;
+    const rows = [...(state?.all('budget') ?? [])];
+    const newest = rows.flatMap(({ crowd }) => crowd ?? []).sort((a, b) => b.sinceMs - a.sinceMs)[0];
+    return Object.entries(provider.capabilities.rates).some(([action, rate]) => {
+      // An action that was not called yet queues up where the last that was throttled did.
+      const row = state?.get('budget', action);
+      const crowd = row === undefined ? newest : row.crowd;
+      return crowd !== undefined && crowd.sinceMs + crowd.place * refillMs(bucketOf(rate)) > node.nowMs() - CATCH_UP_MS;
     });
   }
 }

@@ -26,6 +26,7 @@ const ENI = [
   'ready -> gone',
   'draining -> ready',
   'draining -> detaching',
+  'draining -> gone',
   'detaching -> deleting',
   'detaching -> gone',
   'deleting -> gone',
