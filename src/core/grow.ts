@@ -72,13 +72,28 @@ function missingOf(turn: Turn, pool: PoolRow, family: Family): number {
   return shortfall({ ...pool.targets, headroom, spare }, pods, held);
 }
 
-/** draining -> ready when demand returns: what is about to go is the nearest capacity. */
-export function cancelDrains(turn: Turn, pool: PoolRow): void {
+/**
+ * draining -> ready when demand returns: what is about to go is the nearest capacity, also for a pod that something else
+ * is on its way for. True when an ENI was taken back.
+ */
+export function cancelDrains(turn: Turn, pool: PoolRow): boolean {
+  let isCancelled = false;
   for (const eni of enisOf(turn.state, pool).sort(byKey)) {
     if (eni.state !== 'draining' || turn.state.operationOn(eni.key) !== undefined) continue;
-    if (pool.families.every((family) => missingOf(turn, pool, family) === 0)) return;
+    const isMissed = pool.families.some((family) => missingOf(turn, pool, family) > 0);
+    if (!isMissed && (isCancelled || !isWaitedFor(turn, pool))) break;
     turn.tx.put('eni', { ...eni, state: 'ready', sinceMs: turn.nowMs });
+    isCancelled = true;
   }
+  return isCancelled;
+}
+
+/** A pod waits for an address, and not for the end of its own last sandbox. */
+function isWaitedFor(turn: Turn, pool: PoolRow): boolean {
+  if (waitersOf(turn.state, pool) === 0) return false;
+  return [...turn.state.all('waiter')].some(
+    (waiter) => waiter.pool === pool.id && turn.state.leaseOf(waiter.key) === undefined,
+  );
 }
 
 /** Blocks that the cloud took from running pods are asked for by name. */

@@ -144,8 +144,13 @@ function* operationBreaches(state: State, { id, eni: key, call }: OperationRow):
   if (eni?.kind === 'foreign') yield breach('nothing foreign is touched', `${call.action} of ${key}`);
 }
 
-/** Waiters are answered by their deadline. */
-function* waiterBreaches(_state: State, waiter: WaiterRow, nowMs: number): Generator<Breach> {
+/** Waiters are answered by their deadline, and none waits for what an ENI has that drains. */
+function* waiterBreaches(state: State, waiter: WaiterRow, nowMs: number): Generator<Breach> {
+  const { phase, journal } = state.runtime;
+  if (phase === 'serving' && journal === 'up' && state.leaseOf(waiter.key) === undefined)
+    for (const eni of state.all('eni'))
+      if (eni.state === 'draining' && eni.pool === waiter.pool && state.operationOn(eni.key) === undefined)
+        yield breach('a drain ends when demand returns', `${waiter.key} waits, and ${eni.id} is draining`);
   if (waiter.deadlineMs <= nowMs) yield breach('no waiter outlives its deadline', waiter.key);
   if (waiter.requests.length === 0) yield breach('a waiter has a caller', waiter.key);
 }

@@ -123,6 +123,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
+    name: 'a drain is never cancelled',
+    file: 'src/core/step.ts',
+    find: '    if (cancelDrains(turn, pool)) handOut(turn, pool);\n',
+    replace: '',
+  },
+  {
     name: 'DEL overtakes ADD',
     file: 'src/core/lease.ts',
     find: "  if (lease.busy !== undefined) {\n    turn.tx.put('lease', { ...lease, doomed: true });",
