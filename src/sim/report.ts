@@ -2,7 +2,7 @@
  * Many seeds as figures: what `--json` writes, what is printed, and what of transitions.ts none of them has shown.
  */
 import type { SeedReport } from './run.ts';
-import { DECLARED } from './transitions.ts';
+import { DECLARED, SELDOM } from './transitions.ts';
 
 /** A report as it comes from a worker: plain, and without the trace. */
 export type SeedFigures = Omit<SeedReport, 'trace'> & {
@@ -51,7 +51,7 @@ export class Report {
 
   /** Seen although nobody declared it: the declaration is wrong, or the core is. */
   get undeclared(): readonly string[] {
-    return [...this.seen.keys()].filter((what) => !DECLARED.includes(what)).sort();
+    return [...this.seen.keys()].filter((what) => !DECLARED.includes(what) && !SELDOM.includes(what)).sort();
   }
 
   /** Declared and seen in few seeds, and which these are: what a fixed set may name besides its range. */

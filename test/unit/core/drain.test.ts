@@ -1,6 +1,6 @@
 /** ENIs that go: a drain waits for what cools, and ends when demand returns. */
-import type { EniKey } from '../../../src/core/brand.ts';
-import { names, PeerNode } from './peers/node.ts';
+import type { EniId, EniKey } from '../../../src/core/brand.ts';
+import { names, PeerNode, REFUSED } from './peers/node.ts';
 
 interface Draining {
   readonly node: PeerNode;
@@ -47,4 +47,29 @@ test('demand that returns while it drains takes it back before anything is asked
   expect(stateOf(node, eni)).toBe('ready');
   expect([node.eniOf('q'), node.eniOf('r')]).toEqual([eni, eni]);
   expect(node.made.slice(made)).toEqual([]);
+});
+
+test('an ENI that somebody deletes while its detach is refused again and again is gone, without another call', () => {
+  const { node, eni } = draining();
+  const id = idOf(node, eni) as EniId;
+  for (let n = 0; n < 200; n++) node.refuseNext('detach', REFUSED);
+  node.pass(85_000);
+  expect(stateOf(node, eni)).toBe('detaching');
+  const mac = node.truth.get(id)?.mac;
+  node.truth.delete(id);
+  if (mac !== undefined) node.send({ kind: 'link-gone', mac, name: 'eth2', index: 9 });
+  node.pass(700_000);
+  expect(stateOf(node, eni)).toBeUndefined();
+  expect(node.madeOf('delete').map((call) => call.eni)).not.toContain(id);
+});
+
+test('an ENI that somebody deletes while it drains is gone, and what cooled on it', () => {
+  const { node, eni } = draining();
+  const id = idOf(node, eni) as EniId;
+  const mac = node.truth.get(id)?.mac;
+  node.truth.delete(id);
+  if (mac !== undefined) node.send({ kind: 'link-gone', mac, name: 'eth2', index: 9 });
+  node.pass(10_000);
+  expect(stateOf(node, eni)).toBeUndefined();
+  expect(node.madeOf('detach').map((call) => call.eni)).not.toContain(id);
 });
