@@ -14,11 +14,15 @@ const BITS = { 4: 32, 6: 128 } as const;
 
 export const familyOf = (text: Ip | Cidr): Family => (text.includes(':') ? 6 : 4);
 
+/** An address in groups of bits, the first the most significant: one of 32 bits, or eight of 16. */
+type Groups = readonly number[];
+const GROUP_BITS = { 4: 32, 6: 16 } as const;
+
 /** Parses an address in any accepted spelling; undefined when the text is not an address. */
 export function parseIp(text: string): Ip | undefined {
   const family: Family = text.includes(':') ? 6 : 4;
-  const value = family === 6 ? parse6(text) : parse4(text);
-  return value === undefined ? undefined : formatIp(family, value);
+  const groups = groupsOf(family, text);
+  return groups === undefined ? undefined : formatIp(family, numberOf(groups, family));
 }
 
 /** Parses `address/length` and clears the host bits; a bare address becomes a block of one. */
@@ -58,10 +62,18 @@ export function cidrAddress(cidr: Cidr, index: number): Ip {
 export function cidrContains(cidr: Cidr, ip: Ip): boolean {
   const family = familyOf(ip);
   if (familyOf(cidr) !== family) return false;
-  const hostBits = BITS[family] - cidrLength(cidr);
+  let bits = cidrLength(cidr);
   // Canonical texts are equal where the addresses are: a block of one needs no arithmetic.
-  if (hostBits === 0) return cidrBase(cidr) === ip;
-  return ipValue(cidrBase(cidr)) >> BigInt(hostBits) === ipValue(ip) >> BigInt(hostBits);
+  if (bits === BITS[family]) return cidr.length > ip.length && cidr[ip.length] === '/' && cidr.startsWith(ip);
+  const base = groupsOf(family, cidrBase(cidr));
+  const groups = groupsOf(family, ip);
+  if (base === undefined || groups === undefined) throw new TypeError(`not addresses: ${cidr}, ${ip}`);
+  const width = GROUP_BITS[family];
+  for (let at = 0; bits > 0; at++, bits -= width) {
+    const differing = (base[at] as number) ^ (groups[at] as number);
+    if (differing >>> Math.max(0, width - bits) !== 0) return false;
+  }
+  return true;
 }
 
 /** Address order by value, IPv4 before IPv6: the order every tie between addresses ends in. */
@@ -75,10 +87,14 @@ export function compareIp(a: Ip, b: Ip): number {
 
 /** The address as an unsigned integer. */
 export function ipValue(ip: Ip): bigint {
-  const value = familyOf(ip) === 6 ? parse6(ip) : parse4(ip);
-  if (value === undefined) throw new TypeError(`not an address: ${ip}`);
-  return value;
+  const family = familyOf(ip);
+  const groups = groupsOf(family, ip);
+  if (groups === undefined) throw new TypeError(`not an address: ${ip}`);
+  return numberOf(groups, family);
 }
+
+const numberOf = (groups: Groups, family: Family): bigint =>
+  family === 4 ? BigInt(groups[0] as number) : groups.reduce((value, group) => (value << 16n) | BigInt(group), 0n);
 
 /** Network-order bytes: 4 or 16 of them. */
 export function ipBytes(ip: Ip): Uint8Array {
@@ -118,42 +134,68 @@ function compress(groups: readonly string[]): string {
   return `${groups.slice(0, best.start).join(':')}::${groups.slice(best.start + best.length).join(':')}`;
 }
 
-function parse4(text: string): bigint | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
+function groupsOf(family: Family, text: string): Groups | undefined {
+  if (family === 6) return parse6(text);
+  const value = parse4(text, 0);
+  return value === undefined ? undefined : [value];
+}
+
+const DOT = 0x2e;
+const COLON = 0x3a;
+
+/** Four decimals without leading zeros, from `start` to the end. */
+function parse4(text: string, start: number): number | undefined {
   let value = 0;
-  for (const part of match.slice(1)) {
-    if (Number(part) > 255 || (part.length > 1 && part.startsWith('0'))) return undefined;
-    value = value * 256 + Number(part);
+  let at = start;
+  for (let part = 0; part < 4; part++) {
+    if (part > 0 && text.charCodeAt(at++) !== DOT) return undefined;
+    const first = at;
+    let octet = 0;
+    while (isDigit(text.charCodeAt(at)) && at < first + 3) octet = octet * 10 + text.charCodeAt(at++) - 0x30;
+    if (at === first || octet > 255 || (at > first + 1 && text.charCodeAt(first) === 0x30)) return undefined;
+    value = value * 256 + octet;
   }
-  return BigInt(value);
+  return at === text.length ? value : undefined;
 }
 
-function parse6(text: string): bigint | undefined {
-  const halves = text.split('::');
-  if (halves.length > 2) return undefined;
-  const head = parseGroups(halves[0] ?? '');
-  const tail = halves.length === 2 ? parseGroups(halves[1] ?? '') : [];
-  if (head === undefined || tail === undefined) return undefined;
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  let value = 0n;
-  for (const group of [...head, ...new Array<number>(missing).fill(0), ...tail]) value = (value << 16n) | BigInt(group);
-  return value;
-}
+const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 
-/** The 16-bit groups of one half of an IPv6 text; a dotted IPv4 tail counts as two groups. */
-function parseGroups(text: string): number[] | undefined {
-  if (text === '') return [];
+/** RFC 4291 section 2.2: eight groups, one run of zeros perhaps as `::`, the last two perhaps as dotted decimals. */
+function parse6(text: string): Groups | undefined {
   const groups: number[] = [];
-  const parts = text.split(':');
-  for (const [at, part] of parts.entries()) {
-    if (at === parts.length - 1 && part.includes('.')) {
-      const tail = parse4(part);
+  let gap = text.startsWith('::') ? 0 : undefined;
+  let at = gap === 0 ? 2 : 0;
+  while (at < text.length) {
+    const first = at;
+    let group = 0;
+    let digit = hexDigit(text.charCodeAt(at));
+    while (digit >= 0 && at < first + 4) {
+      group = group * 16 + digit;
+      digit = hexDigit(text.charCodeAt(++at));
+    }
+    if (at === first) return undefined;
+    if (text.charCodeAt(at) === DOT) {
+      const tail = parse4(text, first);
       if (tail === undefined) return undefined;
-      groups.push(Number(tail >> 16n), Number(tail & 0xffffn));
-    } else if (/^[0-9a-fA-F]{1,4}$/.test(part)) groups.push(Number.parseInt(part, 16));
-    else return undefined;
+      groups.push(tail >>> 16, tail & 0xffff);
+      break;
+    }
+    groups.push(group);
+    if (at === text.length) break;
+    if (text.charCodeAt(at++) !== COLON || at === text.length) return undefined;
+    if (text.charCodeAt(at) !== COLON) continue;
+    if (gap !== undefined) return undefined;
+    gap = groups.length;
+    at++;
   }
+  const missing = 8 - groups.length;
+  if (gap === undefined ? missing !== 0 : missing < 1) return undefined;
+  if (gap !== undefined) groups.splice(gap, 0, ...new Array<number>(missing).fill(0));
   return groups;
+}
+
+function hexDigit(code: number): number {
+  if (isDigit(code)) return code - 0x30;
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }

@@ -129,11 +129,11 @@ export class State {
   }
 
   blocksOf(eni: EniKey): BlockRow[] {
-    return [...(this.blocksOfEni.get(eni) ?? [])].flatMap((id) => this.maps.block.get(id) ?? []);
+    return rowsOf(this.blocksOfEni.get(eni), this.maps.block);
   }
 
   addressesOf(block: Cidr): AddressRow[] {
-    return [...(this.addressesOfBlock.get(block) ?? [])].flatMap((ip) => this.maps.address.get(ip) ?? []);
+    return rowsOf(this.addressesOfBlock.get(block), this.maps.address);
   }
 
   /** How many addresses of the block are not free. */
@@ -169,7 +169,7 @@ export class State {
   }
 
   leasesIn(state: LeaseRow['state']): LeaseRow[] {
-    return [...(this.leasesByState.get(state) ?? [])].flatMap((id) => this.maps.lease.get(id) ?? []);
+    return rowsOf(this.leasesByState.get(state), this.maps.lease);
   }
 
   leaseOfLinkName(name: string): LeaseRow | undefined {
@@ -202,6 +202,7 @@ export class State {
   replace(table: Table, key: string, row: Rows[Table] | undefined): Rows[Table] | undefined {
     const map = this.maps[table] as Map<string, Rows[Table]>;
     const before = map.get(key);
+    if (table === 'lease') this.indexLease(before as LeaseRow | undefined, row as LeaseRow | undefined);
     if (before !== undefined) this.index(table, before, false);
     if (row === undefined) map.delete(key);
     else {
@@ -212,8 +213,7 @@ export class State {
   }
 
   private index(table: Table, row: Rows[Table], add: boolean): void {
-    if (table === 'lease') this.indexLease(row as LeaseRow, add);
-    else if (table === 'waiter') {
+    if (table === 'waiter') {
       const waiter = row as WaiterRow;
       this.waiters.set(waiter.pool, this.waiterCount(waiter.pool) + (add ? 1 : -1));
       this.countPod(waiter, add);
@@ -239,18 +239,30 @@ export class State {
     return block && this.maps.eni.get(block.eni)?.pool;
   }
 
-  private indexLease(lease: LeaseRow, add: boolean): void {
-    const { id, key, state } = lease;
-    indexInto(this.leasesByState, state, id, add);
+  /** Most changes of a lease leave alone whose it is: only what differs is indexed anew. */
+  private indexLease(before: LeaseRow | undefined, after: LeaseRow | undefined): void {
+    const sameOwner = before !== undefined && after !== undefined && isSameOwner(before, after);
+    if (before !== undefined) {
+      indexInto(this.leasesByState, before.state, before.id, false);
+      this.wiring.delete(before.id);
+      if (!sameOwner) this.indexOwner(before, false);
+    }
+    if (after !== undefined) {
+      indexInto(this.leasesByState, after.state, after.id, true);
+      if (after.busy === 'wire') this.wiring.add(after.id);
+      if (!sameOwner) this.indexOwner(after, true);
+    }
+  }
+
+  private indexOwner(lease: LeaseRow, add: boolean): void {
+    const { id, key } = lease;
     this.countPod(lease, add);
     if (add) {
       this.leaseOfAttachment.set(key, id);
       this.leaseOfLink.set(linkName(key), id);
-      if (lease.busy === 'wire') this.wiring.add(id);
     } else {
       this.leaseOfAttachment.delete(key);
       this.leaseOfLink.delete(linkName(key));
-      this.wiring.delete(id);
     }
   }
 
@@ -262,6 +274,19 @@ export class State {
     if (count > 0) pods.set(name, count);
     else pods.delete(name);
   }
+}
+
+const isSameOwner = (a: LeaseRow, b: LeaseRow): boolean =>
+  a.id === b.id && a.key === b.key && a.pool === b.pool && a.pod === b.pod;
+
+function rowsOf<R>(keys: ReadonlySet<string> | undefined, rows: ReadonlyMap<string, R>): R[] {
+  const found: R[] = [];
+  if (keys === undefined) return found;
+  for (const key of keys) {
+    const row = rows.get(key);
+    if (row !== undefined) found.push(row);
+  }
+  return found;
 }
 
 function indexInto<K, V>(index: Map<K, Set<V>>, key: K, value: V, add: boolean): void {
@@ -279,7 +304,9 @@ function indexInto<K, V>(index: Map<K, Set<V>>, key: K, value: V, add: boolean):
 export class Tx {
   readonly state: State;
   private readonly undoLog: TouchedRow[] = [];
-  private readonly first = new Map<string, TouchedRow>();
+  /** The first change of each row, in order. */
+  private readonly first: TouchedRow[] = [];
+  private readonly keys = new Map<Table, Set<string>>();
 
   constructor(state: State) {
     this.state = state;
@@ -298,25 +325,26 @@ export class Tx {
     if (before === undefined && row === undefined) return;
     const undo: TouchedRow = { table, key, before };
     this.undoLog.push(undo);
-    const mark = `${table} ${key}`;
-    if (!this.first.has(mark)) this.first.set(mark, undo);
+    const keys = this.keys.get(table);
+    if (keys?.has(key)) return;
+    if (keys === undefined) this.keys.set(table, new Set([key]));
+    else keys.add(key);
+    this.first.push(undo);
   }
 
   /** Rows touched so far, for the invariants. */
-  touched(): IterableIterator<TouchedRow> {
-    return this.first.values();
+  touched(): readonly TouchedRow[] {
+    return this.first;
   }
 
   /** What the journal must hold after this batch: only rows whose durable columns changed. */
   journalRows(): JournalRow[] {
     const rows: JournalRow[] = [];
-    for (const { table, key, before } of this.first.values()) {
+    for (const { table, key, before } of this.first) {
+      if (durable[table] === undefined) continue;
       const was = durableColumns(table, before);
       const is = durableColumns(table, this.state.get(table, key));
-      if (was === is || (was !== undefined && is !== undefined && sameColumns(was, is))) continue;
-      const text = is && JSON.stringify(is);
-      if (text !== (was && JSON.stringify(was)))
-        rows.push({ table, key, row: text === undefined ? null : JSON.parse(text) });
+      if (!sameText(was, is)) rows.push({ table, key, row: is ?? null });
     }
     return rows;
   }
@@ -325,7 +353,8 @@ export class Tx {
   undo(): void {
     for (const { table, key, before } of this.undoLog.reverse()) this.state.replace(table, key, before);
     this.undoLog.length = 0;
-    this.first.clear();
+    this.first.length = 0;
+    this.keys.clear();
   }
 }
 
@@ -334,12 +363,25 @@ function durableColumns(table: Table, row: Rows[Table] | undefined): object | un
   return row === undefined || columns === undefined ? undefined : columns(row);
 }
 
-/** Most changes of a row leave its durable columns untouched: as they are shared, that shows without their text. */
-function sameColumns(was: object, is: object): boolean {
-  const before = Object.entries(was);
-  const after = Object.entries(is);
-  return (
-    before.length === after.length &&
-    before.every(([name, value], at) => after[at]?.[0] === name && after[at][1] === value)
-  );
+/**
+ * Whether two plain values have the same JSON text, found without making it: most changes of a row leave its durable
+ * columns untouched, and those are shared. A column that is undefined has no text.
+ */
+function sameText(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  const left = a as Readonly<Record<string, unknown>>;
+  const right = b as Readonly<Record<string, unknown>>;
+  const names = Object.keys(left);
+  const others = Object.keys(right);
+  let at = 0;
+  for (const name of names) {
+    const value = left[name];
+    if (value === undefined) continue;
+    while (at < others.length && right[others[at] as string] === undefined) at++;
+    const other = others[at++];
+    if (other !== name || !sameText(value, right[name])) return false;
+  }
+  while (at < others.length && right[others[at] as string] === undefined) at++;
+  return at === others.length;
 }

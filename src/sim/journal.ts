@@ -3,26 +3,38 @@
  */
 import type { Journal, JournalContents, RowChange } from '../ports/journal.ts';
 
+/** A row as it is on the disk: text, so that a process shares nothing with the one that wrote it. */
+interface Written {
+  readonly table: string;
+  readonly key: string;
+  readonly text: string | null;
+}
+
 export class MemoryJournal implements Journal {
   /** What no power loss can take, by table and key. */
-  private readonly synced = new Map<string, RowChange>();
+  private readonly synced = new Map<string, Written>();
   /** Commits since the last checkpoint. The first of all is never lost: without it there was no journal. */
-  private commits: (readonly RowChange[])[] = [];
+  private commits: (readonly Written[])[] = [];
   private begun = false;
   /** While true every commit fails, as on a full disk. */
   full = false;
 
-  /** Rows are immutable and were read from text when they were committed, so none is shared with a process. */
   load(): JournalContents {
-    const rows = new Map(this.synced);
-    for (const commit of this.commits) apply(rows, commit);
-    return { rows: [...rows.values()], origin: this.begun ? 'intact' : 'fresh' };
+    const written = new Map(this.synced);
+    for (const commit of this.commits) apply(written, commit);
+    const rows = [...written.values()].map(({ table, key, text }) => ({ table, key, row: JSON.parse(text ?? 'null') }));
+    return { rows, origin: this.begun ? 'intact' : 'fresh' };
   }
 
   commit(changes: readonly RowChange[]): void {
     if (this.full) throw new Error('ENOSPC: no space left on device');
-    if (this.begun) this.commits.push(changes);
-    else apply(this.synced, changes);
+    const commit = changes.map(({ table, key, row }) => ({
+      table,
+      key,
+      text: row === null ? null : JSON.stringify(row),
+    }));
+    if (this.begun) this.commits.push(commit);
+    else apply(this.synced, commit);
     this.begun = true;
   }
 
@@ -47,10 +59,10 @@ export class MemoryJournal implements Journal {
   }
 }
 
-function apply(rows: Map<string, RowChange>, commit: readonly RowChange[]): void {
+function apply(rows: Map<string, Written>, commit: readonly Written[]): void {
   for (const change of commit) {
     const key = `${change.table} ${change.key}`;
-    if (change.row === null) rows.delete(key);
+    if (change.text === null) rows.delete(key);
     else rows.set(key, change);
   }
 }
