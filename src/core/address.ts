@@ -94,9 +94,9 @@ export function planFlush(turn: Turn): void {
   if (turn.runtime.flush.inFlight) return;
   const addresses = turn.state.cooling.unflushed();
   const oldest = addresses.reduce((first, row) => Math.min(first, row.sinceMs), Number.POSITIVE_INFINITY);
-  const marks = [...turn.state.all('eni')].flatMap((eni) =>
-    isPresent(eni) && isLeaving(eni) && !eni.flushed && eni.number !== undefined ? [eni.number] : [],
-  );
+  const marks: number[] = [];
+  for (const eni of turn.state.all('eni'))
+    if (isPresent(eni) && isLeaving(eni) && !eni.flushed && eni.number !== undefined) marks.push(eni.number);
   const batchDue = addresses.length > 0 && turn.due(oldest + FLUSH_BATCH_MS);
   if (!batchDue && marks.length === 0) return;
   const chosen = addresses.slice(0, FLUSH_COUNT_MAX);

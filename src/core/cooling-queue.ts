@@ -62,9 +62,11 @@ export class CoolingQueue {
 
   /** Those whose connections nobody has been asked to flush. */
   unflushed(): CoolingRow[] {
-    return [...this.toFlush].flatMap((ip) => {
+    const rows: CoolingRow[] = [];
+    for (const ip of this.toFlush) {
       const row = this.rowOf(ip);
-      return row?.state === 'cooling' ? [row] : [];
-    });
+      if (row?.state === 'cooling') rows.push(row);
+    }
+    return rows;
   }
 }

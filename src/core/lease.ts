@@ -10,6 +10,7 @@ import type { KernelFailure, Reply } from './events.ts';
 import { familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
 import type { PodPlan } from './plan.ts';
+import { primaryOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { LeaseRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -62,11 +63,11 @@ export function wire(turn: Turn, lease: LeaseRow, fresh: boolean): void {
   const plan = podPlan(turn, fresh ? lease : { ...lease, linkIndex: newLinkIndex(turn) });
   // A dead link of this namespace holds the name inside; one of this attachment the name outside, and must not be
   // reaped under its new owner.
-  const dead = [...turn.state.all('deadLink')].filter(
-    (row) => row.netnsId === lease.netns.id || row.name === plan.link,
-  );
-  for (const row of dead) turn.tx.remove('deadLink', row.name);
-  const deadLinks = dead.map((row) => row.name).filter((name) => fresh || name !== plan.link);
+  const dead: string[] = [];
+  for (const row of turn.state.all('deadLink'))
+    if (row.netnsId === lease.netns.id || row.name === plan.link) dead.push(row.name);
+  for (const name of dead) turn.tx.remove('deadLink', name);
+  const deadLinks = dead.filter((name) => fresh || name !== plan.link);
   turn.emit({ kind: 'wire', plan, fresh, deadLinks });
 }
 
@@ -153,7 +154,7 @@ export function retryUnwiring(turn: Turn): void {
 }
 
 export function podPlan(turn: Turn, lease: LeaseRow): PodPlan {
-  const primary = [...turn.state.all('eni')].find((eni) => eni.kind === 'primary');
+  const primary = primaryOf(turn.state);
   const node = primary === undefined || primary.state === 'creating' ? [] : [primary.primary4, primary.primary6];
   const families = new Set(lease.addresses.map(familyOf));
   return {
@@ -171,11 +172,18 @@ export function podPlan(turn: Turn, lease: LeaseRow): PodPlan {
 
 /** A locally administered MAC from the pod's first address: as unique as that, and the same after a restart. */
 function podMac(addresses: readonly Ip[]): PodPlan['podMac'] {
-  let hash = 0xcbf29ce484222325n;
-  for (const char of addresses[0] ?? '')
-    hash = BigInt.asUintN(64, (hash ^ BigInt(char.charCodeAt(0))) * 0x100000001b3n);
-  const bytes = [0x02, ...[0, 1, 2, 3, 4].map((n) => Number((hash >> BigInt(8 * n)) & 0xffn))];
-  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':') as PodPlan['podMac'];
+  const text = addresses[0] ?? '';
+  // FNV-1a of 64 bits in two halves of 32: its prime is 2^40 + 0x1b3.
+  let high = 0xcbf29ce4;
+  let low = 0x84222325;
+  for (let at = 0; at < text.length; at++) {
+    low = (low ^ text.charCodeAt(at)) >>> 0;
+    const product = low * 0x1b3;
+    high = Math.imul(high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8);
+    low = product >>> 0;
+  }
+  const hex = (byte: number): string => (byte & 0xff).toString(16).padStart(2, '0');
+  return `02:${hex(low)}:${hex(low >>> 8)}:${hex(low >>> 16)}:${hex(low >>> 24)}:${hex(high)}` as PodPlan['podMac'];
 }
 
 export function eniIdOf(turn: Turn, lease: LeaseRow): string {

@@ -7,7 +7,7 @@ import type { SubnetId } from './brand.ts';
 import type { EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
 import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
 import type { Cidr } from './ip.ts';
-import { isPresent } from './pool.ts';
+import { isPresent, primaryOf } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { ABSENT, agrees, contents, forgetUnlisted } from './sighting.ts';
 import { heard } from './subnet.ts';
@@ -221,8 +221,7 @@ function settleCreates(turn: Turn, readMs: number): boolean {
 /** The facts every plan needs: asked for when missing. */
 export function missingFacts(turn: Turn): 'node' | 'enis' | 'subnets' | undefined {
   if (nodeRow(turn).limits === undefined) return 'node';
-  const enis = [...turn.state.all('eni')];
-  if (!enis.some((eni) => eni.kind === 'primary')) return 'enis';
+  if (primaryOf(turn.state) === undefined) return 'enis';
   if (unknownSubnets(turn).length > 0) return 'subnets';
   return undefined;
 }

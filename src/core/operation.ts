@@ -117,8 +117,10 @@ export function eniServes(turn: Turn): void {
   if (inVain !== undefined) turn.tx.put('budget', row);
 }
 
-export const isFlying = (turn: Turn, action: CloudAction): boolean =>
-  [...turn.state.all('operation')].some((operation) => operation.call.action === action);
+export function isFlying(turn: Turn, action: CloudAction): boolean {
+  for (const operation of turn.state.all('operation')) if (operation.call.action === action) return true;
+  return false;
+}
 
 /** Calls again what waits for its time. */
 export function resumeOperations(turn: Turn): void {

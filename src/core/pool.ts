@@ -32,8 +32,15 @@ export const serves = (state: State, eni: EniRow, pool: PoolRow): eni is EniPres
 const comesUp = (eni: EniRow): boolean =>
   eni.kind === 'secondary' && (eni.state === 'available' || eni.state === 'attaching' || eni.state === 'linking');
 
+export function primaryOf(state: State): EniRow | undefined {
+  for (const eni of state.all('eni')) if (eni.kind === 'primary') return eni;
+  return undefined;
+}
+
 export function enisOf(state: State, pool: PoolRow): EniRow[] {
-  return [...state.all('eni')].filter((eni) => eni.pool === pool.id && eni.kind !== 'foreign');
+  const enis: EniRow[] = [];
+  for (const eni of state.all('eni')) if (eni.pool === pool.id && eni.kind !== 'foreign') enis.push(eni);
+  return enis;
 }
 
 export function blocksOfFamily(state: State, eni: EniRow, family: Family): BlockRow[] {

@@ -7,14 +7,9 @@ import type { KernelObject } from './kernel-state.ts';
 export function sameObject(wanted: KernelObject, actual: KernelObject): boolean {
   // A rule is all identity; its protocol alone cannot be changed, and adding it again is EEXIST.
   if (wanted.kind === 'rule') return true;
-  return sameValue(comparable(wanted), comparable(actual));
-}
-
-/** IPv6 shows an unreachable route on `lo`, IPv4 on nothing. */
-function comparable(object: KernelObject): KernelObject {
-  if (object.kind !== 'route' || object.type !== 'unreachable') return object;
-  const { link: _lo, ...route } = object;
-  return route;
+  // IPv6 shows an unreachable route on `lo`, IPv4 on nothing.
+  const ignored = wanted.kind === 'route' && wanted.type === 'unreachable' ? 'link' : undefined;
+  return sameColumns(wanted, actual, ignored);
 }
 
 function sameValue(a: unknown, b: unknown): boolean {
@@ -23,10 +18,14 @@ function sameValue(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return a.length === b.length && a.every((byte, at) => byte === b[at]);
   }
+  return sameColumns(a, b);
+}
+
+function sameColumns(a: object, b: object, ignored?: string): boolean {
   const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
-  return (
-    Object.keys(left).every((key) => sameValue(left[key], right[key])) &&
-    Object.keys(right).every((key) => key in left || sameValue(undefined, right[key]))
-  );
+  for (const key of Object.keys(left)) if (key !== ignored && !sameValue(left[key], right[key])) return false;
+  for (const key of Object.keys(right))
+    if (key !== ignored && !(key in left) && !sameValue(undefined, right[key])) return false;
+  return true;
 }

@@ -121,12 +121,19 @@ async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promi
   const steps = ports.datapath.diffNode(plan, host);
   const failure = await applied(ports.kernel, steps);
   const links = new Set(host.links.map(({ name }) => name));
-  const there = new Map(host.objects.map((object) => [objectIdentity(object), object]));
   // A link that is gone is no damage: its pod ended.
-  const damaged = pods
-    .filter((pod) => links.has(pod.link) && isDamaged(ports.datapath.wantedPod(pod).host, there))
-    .map((pod) => pod.lease);
+  const there = pods.filter((pod) => links.has(pod.link));
+  const held = objectsOn(new Set(there.map((pod) => pod.link)), host);
+  const damaged = there.filter((pod) => isDamaged(ports.datapath.wantedPod(pod).host, held)).map((pod) => pod.lease);
   return { kind: 'synced', sync, changed: steps.length, damaged, ...(failure && { failure }) };
+}
+
+/** What hangs on these links, by identity. */
+function objectsOn(links: ReadonlySet<string>, { objects }: KernelState): ReadonlyMap<string, KernelObject> {
+  const found = new Map<string, KernelObject>();
+  for (const object of objects)
+    if ('link' in object && links.has(object.link ?? '')) found.set(objectIdentity(object), object);
+  return found;
 }
 
 /** Something of the pod's host side was changed by others. */

@@ -16,11 +16,13 @@ import type { Kernel, KernelEvent, StepFailure } from '../ports/kernel.ts';
 
 class Namespace {
   readonly id: string;
-  readonly links = new Map<
-    string,
-    LinkState & { readonly peer?: { readonly namespace: Namespace; readonly name: string } }
-  >();
+  readonly links = new Map<string, LinkState>();
+  /** The other ends of veth pairs, by the name of this one. */
+  readonly peers = new Map<string, { readonly namespace: Namespace; readonly name: string }>();
+  /** By identity. */
   readonly objects = new Map<string, KernelObject>();
+  /** Identities of what goes with each link. */
+  private readonly onLink = new Map<string, Set<string>>();
 
   constructor(id: string) {
     this.id = id;
@@ -34,6 +36,31 @@ class Namespace {
       alias: '',
       type: '',
     });
+  }
+
+  put(identity: string, object: KernelObject): void {
+    const before = this.objects.get(identity);
+    if (before !== undefined) this.onLink.get(linkOf(before) ?? '')?.delete(identity);
+    this.objects.set(identity, object);
+    const link = linkOf(object);
+    if (link === undefined) return;
+    const on = this.onLink.get(link);
+    if (on === undefined) this.onLink.set(link, new Set([identity]));
+    else on.add(identity);
+  }
+
+  remove(identity: string): void {
+    const object = this.objects.get(identity);
+    if (object === undefined) return;
+    this.objects.delete(identity);
+    this.onLink.get(linkOf(object) ?? '')?.delete(identity);
+  }
+
+  removeLink(name: string): void {
+    this.links.delete(name);
+    this.peers.delete(name);
+    for (const identity of this.onLink.get(name) ?? []) this.objects.delete(identity);
+    this.onLink.delete(name);
   }
 }
 
@@ -84,8 +111,8 @@ export class FakeKernel implements Kernel {
   reboot(): void {
     this.abandon();
     this.namespaces.clear();
-    this.host.objects.clear();
-    for (const name of [...this.host.links.keys()]) if (name !== 'lo') this.host.links.delete(name);
+    for (const name of [...this.host.links.keys()]) if (name !== 'lo') this.host.removeLink(name);
+    for (const identity of [...this.host.objects.keys()]) this.host.remove(identity);
   }
 
   namespaceAt(path: string): Namespace | undefined {
@@ -108,7 +135,7 @@ export class FakeKernel implements Kernel {
   sabotage(choose: (objects: readonly KernelObject[]) => KernelObject | undefined): void {
     const object = choose([...this.host.objects.values()]);
     if (object === undefined) return;
-    this.host.objects.delete(objectIdentity(object));
+    this.host.remove(objectIdentity(object));
     this.tell({ kind: 'changed', what: 'route' });
   }
 
@@ -184,16 +211,12 @@ export class FakeKernel implements Kernel {
   private createVeth(step: Extract<Step, { do: 'create-veth' }>, pod: Namespace | undefined): string | undefined {
     if (pod === undefined) return 'ENONET';
     if (this.host.links.has(step.host.name) || pod.links.has(step.pod.name)) return 'EEXIST';
-    if ([...this.host.links.values()].some((link) => link.index === step.host.index)) return 'EEXIST';
+    for (const link of this.host.links.values()) if (link.index === step.host.index) return 'EEXIST';
     const common = { up: false, alias: '', type: 'veth' } as const;
-    this.host.links.set(step.host.name, { ...step.host, ...common, peer: { namespace: pod, name: step.pod.name } });
-    pod.links.set(step.pod.name, {
-      ...step.pod,
-      index: 2,
-      group: 0,
-      ...common,
-      peer: { namespace: this.host, name: step.host.name },
-    });
+    this.host.links.set(step.host.name, { ...step.host, ...common });
+    this.host.peers.set(step.host.name, { namespace: pod, name: step.pod.name });
+    pod.links.set(step.pod.name, { ...step.pod, index: 2, group: 0, ...common });
+    pod.peers.set(step.pod.name, { namespace: this.host, name: step.host.name });
     this.tell({ kind: 'link-seen', name: step.host.name, index: step.host.index, mac: step.host.mac, up: false });
     return undefined;
   }
@@ -201,18 +224,17 @@ export class FakeKernel implements Kernel {
   private dropLink(namespace: Namespace, name: string): void {
     const link = namespace.links.get(name);
     if (link === undefined) return;
-    namespace.links.delete(name);
-    for (const [key, object] of namespace.objects) if (linkOf(object) === name) namespace.objects.delete(key);
+    const peer = namespace.peers.get(name);
+    namespace.removeLink(name);
     if (namespace === this.host) this.tell({ kind: 'link-gone', name, index: link.index, mac: link.mac });
-    if (link.peer !== undefined) this.dropLink(link.peer.namespace, link.peer.name);
+    if (peer !== undefined) this.dropLink(peer.namespace, peer.name);
   }
 
   read(netns?: string): Promise<KernelState | undefined> {
     return this.later(() => {
       const namespace = netns === undefined ? this.host : this.namespaces.get(netns);
       if (namespace === undefined) return undefined;
-      const links = [...namespace.links.values()].map(({ peer: _, ...link }) => link);
-      return { links, objects: [...namespace.objects.values()] };
+      return { links: [...namespace.links.values()], objects: [...namespace.objects.values()] };
     });
   }
 
@@ -276,17 +298,18 @@ function put(namespace: Namespace, object: KernelObject): string | undefined {
     if (chain !== undefined && !namespace.objects.has(`nft-chain ${object.family} ${object.table} ${chain}`))
       return 'ENOENT';
   }
-  namespace.objects.set(objectIdentity(object), object);
+  namespace.put(objectIdentity(object), object);
   return undefined;
 }
 
 function remove(namespace: Namespace, object: KernelObject): string | undefined {
-  const held = namespace.objects.get(objectIdentity(object));
+  const identity = objectIdentity(object);
+  const held = namespace.objects.get(identity);
   // A route is named with its link: another link's route to the same address is not this one.
   if (held?.kind === 'route' && object.kind === 'route' && object.link !== undefined && held.link !== object.link)
     return undefined;
   if (object.kind === 'nft-chain' && chainInUse(namespace, object.chain.name)) return 'EBUSY';
-  namespace.objects.delete(objectIdentity(object));
+  namespace.remove(identity);
   return undefined;
 }
 

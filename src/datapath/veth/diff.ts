@@ -21,16 +21,22 @@ import { sameObject } from '../same-object.ts';
 import { secondaryEnis, wantedNode } from './node.ts';
 
 export function diffNode(plan: NodePlan, actual: KernelState): Step[] {
-  const wanted = wantedNode(plan);
+  const wanted = new Map(wantedNode(plan).map((object) => [objectIdentity(object), object]));
   const reshaped = reshapedTable(wanted, actual);
   const held = reshaped === undefined ? actual.objects : actual.objects.filter((object) => !isNft(object));
-  const there = new Map(held.map((object) => [objectIdentity(object), object]));
-  const kept = new Set(wanted.map(objectIdentity));
-  const missing = wanted.filter((object) => {
-    const found = there.get(objectIdentity(object));
-    return found === undefined || !sameObject(object, found);
-  });
-  const stale = new Set(oursOf(plan, held).filter((object) => !kept.has(objectIdentity(object))));
+  const there = new Map<string, KernelObject>();
+  const stale = new Set<KernelObject>();
+  const isOurs = ownership(plan, held);
+  for (const object of held) {
+    const identity = objectIdentity(object);
+    there.set(identity, object);
+    if (!wanted.has(identity) && isOurs(object)) stale.add(object);
+  }
+  const missing: KernelObject[] = [];
+  for (const [identity, object] of wanted) {
+    const found = there.get(identity);
+    if (found === undefined || !sameObject(object, found)) missing.push(object);
+  }
 
   const steps: Step[] = missing.filter(isSysctl).map(put);
   steps.push(...linksUp(plan, actual));
@@ -67,17 +73,13 @@ const isReplacedByPut = (object: KernelObject): boolean => object.kind !== 'addr
  * The kernel's table, when a set's type or a chain's hook is not as wanted: neither can be changed, so the table is
  * made anew, in one transaction with its removal. Only another version of this program leaves such a table.
  */
-function reshapedTable(wanted: readonly KernelObject[], actual: KernelState): KernelObject | undefined {
+function reshapedTable(wanted: ReadonlyMap<string, KernelObject>, actual: KernelState): KernelObject | undefined {
   const shape = (object: KernelObject): KernelObject =>
     object.kind === 'nft-chain' ? { ...object, chain: { ...object.chain, rules: [] } } : object;
-  const shapes = new Map(
-    wanted
-      .filter((object) => object.kind === 'nft-set' || object.kind === 'nft-chain')
-      .map((object) => [objectIdentity(object), shape(object)]),
-  );
   const isReshaped = (object: KernelObject) => {
-    const want = shapes.get(objectIdentity(object));
-    return want !== undefined && !sameObject(want, shape(object));
+    if (object.kind !== 'nft-set' && object.kind !== 'nft-chain') return false;
+    const want = wanted.get(objectIdentity(object));
+    return want !== undefined && !sameObject(shape(want), shape(object));
   };
   return actual.objects.some(isReshaped)
     ? actual.objects.find((object) => object.kind === 'nft-table' && isNft(object))
@@ -93,15 +95,15 @@ function overlap(old: KernelObject, object: KernelObject): boolean {
   return cidrContains(a as Cidr, cidrBase(b as Cidr)) || cidrContains(b as Cidr, cidrBase(a as Cidr));
 }
 
-/** What of the kernel's objects the node's part answers for. Neighbours, and the pod table's unicast routes, are pods'. */
-function oursOf(plan: NodePlan, objects: readonly KernelObject[]): KernelObject[] {
+/** Which of the kernel's objects the node's part answers for. Neighbours, and the pod table's unicast routes, are pods'. */
+function ownership(plan: NodePlan, objects: readonly KernelObject[]): (object: KernelObject) => boolean {
   const ownAddresses = new Set(
     objects.filter(isOurRule).flatMap((rule) => (rule.from === undefined ? [] : [rule.from])),
   );
   const own = objects.filter((object) => object.kind === 'address').filter((a) => ownAddresses.has(a.address as Cidr));
   const served = new Set(secondaryEnis(plan).map((eni) => eni.link));
   const left = new Set(own.map((address) => address.link).filter((link) => !served.has(link)));
-  const isOurs = (object: KernelObject): boolean => {
+  return (object) => {
     switch (object.kind) {
       case 'address':
         return own.includes(object) || (left.has(object.link) && isOurLinkLocal(object));
@@ -119,7 +121,6 @@ function oursOf(plan: NodePlan, objects: readonly KernelObject[]): KernelObject[
         return isNft(object);
     }
   };
-  return objects.filter(isOurs);
 }
 
 /** Our own rule says which address we gave an ENI: addresses carry no protocol on kernels before 5.18. */

@@ -139,7 +139,9 @@ function objectDifference({
   actual: KernelState;
 }): Difference[] {
   const identity = objectIdentity(object);
-  const found = actual.objects.find((candidate) => objectIdentity(candidate) === identity);
+  const found = actual.objects.find(
+    (candidate) => candidate.kind === object.kind && objectIdentity(candidate) === identity,
+  );
   if (found !== undefined && sameObject(object, found)) return [];
   // A sysctl of a link that is there cannot be missing: the read left it out.
   if (found === undefined && object.kind === 'sysctl') return [];
