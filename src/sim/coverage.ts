@@ -23,6 +23,8 @@ const NO_ROW: { readonly [T in Table]?: string } = {
 
 export class Coverage {
   readonly seen = new Set<string>();
+  /** The transitions among them: to which states from each. */
+  private readonly transitions: { [T in Table]?: Map<string, Set<string>> } = {};
   private readonly cloud: MemoryCloud;
   private readonly instance: InstanceId;
   /** What the process found in the journal. */
@@ -57,7 +59,15 @@ export class Coverage {
     if (none === undefined) return;
     const from = before === undefined ? none : stateOf(table, before);
     const to = after === undefined ? none : stateOf(table, after);
-    if (from !== to) this.seen.add(`${table} ${from} -> ${to}`);
+    if (from === to) return;
+    // Asked at every change: a text for each would cost more than all else here.
+    const known = this.transitions[table]?.get(from);
+    if (known?.has(to)) return;
+    if (known === undefined) {
+      this.transitions[table] ??= new Map();
+      this.transitions[table].set(from, new Set([to]));
+    } else known.add(to);
+    this.seen.add(`${table} ${from} -> ${to}`);
   }
 
   /** Design section 6: the journal's lease, the address on the ENI, the link. */
