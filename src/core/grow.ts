@@ -48,8 +48,8 @@ export function grow(turn: Turn, pool: PoolRow): void {
   for (const family of pool.families) {
     const { total, coming } = holding(turn.state, pool, family);
     const lack = { left: missingOf(turn, pool, family), room: pool.targets.ceiling - total - coming };
-    fill(turn, pool, family, lack, priority);
-    lack.left -= roomComing(turn, pool, family);
+    if (lack.left > 0) fill(turn, pool, family, lack, priority);
+    if (lack.left > 0) lack.left -= roomComing(turn, pool, family);
     lacks.set(family, lack);
   }
   create(turn, pool, lacks, priority);

@@ -7,6 +7,7 @@ import { uniformOf } from './budget.ts';
 import type { BlockWish, CloudCall, SubnetFacts } from './cloud.ts';
 import { nodeRow } from './eni.ts';
 import { type Cidr, cidrSize, type Family, familyOf } from './ip.ts';
+import { primaryOf } from './pool.ts';
 import type { PoolRow, SubnetRow } from './rows.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
@@ -112,7 +113,8 @@ function unreserved(turn: Turn, subnet: SubnetRow): number {
 /** Empty in the pool: the primary ENI's. */
 export function subnetsOf(turn: Turn, pool: PoolRow): readonly SubnetId[] {
   if (pool.subnets.length > 0) return pool.subnets;
-  return [...turn.state.all('eni')].filter((eni) => eni.kind === 'primary').map((eni) => eni.subnet);
+  const primary = primaryOf(turn.state);
+  return primary === undefined ? [] : [primary.subnet];
 }
 
 /** The pool's subnets in this zone that the instance can have ENIs in. */
@@ -131,8 +133,14 @@ export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
 }
 
 /** Nowhere is anything left: the pool then makes do with half of its headroom. */
-export const isPoolExhausted = (turn: Turn, pool: PoolRow): boolean =>
-  nearSubnets(turn, pool).every((subnet) => pressureOf(subnet, turn.nowMs) === 'exhausted');
+export function isPoolExhausted(turn: Turn, pool: PoolRow): boolean {
+  const { zone } = nodeRow(turn);
+  for (const id of subnetsOf(turn, pool)) {
+    const subnet = turn.state.get('subnet', id);
+    if (subnet?.zone === zone && pressureOf(subnet, turn.nowMs) !== 'exhausted') return false;
+  }
+  return true;
+}
 
 /** Subnets to read again, all in one call as soon as one is due; a wake is armed for that. */
 export function subnetsDue(turn: Turn): SubnetId[] {
