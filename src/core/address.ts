@@ -61,7 +61,16 @@ export function holdAddress(turn: Turn, place: Place, lease: LeaseId): void {
 export function coolAddress(turn: Turn, ip: Ip): void {
   const row = turn.state.get('address', ip);
   if (row === undefined) return;
+  if (row.state === 'quarantined') return leaveQuarantine(turn, row.ip, row.block);
   turn.tx.put('address', { ip, block: row.block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
+}
+
+/** Its last pod is gone. It stays set apart, unless only that pod still knew of its block. */
+function leaveQuarantine(turn: Turn, ip: Ip, id: Cidr): void {
+  const block = turn.state.get('block', id);
+  if (block !== undefined && block.state !== 'missing') return;
+  turn.tx.remove('address', ip);
+  if (block !== undefined && turn.state.takenIn(id) === 0) removeBlock(turn, id);
 }
 
 /** When the address may be handed out or given back again. */

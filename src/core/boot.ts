@@ -118,6 +118,7 @@ class Restore {
       if (row.state === 'cooling')
         this.tx.put('address', { ...row, flushed: 'no', sinceMs: this.rebooted ? this.nowMs : row.sinceMs });
     }
+    for (const row of [...state.all('address')]) if (row.state === 'quarantined' && this.rebooted) this.cool(row.ip);
     for (const { pool, ...learnt } of [...state.all('forecast')])
       if (this.rebooted) this.tx.put('forecast', { ...afterBoot(learnt, this.nowMs), pool });
     // How long an ENI took that was decided by another process is nobody's lead time.
@@ -252,7 +253,7 @@ function orphan(turn: Turn, link: FoundLink): void {
 }
 
 /** The block of ours that holds the address; undefined while the cloud has not been asked. */
-function blockOf(turn: Turn, ip: Ip): Cidr | undefined {
+export function blockOf(turn: Turn, ip: Ip): Cidr | undefined {
   for (const block of turn.state.all('block')) if (cidrContains(block.id, ip)) return block.id;
   return undefined;
 }

@@ -7,7 +7,7 @@ import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
 import { type Cidr, cidrBase, cidrContains, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
 import { priorityOf, startOperation } from './operation.ts';
 import { isPresent } from './pool.ts';
-import type { BlockRow, EniPresent, EniRow } from './rows.ts';
+import type { AddressRow, BlockRow, EniPresent, EniRow } from './rows.ts';
 import type { EniTally } from './tally.ts';
 import type { Turn } from './turn.ts';
 
@@ -231,7 +231,7 @@ export function leave(turn: Turn, eni: EniPresent): void {
 /** ready -> lost: the cloud no longer lists the block. Kept for its pods, asked for again; gone when nobody uses it. */
 export function blockMissing(turn: Turn, block: BlockRow): void {
   for (const address of turn.state.addressesOf(block.id)) {
-    if (address.state !== 'held') turn.tx.remove('address', address.ip);
+    if (!isUsed(turn, address)) turn.tx.remove('address', address.ip);
     const lease = address.state === 'held' ? turn.state.get('lease', address.lease) : undefined;
     if (lease?.state === 'ready') turn.tx.put('lease', { ...lease, state: 'lost' });
   }
@@ -239,12 +239,16 @@ export function blockMissing(turn: Turn, block: BlockRow): void {
   else turn.tx.put('block', { ...block, state: 'missing' });
 }
 
+/** A pod has it, also where what is known of that is in doubt. */
+const isUsed = (turn: Turn, { ip, state }: AddressRow): boolean =>
+  state === 'held' ||
+  (state === 'quarantined' && [...turn.state.all('lease')].some((lease) => lease.addresses.includes(ip)));
+
 /** The block is the node's no longer: the fence goes after it. Leases on it are lost, and stay. */
 export function removeBlock(turn: Turn, id: Cidr): void {
-  for (const address of turn.state.addressesOf(id)) {
-    if (address.state !== 'held') turn.tx.remove('address', address.ip);
-  }
-  if (turn.state.takenIn(id) > 0) throw new Error(`${id} has leases: it is not ours to drop`);
+  const addresses = turn.state.addressesOf(id);
+  for (const address of addresses) if (!isUsed(turn, address)) turn.tx.remove('address', address.ip);
+  if (addresses.some(({ state }) => state === 'held')) throw new Error(`${id} has leases: it is not ours to drop`);
   const eni = turn.state.get('eni', turn.state.get('block', id)?.eni ?? '');
   turn.tx.remove('block', id);
   turn.wantSync();

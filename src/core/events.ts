@@ -62,6 +62,8 @@ export type Event =
   | { readonly kind: 'hang-up'; readonly request: RequestId }
   | { readonly kind: 'link-seen'; readonly mac: Mac; readonly name: string }
   | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string; readonly index: number }
+  /** Before `started`: addresses that broken invariants named, for the third time. */
+  | { readonly kind: 'doubted'; readonly addresses: readonly Ip[] }
   /** Somebody else changed kernel state of ours. */
   | { readonly kind: 'kernel-changed' }
   | { readonly kind: 'cloud-answered'; readonly operation: OperationId; readonly answer: Answer<CloudResult> }

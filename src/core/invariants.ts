@@ -14,6 +14,8 @@ import type { State, TouchedRow } from './state.ts';
 export interface Breach {
   readonly invariant: string;
   readonly detail: string;
+  /** What it is about: in doubt, should it break again and again (quarantine.ts). */
+  readonly addresses: readonly Ip[];
 }
 
 /** What is being looked at, and what was found not to hold. */
@@ -60,8 +62,8 @@ function checkRow<T extends Table>(look: Look, table: T, row: Rows[T]): void {
   check?.(look, row);
 }
 
-function breach({ found }: Look, invariant: string, detail: string): void {
-  found.push({ invariant, detail });
+function breach({ found }: Look, invariant: string, detail: string, ...addresses: readonly Ip[]): void {
+  found.push({ invariant, detail, addresses });
 }
 
 /**
@@ -70,14 +72,25 @@ function breach({ found }: Look, invariant: string, detail: string): void {
  */
 function checkLeaseChange(look: Look, before: LeaseRow | undefined, lease: LeaseRow | undefined): void {
   if (before !== undefined) checkLeftBehind(look, before);
-  if (lease === undefined) return;
+  if (lease === undefined || isDoubted(look.state, lease)) return;
   if (before !== undefined && before.addresses.join() !== lease.addresses.join())
-    breach(look, 'a lease keeps its addresses', `${lease.key}: ${before.addresses} became ${lease.addresses}`);
+    breach(
+      look,
+      'a lease keeps its addresses',
+      `${lease.key}: ${before.addresses} became ${lease.addresses}`,
+      ...before.addresses,
+      ...lease.addresses,
+    );
   const pool = look.state.get('pool', lease.pool);
   if (before !== undefined || lease.state !== 'held' || pool === undefined) return;
   const families = lease.addresses.map(familyOf);
   if ([...families].sort().join() !== [...pool.families].sort().join())
-    breach(look, 'all families or none', `${lease.key} was granted ${lease.addresses} for families ${pool.families}`);
+    breach(
+      look,
+      'all families or none',
+      `${lease.key} was granted ${lease.addresses} for families ${pool.families}`,
+      ...lease.addresses,
+    );
 }
 
 /** Addresses that a lease had before are held by a lease that is there, or not at all. */
@@ -94,45 +107,56 @@ function checkLeftBehind(look: Look, before: LeaseRow): void {
  */
 function checkLease(look: Look, lease: LeaseRow): void {
   const { state } = look;
-  if (state.leaseOf(lease.key)?.id !== lease.id) breach(look, 'one lease an attachment', `${lease.key} has two leases`);
-  if (hasFamilyTwice(lease.addresses)) breach(look, 'one address a family', lease.id);
+  if (isDoubted(state, lease)) return;
+  if (state.leaseOf(lease.key)?.id !== lease.id)
+    breach(look, 'one lease an attachment', `${lease.key} has two leases`, ...lease.addresses);
+  if (hasFamilyTwice(lease.addresses)) breach(look, 'one address a family', lease.id, ...lease.addresses);
   for (const ip of lease.addresses) {
     const row = state.get('address', ip);
     if (row?.state === 'held' && row.lease === lease.id) continue;
     const owner = row?.state === 'held' ? `leased to ${state.get('lease', row.lease)?.key}` : (row?.state ?? 'free');
-    breach(look, 'one live lease an address', `${ip} of ${lease.key} is ${owner}`);
+    breach(look, 'one live lease an address', `${ip} of ${lease.key} is ${owner}`, ip);
   }
 }
 
 const hasFamilyTwice = (addresses: readonly Ip[]): boolean =>
   addresses.length > 1 && new Set(addresses.map(familyOf)).size !== addresses.length;
 
-/** Nothing cooling, quarantined or leased is given back; every address is of a block of ours. */
+/** What is known of it is known to be wrong, and it is set apart for that. */
+const isDoubted = (state: State, lease: LeaseRow): boolean =>
+  lease.addresses.some((ip) => state.get('address', ip)?.state === 'quarantined');
+
+/** Nothing cooling or leased is given back; every address is of a block of ours. */
 function checkAddress(look: Look, address: AddressRow): void {
+  if (address.state === 'quarantined') return;
   const { state } = look;
   const lease = address.state === 'held' ? state.get('lease', address.lease) : undefined;
   if (address.state === 'held' && lease?.addresses.includes(address.ip) !== true)
-    breach(look, 'a held address has its lease', address.ip);
+    breach(look, 'a held address has its lease', address.ip, address.ip);
   const block = state.get('block', address.block);
   // A pod adopted from the kernel waits as `lost` for the cloud to say which block its address is of.
   if (block === undefined) {
     if (address.state === 'held' && lease?.state !== 'lost' && lease?.state !== 'unwiring')
-      breach(look, 'an address is of a block', `${address.ip} of ${lease?.key} which is ${lease?.state}`);
+      breach(look, 'an address is of a block', `${address.ip} of ${lease?.key} which is ${lease?.state}`, address.ip);
     return;
   }
   if (!cidrContains(block.id, address.ip))
-    breach(look, 'an address is in its block', `${address.ip} is not in ${block.id}`);
+    breach(look, 'an address is in its block', `${address.ip} is not in ${block.id}`, address.ip);
   checkBlock(look, block);
 }
 
 function checkBlock(look: Look, block: BlockRow): void {
-  const taken = look.state.takenIn(block.id);
-  if (taken === 0) return;
+  const { state } = look;
+  if (state.takenIn(block.id) === 0) return;
+  const eni = state.get('eni', block.eni);
+  const isLeft = eni !== undefined && (eni.state === 'detaching' || isLeaving(eni)) && block.state !== 'missing';
+  if (block.state !== 'releasing' && !isLeft) return;
+  const taken = state.addressesOf(block.id).filter((address) => address.state !== 'quarantined');
+  const ips = taken.map(({ ip }) => ip);
+  if (ips.length === 0) return;
   if (block.state === 'releasing')
-    breach(look, 'nothing in use is given back', `${block.id} has ${taken} addresses that are not free`);
-  const eni = look.state.get('eni', block.eni);
-  const leaving = eni !== undefined && (eni.state === 'detaching' || isLeaving(eni));
-  if (leaving && block.state !== 'missing') breach(look, 'no ENI in use is detached', `${eni.key} has ${block.id}`);
+    breach(look, 'nothing in use is given back', `${block.id} has ${ips.length} addresses that are not free`, ...ips);
+  if (isLeft) breach(look, 'no ENI in use is detached', `${eni.key} has ${block.id}`, ...ips);
 }
 
 /** Numbers are nobody else's; nothing foreign or primary is ever changed. */

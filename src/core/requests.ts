@@ -64,6 +64,11 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
       refused({ code: 'ADDRESS_LOST', address: lease.addresses[0] ?? ('' as never) }),
     );
   }
+  const doubted = lease.addresses.find((ip) => turn.state.get('address', ip)?.state === 'quarantined');
+  if (doubted !== undefined) {
+    const detail = `${doubted} is set apart since what is known of it was found wrong again and again`;
+    return answer(turn, [event.request], refused({ code: 'INTERNAL', detail }));
+  }
   const again: LeaseRow = { ...lease, adds: [...lease.adds, event.request] };
   if (lease.busy !== undefined) return turn.tx.put('lease', again);
   wire(turn, { ...again, netns: event.netns }, false);

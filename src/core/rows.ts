@@ -205,7 +205,7 @@ export interface BlockRow {
 export type AddressRow = { readonly ip: Ip; readonly block: Cidr } & (
   | { readonly state: 'held'; readonly lease: LeaseId }
   | { readonly state: 'cooling'; readonly sinceMs: number; readonly flushed: 'no' | 'asked' | 'yes' | 'cannot' }
-  | { readonly state: 'quarantined'; readonly sinceMs: number; readonly why: 'journal-lost' | 'breach' }
+  | { readonly state: 'quarantined'; readonly sinceMs: number }
 );
 
 export interface PodRef {

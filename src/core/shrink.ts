@@ -57,7 +57,7 @@ function spareBeyond(turn: Turn, pool: PoolRow, family: Family, headroom: number
   const held = holding(turn.state, pool, family);
   const { floor } = pool.targets;
   const keep = Math.max(floor, demand(turn.state, pool) + headroom + held.cooling);
-  return Math.min(held.free - headroom, held.total + held.coming - keep);
+  return Math.min(held.free - headroom, held.total - held.quarantined + held.coming - keep);
 }
 
 function largestBlock(turn: Turn, pool: PoolRow, family: Family): number {
@@ -123,7 +123,7 @@ function canSpare(turn: Turn, pool: PoolRow, { key }: EniPresent, family: Family
   const { ready, cooling } = turn.state.tally(key, family);
   const held = holding(turn.state, pool, family);
   const keep = Math.max(pool.targets.floor, demand(turn.state, pool) + headroom + held.cooling - cooling);
-  return ready - cooling <= held.free - headroom && ready <= held.total + held.coming - keep;
+  return ready - cooling <= held.free - headroom && ready <= held.total - held.quarantined + held.coming - keep;
 }
 
 /** Blocks of the first of these ENIs that has some to give; true when there is one. */

@@ -16,6 +16,7 @@ import { missingFacts, unknownSubnets } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
 import { waitersOf } from './pool.ts';
 import { promote } from './promote.ts';
+import { quarantine } from './quarantine.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
 import type { PoolRow } from './rows.ts';
 import { shrink } from './shrink.ts';
@@ -40,6 +41,8 @@ function apply(turn: Turn, event: Event): void {
   switch (event.kind) {
     case 'started':
       return started(turn, event);
+    case 'doubted':
+      return quarantine(turn, event.addresses);
     case 'configured':
       return configure(turn, event);
     case 'add':

@@ -21,7 +21,7 @@ import { coreEvent, startedEvent } from '../driver/kernel-events.ts';
 import type { Clock, Entropy } from '../ports/clock.ts';
 import type { Kernel } from '../ports/kernel.ts';
 import type { Provider } from '../ports/provider.ts';
-import { EXIT_BREACH, writeBreach } from './breach.ts';
+import { BreachHistory, EXIT_BREACH, writeBreach } from './breach.ts';
 import { type Config, needsRestart, poolsOf, settingsOf } from './config.ts';
 import { Desk, type Handled } from './desk.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -194,12 +194,21 @@ export class Daemon {
       if (event !== undefined) enqueue(event);
     });
     this.ends.push(unlisten);
+    this.setApart(identity, enqueue);
     enqueue({ kind: 'configured', pools: poolsOf(this.config), settings: settingsOf(this.config) });
     enqueue(await startedEvent(driver.state, kernel, datapath));
     if (this.abort.signal.aborted) return;
     this.desk.open({ state: driver.state, enqueue });
     this.ends.push(clock.timer(clock.nowMs() + SECOND_SCAN_MS, () => this.housekeeping()));
     this.ends.push(every(clock, HEARTBEAT_MS, () => this.housekeeping()));
+  }
+
+  /** Starting anew did not help: what the last breaches named is used for nothing any more. */
+  private setApart({ bootId }: Identity, enqueue: (event: Event) => void): void {
+    const addresses = new BreachHistory(this.config.stateDir).doubted({ bootId, nowMs: this.options.clock.nowMs() });
+    if (addresses.length === 0) return;
+    this.options.log.error({ addresses }, 'quarantined: invariants that name these addresses broke again and again');
+    enqueue({ kind: 'doubted', addresses });
   }
 
   /** Which instance this is, and its journal: another one's is set aside. Undefined when it is stopped before. */
@@ -322,6 +331,8 @@ export class Daemon {
 
   private broken(driver: Driver, breach: Breach, recent: readonly Event[]): void {
     this.options.metrics.broke();
+    const bootId = driver.state.get('node', 'node')?.bootId ?? '';
+    new BreachHistory(this.config.stateDir).note(breach, { bootId, nowMs: this.options.clock.nowMs() });
     const file = writeBreach({ stateDir: this.config.stateDir, breach, recent, state: driver.state });
     this.options.log.fatal(
       { ...breach, file },

@@ -14,6 +14,8 @@ export interface Scales {
   readonly pool: Pick<PoolRow, 'families' | 'primaryEni' | 'prefixes' | 'targets'>;
   /** Addresses of pods that run. */
   readonly used: ReadonlySet<Ip>;
+  /** Quarantined addresses: neither free nor to be given back, and no part of what floor and headroom ask for. */
+  readonly apart: ReadonlySet<Ip>;
   /** Blocks that are somebody else's, and ENIs: they take slots. */
   readonly foreignBlocks: ReadonlySet<Cidr>;
   readonly isForeign: (eni: EniRecord) => boolean;
@@ -36,11 +38,12 @@ function imbalance(scales: Scales, family: Family): string[] {
   const blocks = usable
     .flatMap((eni) => eni.blocks)
     .filter((block) => familyOf(block) === family && !scales.foreignBlocks.has(block));
-  const total = blocks.reduce((sum, block) => sum + sizeOf(block), 0);
+  const apart = [...scales.apart].filter((ip) => blocks.some((block) => cidrContains(block, ip)));
+  const total = blocks.reduce((sum, block) => sum + sizeOf(block), 0) - apart.length;
   const all = [...scales.used].filter((ip) => familyOf(ip) === family);
-  const used = all.filter((ip) => blocks.some((block) => cidrContains(block, ip))).length;
+  const used = all.filter((ip) => !scales.apart.has(ip) && blocks.some((block) => cidrContains(block, ip))).length;
   const free = total - used;
-  const most = Math.min(ceiling, total + roomLeft(scales, usable, family));
+  const most = Math.min(ceiling - apart.length, total + roomLeft(scales, usable, family));
   const problems: string[] = [];
   if (total < Math.min(floor, most)) problems.push(`IPv${family}: holds ${total}, floor ${floor}, could hold ${most}`);
   // One that is learnt goes on falling for as long as nobody comes.
@@ -48,7 +51,8 @@ function imbalance(scales: Scales, family: Family): string[] {
   if (free < Math.min(Math.ceil(headroom / 2), most - used))
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, could hold ${most}`);
   // Pods that lost their address may come back for another. A block that nobody uses any address of can go as a whole; hysteresis is the larger of a block and half the headroom.
-  const idle = blocks.filter((block) => ![...scales.used].some((ip) => cidrContains(block, ip))).map(sizeOf);
+  const taken = [...scales.used, ...scales.apart];
+  const idle = blocks.filter((block) => !taken.some((ip) => cidrContains(block, ip))).map(sizeOf);
   const least = Math.min(...idle);
   const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
   if (

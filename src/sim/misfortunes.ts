@@ -3,6 +3,9 @@
  * times nor the choices of the others.
  */
 import type { CloudFault, FaultTerms } from '../../providers/memory/faults.ts';
+import { type Cidr, cidrAddress, type Ip } from '../core/ip.ts';
+import type { Rows } from '../core/rows.ts';
+import { blockSize } from '../core/tally.ts';
 import { exponential } from './exponential.ts';
 import type { Pod } from './pods.ts';
 import { drawTargets, type FaultClass } from './scenario.ts';
@@ -20,6 +23,11 @@ const LINK_LATE_MS = 15_000;
 const SLOW_FACTOR = 16;
 /** A day: what a wrong time zone or a dead battery makes of a clock. */
 const WALL_JUMP_MS = 86_400_000;
+
+/** How often a process that is ended in its start ended itself, over an invariant that broke again. */
+const DOUBT_RATE = 0.3;
+
+const isReady = (row: unknown): boolean => (row as { readonly state?: unknown } | null)?.state === 'ready';
 
 export class Misfortunes {
   private readonly world: World;
@@ -135,6 +143,7 @@ export class Misfortunes {
       case 'crash-start': {
         // Now, and again as soon as it has begun to rebuild, and perhaps once more.
         const times = 1 + streams.pick('misfortune/crash-start/times', 2);
+        if (streams.uniform('misfortune/doubt') < DOUBT_RATE) this.doubt();
         const again = [0, 1].map(() => streams.pick('misfortune/crash-start', START_WITHIN));
         node.crash();
         world.crashIn = again.slice(0, times);
@@ -164,6 +173,26 @@ export class Misfortunes {
         return this.later(fault, () => {
           world.journal.full = false;
         });
+    }
+  }
+
+  /** What ended it was a broken invariant, and not for the first time: it named an address, mostly one in use. */
+  private doubt(): void {
+    const { node, oracle, journal, streams } = this.world;
+    const { rows } = journal.load();
+    // An ENI that never came up, or is on its way out, takes with it what was doubted on it.
+    const serving = new Set(rows.filter(({ table, row }) => table === 'eni' && isReady(row)).map(({ key }) => key));
+    const onServing = (row: unknown): boolean => serving.has((row as Rows['block']).eni);
+    const blocks = rows.filter(({ table, row }) => table === 'block' && isReady(row) && onServing(row));
+    const ids = new Set(blocks.map(({ key }) => key));
+    const used = rows.filter(({ table, row }) => table === 'address' && ids.has((row as Rows['address']).block));
+    const block = blocks[streams.pick('misfortune/doubt/block', blocks.length)]?.key as Cidr | undefined;
+    if (block === undefined) return;
+    const free = cidrAddress(block, streams.pick('misfortune/doubt/address', blockSize({ id: block })));
+    const one = used[streams.pick('misfortune/doubt/used', used.length)]?.key as Ip | undefined;
+    for (const ip of one === undefined ? [free] : [one, free]) {
+      node.doubt([ip]);
+      oracle.doubt(ip);
     }
   }
 

@@ -7,6 +7,7 @@ import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import { DEFAULT_SETTINGS, type Identity, isOurs } from '../core/boot.ts';
 import type { InstanceId, PoolId, RequestId } from '../core/brand.ts';
 import type { Effect, Event, Reply } from '../core/events.ts';
+import type { Ip } from '../core/ip.ts';
 import type { PoolRow, Settings } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { veth } from '../datapath/veth.ts';
@@ -75,6 +76,7 @@ export class SimNode {
   /** Requests that came before the process had read the kernel; undefined once it has. */
   private early: Event[] | undefined;
   /** World time at which this boot's monotonic time was 0; suspends move it on. */
+  private doubted: readonly Ip[] = [];
   private epochMs = 0;
 
   constructor(options: NodeOptions) {
@@ -95,7 +97,13 @@ export class SimNode {
   /** A new boot, up for so long already: its time begins anew. */
   boot(bootId: string, uptimeMs: number): void {
     this.bootId = bootId;
+    this.doubted = [];
     this.epochMs = this.options.clock.nowMs() - uptimeMs;
+  }
+
+  /** Invariants broke over these again and again: each process of this boot is told so before anything else. */
+  doubt(addresses: readonly Ip[]): void {
+    this.doubted = [...this.doubted, ...addresses];
   }
 
   /** The configuration changes: now where the daemon runs, and for all that start later. */
@@ -196,6 +204,7 @@ export class SimNode {
       this.crash();
       return true;
     };
+    if (this.doubted.length > 0) enqueue({ kind: 'doubted', addresses: this.doubted });
     enqueue(this.configured());
     const started = await startedEvent(driver.state, kernel, veth);
     if (this.starts !== number || this.process?.driver !== driver) return;

@@ -42,6 +42,7 @@ export class Oracle {
   private readonly taken = new Set<Cidr>();
   /** ENIs that somebody is taking away: what they are given meanwhile goes with them. */
   private readonly takenEnis = new Set<EniId>();
+  private readonly doubted = new Set<Ip>();
   /** When the last pod on an address ended, and who it was. */
   /** The journal was lost: of what the primary carries then, nothing tells whose it is. */
   private hadNoJournal = false;
@@ -55,6 +56,17 @@ export class Oracle {
   blockTaken(block: Cidr): void {
     this.taken.add(block);
     for (const ip of this.ended.keys()) if (cidrContains(block, ip)) this.ended.delete(ip);
+    for (const ip of this.doubted) if (cidrContains(block, ip)) this.doubted.delete(ip);
+  }
+
+  /** The node was told that what it knows of the address is wrong: nobody gets it before the next boot. */
+  doubt(ip: Ip): void {
+    if (!this.wasTaken(ip)) this.doubted.add(ip);
+  }
+
+  /** Nobody can be using any address, whoever had it. */
+  booted(): void {
+    this.doubted.clear();
   }
 
   /** Somebody detaches the ENI; its blocks stay on it. */
@@ -91,6 +103,7 @@ export class Oracle {
 
   journalLost(): void {
     this.hadNoJournal = true;
+    this.doubted.clear();
     this.forgetRest();
   }
 
@@ -101,6 +114,7 @@ export class Oracle {
       if (other !== undefined) this.breach(`${ip} is on ${other.name} and on ${pod.name}`);
       this.owners.set(ip, pod);
       this.rested(ip, pod);
+      if (this.doubted.has(ip)) this.breach(`${pod.name} got ${ip}, which is quarantined`);
       if (!this.onOurEni(ip) && !this.wasTaken(ip))
         this.breach(`${pod.name} got ${ip}, which the cloud has on no ENI attached here`);
       const inside = this.options.kernel.namespaceAt(pod.netns);
@@ -136,6 +150,8 @@ export class Oracle {
       if (cidrContains(block, ip) && !this.wasTaken(ip))
         this.breach(`${block} was given back while ${pod.name} uses ${ip}`);
     }
+    for (const ip of this.doubted)
+      if (cidrContains(block, ip) && !this.wasTaken(ip)) this.breach(`${block} was given back with ${ip} quarantined`);
   }
 
   /** Everything agrees, now that nothing is in flight and nobody is waiting. */

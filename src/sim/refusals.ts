@@ -19,7 +19,8 @@ const ENDS: readonly FaultClass[] = [
 
 /** Faults that each reason may come of; a code that is not here needs none. An empty list: it never may be said. */
 const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
-  INTERNAL: [],
+  // What is said of a pod whose address is quarantined.
+  INTERNAL: ['crash-start'],
   CONFIG_INVALID: [],
   BAD_REQUEST: [],
   ACCOUNT_QUOTA: ['eni-limit'],

@@ -168,12 +168,14 @@ class Run {
     const { cloud, instance, node, pods, neighbours } = world;
     const enis = [...(node.driver?.state.all('eni') ?? [])];
     const foreignBlocks = enis.flatMap((eni) => (eni.state === 'creating' ? [] : eni.foreignBlocks));
-    const used = [...pods.all.values()].filter((pod) => pod.state === 'running').flatMap((pod) => pod.addresses);
+    const running = [...pods.all.values()].filter((pod) => pod.state === 'running').flatMap((pod) => pod.addresses);
+    const apart = [...(node.driver?.state.all('address') ?? [])].filter(({ state }) => state === 'quarantined');
     const problems = imbalances({
       cloud,
       instance,
       pool: node.configuredPool,
-      used: new Set(used),
+      used: new Set(running),
+      apart: new Set(apart.map(({ ip }) => ip)),
       foreignBlocks: new Set(foreignBlocks),
       isForeign: (eni) => neighbours.isForeign(eni.id),
       givesWay: this.givesWay(),

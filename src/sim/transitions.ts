@@ -52,7 +52,15 @@ const BLOCK = [
   'missing -> none',
 ];
 
-const ADDRESS = ['free -> held', 'held -> cooling', 'cooling -> free'];
+const ADDRESS = [
+  'free -> held',
+  'held -> cooling',
+  'cooling -> free',
+  'free -> quarantined',
+  'held -> quarantined',
+  'cooling -> quarantined',
+  'quarantined -> free',
+];
 
 const LEASE = [
   'none -> held',
@@ -112,15 +120,16 @@ const VERDICTS = [
 /** What the simulator cannot show, and why. */
 export const UNSHOWN: Readonly<Record<string, string>> = {
   'eni deleting -> detaching': 'no attach of this cloud lands so late (test/unit/core/sweep-enis.test.ts shows it)',
-  'address free -> quarantined': 'the core waits with a lost journal until two reads agree, and quarantines nothing',
+  'address quarantined -> cooling': 'between two processes: the state is opened with it',
   'failure nodeGone': 'an instance that is gone has no daemon to tell',
   'failure bug': 'the memory cloud refuses no request as malformed unless the core has a bug',
   'verdict no-no-yes, journal intact':
     'a link whose lease is gone is fenced, and without the routes that name addresses',
   'reason DATAPATH_REPAIRED': 'said in a log, never to a pod',
+  'reason INTERNAL':
+    'a bug, or what the repeated ADD of a quarantined pod is told (test/unit/core/quarantine.test.ts shows it)',
   'reason CONFIG_INVALID': "the daemon's, before there is a core",
   'reason BAD_REQUEST': "the daemon's, before there is an event",
-  'reason INTERNAL': 'a bug: to say it is a breach',
 };
 
 /** What one seed in a thousand shows: it may be seen, and a fixed set need not. test/unit/core/drain.test.ts has both. */

@@ -200,6 +200,7 @@ export class World {
     this.node.crash();
     if (lostCommits > 0) this.journal.loseSuffix(lostCommits);
     this.node.boot(`boot-${clock.nowMs()}`, UPTIME_MS);
+    oracle.booted();
     kernel.reboot();
     for (const pod of pods.all.values()) {
       if (pod.state === 'running') oracle.stopped(pod);

@@ -24,6 +24,13 @@ export const MUTATIONS: readonly Mutation[] = [
       "      if (row.state === 'cooling') this.tx.remove('address', row.ip);\n      if (row.state === 'quarantined')\n",
   },
   {
+    name: 'a quarantined address is handed out',
+    file: 'src/core/quarantine.ts',
+    find: "    turn.tx.put('address', { ip, block, state: 'quarantined', sinceMs: turn.nowMs });\n",
+    replace:
+      "    if (known !== undefined) turn.tx.put('address', { ip, block, state: 'quarantined', sinceMs: turn.nowMs });\n",
+  },
+  {
     name: 'an unflushed address is reused as a flushed one',
     file: 'src/core/address.ts',
     find: "if (row.flushed !== 'yes') return",

@@ -1,8 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Ip } from '../../../src/core/ip.ts';
+import { cidrBase, type Ip } from '../../../src/core/ip.ts';
+import { BreachHistory } from '../../../src/daemon/breach.ts';
 import { failpointIn } from '../../../src/kernel/failpoint.ts';
+import { systemClock } from '../../../src/ports/clock.ts';
 import { TestNode } from './harness.ts';
 
 test('a broken invariant is written down and ends the process', async () => {
@@ -25,6 +27,52 @@ test('a broken invariant is written down and ends the process', async () => {
     expect(dump.recent).toHaveLength(1_000);
     expect(dump.state.lease).toHaveLength(2);
     expect(node.log.find(({ msg }) => msg.includes('invariant'))).toMatchObject({ level: 'fatal' });
+  } finally {
+    await node.close();
+  }
+}, 20_000);
+
+test('the third breach in ten minutes sets apart what it names; other boots, and older ones, do not count', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'breaches-'));
+  const [a, b] = ['10.0.1.21', '10.0.1.22'] as Ip[];
+  if (a === undefined || b === undefined) throw new Error('no addresses');
+  const history = new BreachHistory(folder);
+  const at = (nowMs: number, bootId = 'boot-1') => ({ bootId, nowMs });
+  expect(history.doubted(at(0))).toEqual([]);
+  history.note({ addresses: [a] }, at(1_000));
+  history.note({ addresses: [a, b] }, at(2_000, 'boot-0'));
+  history.note({ addresses: [a] }, at(300_000));
+  expect(history.doubted(at(300_000))).toEqual([]);
+  history.note({ addresses: [b] }, at(400_000));
+  history.note({ addresses: [a] }, at(500_000));
+  expect(history.doubted(at(501_000))).toEqual([a, b]);
+  expect(history.doubted(at(501_000, 'boot-2'))).toEqual([]);
+  expect(history.doubted(at(901_000))).toEqual([]);
+  writeFileSync(join(folder, 'breaches.json'), '[{"bootId":1},null');
+  expect(new BreachHistory(folder).doubted(at(501_000))).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+
+test('a daemon whose predecessors broke three times over addresses hands them out no more, and says so', async () => {
+  const node = new TestNode();
+  const settings = { pool: { targets: { floor: 4, headroom: 0, ceiling: 4 } } };
+  try {
+    const first = await node.serve(settings);
+    const blocks = node.cloud.truth.enisOf(node.instance).flatMap((eni) => eni.blocks);
+    const doubted = blocks.slice(0, 2).map(cidrBase);
+    await first.stop();
+    const bootId = readFileSync(node.bootIdFile, 'utf8').trim();
+    for (const addresses of [doubted, doubted.slice(0, 1), doubted.slice(1)])
+      new BreachHistory(node.stateDir).note({ addresses }, { bootId, nowMs: systemClock.nowMs() });
+    await node.serve(settings);
+    const given = [await node.add('c1'), await node.add('c2')].map((text) => text.split('/')[0]);
+    expect(doubted.filter((ip) => given.includes(ip))).toEqual([]);
+    expect(JSON.parse((await node.get('/v1/why')).text).lines.join()).toContain('0 cooling, 2 quarantined');
+    expect((await node.get('/metrics')).text).toMatch(/underway_addresses\{[^}]*state="quarantined"[^}]*\} 2\n/);
+    expect(node.log.find(({ msg }) => msg.startsWith('quarantined'))).toMatchObject({
+      level: 'error',
+      addresses: doubted,
+    });
   } finally {
     await node.close();
   }

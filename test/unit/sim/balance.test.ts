@@ -32,6 +32,7 @@ async function weigh(total: number, used: number, targets: Partial<Targets>): Pr
       targets: { floor: 0, headroom: 0, ceiling: 100, ...targets },
     },
     used: new Set(held.slice(0, used)),
+    apart: new Set(),
     foreignBlocks: new Set(),
     isForeign: () => false,
     givesWay: false,
