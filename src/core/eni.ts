@@ -150,7 +150,7 @@ export function linkGone(turn: Turn, mac: Mac): void {
   turn.wantSync();
   // Somebody may have detached it: the cloud knows, and says so once its replicas have heard.
   for (const eni of turn.state.all('eni')) {
-    if (!isPresent(eni) || eni.mac !== mac || eni.kind !== 'secondary') continue;
+    if (!isPresent(eni) || eni.mac !== mac || eni.kind === 'primary') continue;
     if (eni.state !== 'ready' && eni.state !== 'draining') continue;
     turn.tx.put('eni', { ...eni, writtenMs: turn.nowMs });
     turn.wantListing(turn.nowMs + turn.capabilities.listLagMs);
