@@ -29,6 +29,8 @@ const LATE_PODS = 3;
 const AGAIN_MS = 10_000;
 /** From its first call until a pool is as it should be: a new ENI, or a minute of surplus and what goes then. */
 const CATCH_UP_MS = 180_000;
+/** The last place in the widest crowd of a bucket that takes 20 s to fill (core/budget.ts). */
+const PUT_OFF_MAX_MS = 3_600_000;
 
 export interface SeedReport {
   readonly seed: number;
@@ -157,7 +159,11 @@ class Run {
     if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
     const state = node.driver?.state;
     if (state === undefined) return oracle.breach('the daemon does not run');
-    if (oracle.strays(state).length > 0) await this.pass(SWEEP_WITHIN_MS);
+    if (oracle.strays(state).length > 0) {
+      await this.pass(SWEEP_WITHIN_MS);
+      // A node that was throttled puts off the deletes that come of it.
+      for (let ms = 0; ms < PUT_OFF_MAX_MS && this.givesWay(); ms += STRIDE_MS) await this.pass(STRIDE_MS);
+    }
     oracle.settled(state);
     oracle.podsAgree(state, pods.all.values());
     this.balance();
