@@ -175,6 +175,8 @@ function checkEni(look: Look, eni: EniRow): void {
 function checkOperation(look: Look, { id, eni: key, call }: OperationRow): void {
   const eni = key === undefined ? undefined : look.state.get('eni', key);
   if (key !== undefined && eni === undefined) breach(look, 'an operation has its ENI', id);
+  if (key !== undefined && look.state.operationOn(key)?.id !== id)
+    breach(look, 'one mutation in flight an ENI', `${call.action} beside another on ${key}`);
   if (eni !== undefined && eni.kind !== 'secondary' && ['attach', 'detach', 'delete', 'modify'].includes(call.action))
     breach(look, 'only our own ENIs move', `${call.action} of ${eni.kind} ${key}`);
   if (eni?.kind === 'foreign') breach(look, 'nothing foreign is touched', `${call.action} of ${key}`);

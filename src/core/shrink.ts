@@ -30,9 +30,10 @@ export function shrink(turn: Turn, pool: PoolRow): void {
   const sinceMs = pool.surplusSinceMs ?? turn.nowMs;
   setSurplus(turn, pool, sinceMs);
   if (!turn.due(sinceMs + SURPLUS_MS)) return;
-  const enis = candidates(turn, pool);
-  if (drainOne(turn, pool, enis, headroomNow(turn, pool))) return;
+  if (drainOne(turn, pool, candidates(turn, pool), headroomNow(turn, pool))) return;
   for (const family of pool.families) {
+    // The ENI that one family's blocks go from is busy for the other's.
+    const enis = candidates(turn, pool);
     const surplus = surplusOf(turn, pool, family);
     if (!releaseFrom(turn, enis, family, surplus)) releaseSingles(turn, pool, enis, family);
   }
