@@ -153,10 +153,6 @@ class Run {
     for (const pod of pods.all.values())
       if (pod.state === 'adding') oracle.breach(`${pod.name} still asks for an address`);
     if (world.broken) return;
-    const before = world.calls();
-    await this.pass(QUIET_MS);
-    const made = world.calls() - before;
-    if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
     const state = node.driver?.state;
     if (state === undefined) return oracle.breach('the daemon does not run');
     if (oracle.strays(state).length > 0) {
@@ -164,6 +160,10 @@ class Run {
       // A node that was throttled puts off the deletes that come of it.
       for (let ms = 0; ms < PUT_OFF_MAX_MS && this.givesWay(); ms += STRIDE_MS) await this.pass(STRIDE_MS);
     }
+    const before = world.calls();
+    await this.pass(QUIET_MS);
+    const made = world.calls() - before;
+    if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
     oracle.settled(state);
     oracle.podsAgree(state, pods.all.values());
     this.balance();

@@ -15,7 +15,6 @@ const ENI = [
   'attaching -> available',
   'attaching -> linking',
   'attaching -> deleting',
-  'attaching -> detaching',
   'attaching -> none',
   'linking -> ready',
   'linking -> detaching',
@@ -135,6 +134,7 @@ export const SELDOM: readonly string[] = [
   'eni draining -> gone',
   'eni draining -> deleting',
   'eni detaching -> gone',
+  'eni attaching -> detaching',
   'eni deleting -> detaching',
   'reason INTERNAL',
 ];

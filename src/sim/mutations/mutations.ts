@@ -83,7 +83,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'absence believed after one read',
     file: 'src/core/observe.ts',
-    find: "if (!agrees(turn, row.id, 'absent', readMs, notBeforeMs)) return false;",
+    find: 'if (!agrees(turn, row.id, ABSENT, readMs, notBeforeMs)) return false;',
     replace: 'if (readMs < 0) return false;',
   },
   {

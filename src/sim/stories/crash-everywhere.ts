@@ -62,9 +62,9 @@ export async function tell(
   world.ignoreFailpoints();
   world.cloud.faults.clear();
   await world.pass(HEAL_MS - QUIET_MS);
+  if (world.hasStrays) await world.pass(SWEEP_WITHIN_MS);
   const before = world.cloud.calls.length;
   await world.pass(QUIET_MS);
-  if (world.hasStrays) await world.pass(SWEEP_WITHIN_MS);
   const breaches = [...world.disagreements()];
   const made = world.cloud.calls.length - before;
   if (made > QUIET_CALLS_MAX) breaches.push(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
