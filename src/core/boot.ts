@@ -64,7 +64,8 @@ export function openState(options: {
   const { rows, identity, nowMs } = options;
   const state = new State();
   const tx = new Tx(state);
-  for (const { table, key, row } of rows) if (row !== null) state.replace(table as Table, key, row as Rows[Table]);
+  for (const { table, key, row } of rows)
+    if (row !== null) state.replace(table as Table, key, asIndexed(table as Table, row as Rows[Table], nowMs));
   const known = state.get('node', 'node');
   const rebooted = known !== undefined && known.bootId !== identity.bootId;
   tx.put('node', { vpcCidrs: [], zone: '', trusted: false, ...known, key: 'node', schema: SCHEMA, ...identity });
@@ -73,6 +74,10 @@ export function openState(options: {
   restored.run();
   return { state, first: tx.journalRows() };
 }
+
+/** Blocks are offered by how long they idled, which the journal leaves out: without it no offer has an order. */
+const asIndexed = (table: Table, row: Rows[Table], nowMs: number): Rows[Table] =>
+  table === 'block' ? { ...(row as Rows['block']), idleSinceMs: nowMs } : row;
 
 function freshRuntime(nowMs: number): RuntimeRow {
   return {

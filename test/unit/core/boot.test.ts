@@ -6,7 +6,7 @@ import type { LeaseId, Mac } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { CloudCall, EniFacts } from '../../../src/core/cloud.ts';
 import type { FoundLink } from '../../../src/core/events.ts';
-import type { Cidr, Ip } from '../../../src/core/ip.ts';
+import { type Cidr, cidrBase, compareIp, type Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import { Core, eniFacts, INSTANCE, pod, primaryFacts, type Setup } from './harness.ts';
 
@@ -57,6 +57,17 @@ test('yes-yes-yes: the pod is live, the daemon serves at once and asks the cloud
   core.add('b');
   expect(core.replyOf('add-b')).toBe('added');
   expect(core.addressOf('b')).not.toBe(core.addressOf('a'));
+});
+
+test('after a restart pods get the lowest free addresses, as before it', () => {
+  const first = new Core({ targets: { floor: 9, headroom: 0, ceiling: 100 } }).serving();
+  const { blocks } = first.bringUpEni(1);
+  first.answer('modify', { action: 'modify' });
+  const core = restarted(first, { targets: { floor: 9, headroom: 0, ceiling: 100 } });
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  for (const name of names) core.add(name);
+  const free = blocks.map(cidrBase).sort(compareIp);
+  expect(names.map((name) => core.addressOf(name))).toEqual(free.slice(0, names.length));
 });
 
 test('yes-yes-no, namespace gone: the address cools', () => {
