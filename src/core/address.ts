@@ -6,7 +6,7 @@ import type { LeaseId, PoolId } from './brand.ts';
 import type { CoolingRow } from './cooling-queue.ts';
 import { isLeaving, leave, removeBlock } from './eni.ts';
 import { type Cidr, cidrAddress, type Family, type Ip } from './ip.ts';
-import { enisOf, isPresent, serves } from './pool.ts';
+import { isPresent, servingOf } from './pool.ts';
 import type { BlockRow, EniRow, PoolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
@@ -32,19 +32,19 @@ export function placeFor(turn: Turn, pool: PoolRow): readonly Place[] | undefine
 }
 
 function bestPlace(turn: Turn, pool: PoolRow, family: Family, preferred: EniRow['key'] | undefined): Place | undefined {
-  let best: { readonly eni: EniRow; readonly used: number; readonly block: BlockRow } | undefined;
-  for (const eni of enisOf(turn.state, pool)) {
-    if (!serves(turn.state, eni, pool)) continue;
-    const block = turn.state.bestBlock(eni.key, family);
-    if (block === undefined) continue;
-    const used = eni.key === preferred ? Number.POSITIVE_INFINITY : turn.state.tally(eni.key, family).taken;
-    const fuller = best === undefined || used > best.used || (used === best.used && eni.key < best.eni.key);
-    if (fuller) best = { eni, used, block };
+  let best: { readonly eni: EniRow['key']; readonly used: number; readonly block: BlockRow } | undefined;
+  for (const eni of servingOf(turn.state, pool, family)) {
+    const { taken, ready, held, cooling, quarantined } = turn.state.tally(eni, family);
+    if (ready <= held + cooling + quarantined) continue;
+    const used = eni === preferred ? Number.POSITIVE_INFINITY : taken;
+    const fuller = best === undefined || used > best.used || (used === best.used && eni < best.eni);
+    const block = fuller ? turn.state.bestBlock(eni, family) : undefined;
+    if (block !== undefined) best = { eni, used, block };
   }
   if (best === undefined) return undefined;
   const { id } = best.block;
   const index = turn.state.lowestFree(id, (at) => cidrAddress(id, at));
-  return { ip: cidrAddress(id, index), block: id, eni: best.eni.key };
+  return { ip: cidrAddress(id, index), block: id, eni: best.eni };
 }
 
 /** free -> held */
@@ -103,15 +103,22 @@ export function planFlush(turn: Turn): void {
   if (turn.runtime.flush.inFlight) return;
   const addresses = turn.state.cooling.unflushed();
   const oldest = addresses.reduce((first, row) => Math.min(first, row.sinceMs), Number.POSITIVE_INFINITY);
-  const marks: number[] = [];
-  for (const eni of turn.state.all('eni'))
-    if (isPresent(eni) && isLeaving(eni) && !eni.flushed && eni.number !== undefined) marks.push(eni.number);
+  const marks = marksToFlush(turn);
   const batchDue = addresses.length > 0 && turn.due(oldest + FLUSH_BATCH_MS);
   if (!batchDue && marks.length === 0) return;
   const chosen = addresses.slice(0, FLUSH_COUNT_MAX);
   for (const row of chosen) turn.tx.put('address', { ...row, flushed: 'asked' });
   turn.setRuntime({ flush: { inFlight: true } });
   turn.emit({ kind: 'flush', addresses: chosen.map((row) => row.ip), marks, markMask: turn.runtime.settings.markMask });
+}
+
+/** Of ENIs that leave. */
+function marksToFlush(turn: Turn): number[] {
+  const marks: number[] = [];
+  if (turn.state.census.inMotion === 0) return marks;
+  for (const eni of turn.state.all('eni'))
+    if (isPresent(eni) && isLeaving(eni) && !eni.flushed && eni.number !== undefined) marks.push(eni.number);
+  return marks;
 }
 
 export function flushed(
@@ -125,6 +132,7 @@ export function flushed(
     if (row?.state === 'cooling' && row.flushed === 'asked')
       turn.tx.put('address', { ...row, flushed: event.done ? 'yes' : 'cannot' });
   }
+  if (event.marks.length === 0) return;
   for (const eni of turn.state.all('eni')) {
     if (isPresent(eni) && isLeaving(eni) && eni.number !== undefined && event.marks.includes(eni.number))
       leave(turn, { ...eni, flushed: true });

@@ -257,6 +257,7 @@ export function removeBlock(turn: Turn, id: Cidr): void {
 
 /** Starts what each ENI's state asks for next. */
 export function progressEnis(turn: Turn): void {
+  if (turn.state.census.inMotion === 0) return;
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.kind !== 'secondary') continue;
     const busy = turn.state.operationOn(eni.key) !== undefined;
@@ -271,7 +272,7 @@ export function progressEnis(turn: Turn): void {
 
 /** Sets DeleteOnTermination once the ENI serves and nobody waits: it is one more mutation that would hold up an assign. */
 export function settleEnis(turn: Turn): void {
-  if (turn.state.count('waiter') > 0) return;
+  if (turn.state.census.inMotion === 0 || turn.state.count('waiter') > 0) return;
   for (const eni of turn.state.all('eni')) {
     if (eni.state !== 'ready' || eni.settled || turn.state.operationOn(eni.key) !== undefined) continue;
     startOperation(turn, { action: 'modify', eni: eni.id, deleteOnTermination: true }, 'release', eni.key);

@@ -78,6 +78,7 @@ function missingOf(turn: Turn, pool: PoolRow, family: Family): number {
  */
 export function cancelDrains(turn: Turn, pool: PoolRow): boolean {
   let isCancelled = false;
+  if (turn.state.census.inMotion === 0) return isCancelled;
   for (const eni of enisOf(turn.state, pool).sort(byKey)) {
     if (eni.state !== 'draining' || turn.state.operationOn(eni.key) !== undefined) continue;
     const isMissed = pool.families.some((family) => missingOf(turn, pool, family) > 0);
@@ -98,6 +99,7 @@ function isWaitedFor(turn: Turn, pool: PoolRow): boolean {
 
 /** Blocks that the cloud took from running pods are asked for by name. */
 function askAgain(turn: Turn, pool: PoolRow): void {
+  if (turn.state.census.missingBlocks === 0) return;
   for (const eni of enisOf(turn.state, pool)) {
     const taken = turn.state.tally(eni.key, 4).missing + turn.state.tally(eni.key, 6).missing;
     if (taken === 0 || eni.state !== 'ready' || turn.state.operationOn(eni.key) !== undefined) continue;

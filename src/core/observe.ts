@@ -228,8 +228,8 @@ export function missingFacts(turn: Turn): 'node' | 'enis' | 'subnets' | undefine
 
 export function unknownSubnets(turn: Turn) {
   const unknown = new Set<SubnetId>();
-  for (const { kind, subnet } of turn.state.all('eni'))
-    if (kind !== 'foreign' && turn.state.get('subnet', subnet) === undefined) unknown.add(subnet);
+  for (const subnet of turn.state.census.eniSubnets())
+    if (turn.state.get('subnet', subnet) === undefined) unknown.add(subnet);
   // Between several the free addresses decide, which metadata did not tell.
   for (const { subnets } of turn.state.all('pool'))
     for (const id of subnets) {

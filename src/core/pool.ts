@@ -1,6 +1,8 @@
 /**
  * What a pool holds and what it needs, counted from the rows. All figures are addresses of one family.
  */
+import type { EniKey } from './brand.ts';
+import type { PoolCount } from './census.ts';
 import { type Family, familyOf } from './ip.ts';
 import type { BlockRow, EniPresent, EniRow, PoolRow } from './rows.ts';
 import type { State } from './state.ts';
@@ -48,23 +50,51 @@ export function blocksOfFamily(state: State, eni: EniRow, family: Family): Block
 }
 
 export function holding(state: State, pool: PoolRow, family: Family): Holding {
-  const sum = { total: 0, leased: 0, cooling: 0, quarantined: 0, free: 0, coming: 0 };
+  const { total, leased, cooling, quarantined, coming } = countOf(state, pool, family);
+  return { total, leased, cooling, quarantined, free: total - leased - cooling - quarantined, coming };
+}
+
+/** ENIs that serve the pool. */
+export const servingOf = (state: State, pool: PoolRow, family: Family): ReadonlySet<EniKey> =>
+  countOf(state, pool, family).serving;
+
+/** Blocks of more than one address on ENIs that serve. */
+export const prefixesOf = (state: State, pool: PoolRow, family: Family): number =>
+  countOf(state, pool, family).prefixes;
+
+/** Free addresses on ENIs that serve which are blocks of their own. */
+export const idleSinglesOf = (state: State, pool: PoolRow, family: Family): number =>
+  countOf(state, pool, family).idleSingles;
+
+function countOf(state: State, pool: PoolRow, family: Family): PoolCount {
+  const known = state.census.poolCount(pool.id, family);
+  if (known !== undefined) return known;
+  const count = counted(state, pool, family);
+  state.census.keep(pool.id, family, count);
+  return count;
+}
+
+function counted(state: State, pool: PoolRow, family: Family): PoolCount {
+  const servingKeys = new Set<EniKey>();
+  const sum = { total: 0, leased: 0, cooling: 0, quarantined: 0, coming: 0, prefixes: 0, idleSingles: 0 };
   for (const eni of state.all('eni')) {
     if (eni.pool !== pool.id || eni.kind === 'foreign') continue;
     sum.coming += asked(state, eni, family);
     const serving = serves(state, eni, pool);
     if (!serving && !comesUp(eni)) continue;
     // What the cloud took away, or is asked to take back, is no capacity, whoever still uses it.
-    const { ready, installing, held, cooling, quarantined } = state.tally(eni.key, family);
+    const { ready, installing, held, cooling, quarantined, prefixes, idleSingles } = state.tally(eni.key, family);
     sum.coming += serving ? installing : installing + ready;
     if (!serving) continue;
+    servingKeys.add(eni.key);
     sum.total += ready;
     sum.leased += held;
     sum.cooling += cooling;
     sum.quarantined += quarantined;
-    sum.free += ready - held - cooling - quarantined;
+    sum.prefixes += prefixes;
+    sum.idleSingles += idleSingles;
   }
-  return sum;
+  return { serving: servingKeys, ...sum };
 }
 
 /** Addresses that an operation on this ENI asks for. */

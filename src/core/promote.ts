@@ -10,7 +10,7 @@ import { lengthFor } from './grow.ts';
 import type { Family } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { demand, enisOf, holding, serves, waitersOf } from './pool.ts';
+import { demand, enisOf, holding, idleSinglesOf, serves, waitersOf } from './pool.ts';
 import type { PoolRow } from './rows.ts';
 import { askable, isOpen } from './subnet.ts';
 import { wishSize } from './tally.ts';
@@ -23,7 +23,7 @@ const PROMOTE_AFTER_MS = 600_000;
 export function promote(turn: Turn, pool: PoolRow): void {
   if (pool.prefixes !== 'prefer' || waitersOf(turn.state, pool) > 0) return;
   for (const family of pool.families) {
-    if (idleSingles(turn, pool, family) === 0 || spareSingles(turn, pool, family) > 0) continue;
+    if (idleSinglesOf(turn.state, pool, family) === 0 || spareSingles(turn, pool, family) > 0) continue;
     const { total, coming } = holding(turn.state, pool, family);
     for (const eni of enisOf(turn.state, pool)) {
       const subnet = turn.state.get('subnet', eni.subnet);
@@ -43,18 +43,11 @@ export function promote(turn: Turn, pool: PoolRow): void {
 /** Idle single addresses that the pool can do without, by what is free in its prefixes; 0 in a pool without them. */
 export function spareSingles(turn: Turn, pool: PoolRow, family: Family): number {
   if (pool.prefixes !== 'prefer') return 0;
-  const singles = idleSingles(turn, pool, family);
+  const singles = idleSinglesOf(turn.state, pool, family);
   if (singles === 0) return 0;
   const { free, total, cooling } = holding(turn.state, pool, family);
   const headroom = headroomNow(turn, pool);
   if (free - singles < Math.max(1, headroom)) return 0;
   const keep = Math.max(pool.targets.floor, demand(turn.state, pool) + headroom + cooling);
   return Math.max(0, Math.min(singles, total - keep));
-}
-
-function idleSingles(turn: Turn, pool: PoolRow, family: Family): number {
-  let count = 0;
-  for (const eni of turn.state.all('eni'))
-    if (serves(turn.state, eni, pool)) count += turn.state.tally(eni.key, family).idleSingles;
-  return count;
 }

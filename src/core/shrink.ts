@@ -7,7 +7,7 @@ import { freeOn, usedOn } from './eni.ts';
 import { type Family, familyOf } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { blocksOfFamily, demand, enisOf, holding, serves, waitersOf } from './pool.ts';
+import { blocksOfFamily, demand, enisOf, holding, prefixesOf, serves, waitersOf } from './pool.ts';
 import { spareSingles } from './promote.ts';
 import type { BlockRow, EniPresent, PoolRow } from './rows.ts';
 import { type Pressure, pressureOf } from './subnet.ts';
@@ -63,14 +63,14 @@ function spareBeyond(turn: Turn, pool: PoolRow, family: Family, headroom: number
 
 function largestBlock(turn: Turn, pool: PoolRow, family: Family): number {
   // Not one that an ENI had which is gone, as long as pods that lost it name it.
-  const prefixes = enisOf(turn.state, pool).some(
-    (eni) => serves(turn.state, eni, pool) && turn.state.tally(eni.key, family).prefixes > 0,
-  );
-  return prefixes ? wishSize(family, Math.min(...turn.capabilities.prefixLengths[family])) : 1;
+  return prefixesOf(turn.state, pool, family) > 0
+    ? wishSize(family, Math.min(...turn.capabilities.prefixLengths[family]))
+    : 1;
 }
 
 /** Gives idle addresses back to subnets that run out; true while it does. */
 function yieldToOthers(turn: Turn, pool: PoolRow): boolean {
+  if (isNowhereTight(turn)) return false;
   const all = candidates(turn, pool);
   for (const pressure of ['exhausted', 'tight'] as const) {
     const enis = all.filter((eni) => pressureOn(turn, eni) === pressure);
@@ -93,6 +93,11 @@ function yieldToOthers(turn: Turn, pool: PoolRow): boolean {
     return true;
   }
   return false;
+}
+
+function isNowhereTight(turn: Turn): boolean {
+  for (const subnet of turn.state.all('subnet')) if (pressureOf(subnet, turn.nowMs) !== 'normal') return false;
+  return true;
 }
 
 function pressureOn(turn: Turn, eni: EniPresent): Pressure {

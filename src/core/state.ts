@@ -5,11 +5,22 @@
  * keys; journal rows are derived from the touched keys by the tables' durable columns, never listed by hand.
  */
 import type { AttachmentKey, EniKey, LeaseId, PoolId } from './brand.ts';
+import { Census } from './census.ts';
 import { isRead } from './cloud.ts';
 import { CoolingQueue } from './cooling-queue.ts';
-import type { Cidr, Family, Ip } from './ip.ts';
+import { type Cidr, type Family, familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
-import type { AddressRow, BlockRow, LeaseRow, OperationRow, Rows, RuntimeRow, Table, WaiterRow } from './rows.ts';
+import type {
+  AddressRow,
+  BlockRow,
+  EniRow,
+  LeaseRow,
+  OperationRow,
+  Rows,
+  RuntimeRow,
+  Table,
+  WaiterRow,
+} from './rows.ts';
 import { type EniTally, Tallies } from './tally.ts';
 
 const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
@@ -108,6 +119,7 @@ export class State {
   private readonly pods = new Map<PoolId, Map<string, number>>();
   private readonly waiters = new Map<PoolId, number>();
   private readonly tallies = new Tallies((id) => this.maps.block.get(id));
+  readonly census = new Census();
   readonly cooling = new CoolingQueue((ip) => this.maps.address.get(ip));
 
   get<T extends Table>(table: T, key: string): Rows[T] | undefined {
@@ -202,6 +214,7 @@ export class State {
   replace(table: Table, key: string, row: Rows[Table] | undefined): Rows[Table] | undefined {
     const map = this.maps[table] as Map<string, Rows[Table]>;
     const before = map.get(key);
+    this.census.replaced(table, before, row);
     if (table === 'lease') this.indexLease(before as LeaseRow | undefined, row as LeaseRow | undefined);
     if (before !== undefined) this.index(table, before, false);
     if (row === undefined) map.delete(key);
@@ -221,12 +234,16 @@ export class State {
       const block = row as BlockRow;
       indexInto(this.blocksOfEni, block.eni, block.id, add);
       this.tallies.block(block, add);
+      this.census.block(block, add);
     } else if (table === 'address') {
       const address = row as AddressRow;
       indexInto(this.addressesOfBlock, address.block, address.ip, add);
       this.tallies.address(address, add);
+      const block = this.maps.block.get(address.block);
+      if (block !== undefined) this.census.address(address, { block, family: familyOf(block.id), add });
       if (address.state === 'cooling') this.cooling.note(address, this.poolOfBlock(address.block), add);
-    } else if (table === 'operation') {
+    } else if (table === 'eni') this.census.eni(row as EniRow, add);
+    else if (table === 'operation') {
       const { eni, id } = row as OperationRow;
       if (eni === undefined) return;
       if (add) this.operationOfEni.set(eni, id);

@@ -7,7 +7,7 @@
 /** The peers of every scenario; `src/sim/peers` has their formulas. */
 export const PEERS = ['aws', 'terway', 'cilium'] as const;
 
-export interface PolicyFigures {
+export type PolicyFigures = {
   /** From the first ADD of a pod until an ADD of it succeeded, in ms; over all pods of the trace. */
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -18,7 +18,7 @@ export interface PolicyFigures {
   readonly cloudCalls: number;
   /** The integral of total - held over the scenario, cooling addresses included. */
   readonly idleIpHours: number;
-}
+};
 
 /** One thing the bar asks for: met when `value` is at most `atMost`. */
 export interface Verdict {
@@ -27,11 +27,14 @@ export interface Verdict {
   readonly atMost: number;
 }
 
+/** `underway`, every peer, and whatever else a scenario compares. */
+export type PeersFigures = Readonly<Record<'underway' | (typeof PEERS)[number], PolicyFigures>> &
+  Readonly<Record<string, PolicyFigures>>;
+
 export interface BarReport {
   readonly scenario: string;
-  /** `underway`, every peer, and whatever else the scenario compares. */
-  readonly figures: Readonly<Record<'underway' | (typeof PEERS)[number], PolicyFigures>> &
-    Readonly<Record<string, PolicyFigures>>;
+  /** What was measured, by what it was measured of: a table whose rows have the same columns. */
+  readonly figures: PeersFigures | Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Computed from the cloud's figures, by name; units in the names. */
   readonly bound: Readonly<Record<string, number>>;
   readonly verdicts: readonly Verdict[];

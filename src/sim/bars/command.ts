@@ -32,15 +32,18 @@ const jsonOf = ({ scenario, figures, bound, verdicts, notes }: BarReport) => ({
   notes,
 });
 
-const COLUMNS = ['p50Ms', 'p99Ms', 'maxMs', 'failed', 'cloudCalls', 'idleIpHours'] as const;
 const UNBOUNDED = 'none';
 
 export function tableOf({ figures, bound, verdicts, notes }: BarReport): string[] {
+  const columns = [...new Set(Object.values(figures).flatMap((figure) => Object.keys(figure)))];
   const rows = [
-    ['', ...COLUMNS],
-    ...Object.entries(figures).map(([policy, figure]) => [policy, ...COLUMNS.map((column) => text(figure[column]))]),
+    ['', ...columns],
+    ...Object.entries(figures).map(([name, figure]: [string, Readonly<Record<string, number>>]) => [
+      name,
+      ...columns.map((column) => (figure[column] === undefined ? '' : text(figure[column]))),
+    ]),
   ];
-  const widths = ['', ...COLUMNS].map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
+  const widths = ['', ...columns].map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
   const lines = rows.map((row) => row.map((cell, at) => padded(cell, widths[at] ?? 0, at === 0)).join('  '));
   const bounds = Object.entries(bound).map(([name, value]) => `${name} ${text(value)}`);
   return [

@@ -4,6 +4,7 @@ import { burstAddresses, burstJitter, burstPrefixes, burstPrefixesSecondary } fr
 import { churnBar, churnTight } from './churn.ts';
 import { day } from './day.ts';
 import { giveBack } from './give-back.ts';
+import { stepCost } from './step-cost.ts';
 import { thousandNodes } from './thousand-nodes.ts';
 
 export const BARS: readonly Bar[] = [
@@ -16,4 +17,5 @@ export const BARS: readonly Bar[] = [
   giveBack,
   day,
   thousandNodes,
+  stepCost,
 ];
