@@ -21,6 +21,7 @@ import type {
   Table,
   WaiterRow,
 } from './rows.ts';
+import { sameText } from './same-text.ts';
 import { type EniTally, Tallies } from './tally.ts';
 
 const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
@@ -378,27 +379,4 @@ export class Tx {
 function durableColumns(table: Table, row: Rows[Table] | undefined): object | undefined {
   const columns = durable[table] as ((row: Rows[Table]) => object | undefined) | undefined;
   return row === undefined || columns === undefined ? undefined : columns(row);
-}
-
-/**
- * Whether two plain values have the same JSON text, found without making it: most changes of a row leave its durable
- * columns untouched, and those are shared. A column that is undefined has no text.
- */
-function sameText(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  const left = a as Readonly<Record<string, unknown>>;
-  const right = b as Readonly<Record<string, unknown>>;
-  const names = Object.keys(left);
-  const others = Object.keys(right);
-  let at = 0;
-  for (const name of names) {
-    const value = left[name];
-    if (value === undefined) continue;
-    while (at < others.length && right[others[at] as string] === undefined) at++;
-    const other = others[at++];
-    if (other !== name || !sameText(value, right[name])) return false;
-  }
-  while (at < others.length && right[others[at] as string] === undefined) at++;
-  return at === others.length;
 }
