@@ -33,10 +33,9 @@ export function heard(turn: Turn, facts: SubnetFacts, readMs: number): SubnetRow
     { exhaustedUntilMs: 0, noPrefixUntilMs: 0, tight: false, ...known, ...facts, heardMs: readMs, readAtMs: readMs },
     facts.freeCount4,
   );
-  const isScarce = shareOf(row) < SCARCE_BELOW;
   // Nodes that started together do not read together.
   const chance = uniformOf(`${nodeRow(turn).epoch}/${facts.id}/${Math.floor(readMs)}`);
-  const readAtMs = readMs + Math.ceil((isScarce ? READ_SCARCE_MS : READ_MS) * (0.75 + 0.25 * chance));
+  const readAtMs = readMs + Math.ceil((isScarce(row) ? READ_SCARCE_MS : READ_MS) * (0.75 + 0.25 * chance));
   // Fewer than were asked for are left, which explains the refusal: those may be asked for.
   const { freeCount4: free } = row;
   const isExplained = refused !== undefined && free !== undefined && free > 0 && free < refused;
@@ -55,12 +54,16 @@ function withFree(row: SubnetRow, count: number | undefined): SubnetRow {
 const shareOf = ({ cidr4, freeCount4 }: SubnetRow): number =>
   cidr4 === undefined || freeCount4 === undefined ? 1 : freeCount4 / cidrSize(cidr4);
 
+const isScarce = (row: SubnetRow): boolean => shareOf(row) < SCARCE_BELOW;
+
 /** A write of ours took addresses from the subnet, or gave them back (`by` > 0). */
 export function countFree(turn: Turn, id: SubnetId, by: number): void {
   const subnet = turn.state.get('subnet', id);
   if (subnet === undefined || by === 0) return;
   const { freeCount4: free } = subnet;
-  const { refused, ...row } = withFree(subnet, free === undefined ? undefined : free + by);
+  const { refused, ...counted } = withFree(subnet, free === undefined ? undefined : free + by);
+  const soonMs = isScarce(counted) ? turn.nowMs + READ_SCARCE_MS : counted.readAtMs;
+  const row = { ...counted, readAtMs: Math.min(counted.readAtMs, soonMs) };
   turn.tx.put('subnet', by > 0 && refused !== undefined ? { ...row, refused } : row);
 }
 
