@@ -18,14 +18,22 @@ function sameValue(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return a.length === b.length && a.every((byte, at) => byte === b[at]);
   }
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, at) => sameValue(item, b[at]));
   return sameColumns(a, b);
 }
 
 function sameColumns(a: object, b: object, ignored?: string): boolean {
   const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
-  for (const key of Object.keys(left)) if (key !== ignored && !sameValue(left[key], right[key])) return false;
-  for (const key of Object.keys(right))
-    if (key !== ignored && !(key in left) && !sameValue(undefined, right[key])) return false;
-  return true;
+  let shared = 0;
+  for (const key of Object.keys(left)) {
+    const other = right[key];
+    if (other !== undefined) shared++;
+    if (key !== ignored && !sameValue(left[key], other)) return false;
+  }
+  const keys = Object.keys(right);
+  // All that the right has the left has too: the common case.
+  if (keys.length === shared) return true;
+  return keys.every((key) => key === ignored || key in left || sameValue(undefined, right[key]));
 }
