@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { BarReport } from '../../src/sim/bars/bar.ts';
+import { type BarReport, PEERS, type PeersFigures } from '../../src/sim/bars/bar.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/sim/main.ts');
 const TIMEOUT_MS = 120_000;
@@ -14,7 +14,13 @@ const folder = mkdtempSync(join(tmpdir(), 'underway-bars-'));
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-type Written = Pick<BarReport, 'scenario' | 'figures' | 'bound'>;
+interface Written {
+  readonly scenario: string;
+  readonly figures: PeersFigures;
+  readonly bound: BarReport['bound'];
+}
+
+const COLUMNS = ['p50Ms', 'p99Ms', 'maxMs', 'failed', 'cloudCalls', 'idleIpHours'];
 
 /** `missed` are the lines of the table that say so. */
 function run(name: string, ...options: readonly string[]): Written & { readonly missed: readonly string[] } {
@@ -23,7 +29,12 @@ function run(name: string, ...options: readonly string[]): Written & { readonly 
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   const missed = stdout.split('\n').filter((line) => line.startsWith('MISSED'));
   expect(status).toBe(missed.length === 0 ? 0 : 1);
-  return { ...(JSON.parse(readFileSync(file, 'utf8')) as Written), missed };
+  const written: Written = JSON.parse(readFileSync(file, 'utf8'));
+  expect(written.scenario).toBe(name);
+  for (const policy of ['underway', ...PEERS] as const)
+    expect(Object.keys(written.figures[policy] ?? {})).toEqual(COLUMNS);
+  for (const value of Object.values(written.bound)) expect(value).toEqual(expect.any(Number));
+  return { ...written, missed };
 }
 
 const BURSTS = [
@@ -35,8 +46,7 @@ const BURSTS = [
 test.each(BURSTS)(
   '%s: the bound is the %d ms that latencies allow; nobody fails, and every peer is slower',
   (name, boundMs) => {
-    const { scenario, figures, bound } = run(name);
-    expect(scenario).toBe(name);
+    const { figures, bound } = run(name);
     expect(bound.boundMs).toBe(boundMs);
     expect(figures.underway.failed).toBe(0);
     for (const peer of ['aws', 'terway', 'cilium'] as const)

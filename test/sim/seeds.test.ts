@@ -42,6 +42,27 @@ describe(`${SEEDS} seeds`, () => {
     expect(await figures()).toMatchObject({ seeds: SEEDS, breaches: 0, unconverged: 0 });
   }, 600_000);
 
+  test('--json has the figures that it is asked for, and they agree with each other and with what is printed', async () => {
+    const { faultsFired, ...rest } = await figures();
+    expect(rest).toEqual({
+      seeds: expect.any(Number),
+      breaches: expect.any(Number),
+      unconverged: expect.any(Number),
+      events: expect.any(Number),
+      eventsPerSecond: expect.any(Number),
+      eventsPerSeed: { p10: expect.any(Number), p50: expect.any(Number) },
+      transitions: { seen: expect.any(Number), declared: expect.any(Number) },
+    });
+    const { p10, p50 } = rest.eventsPerSeed;
+    expect(p50).toBeGreaterThanOrEqual(p10);
+    // Nine of ten seeds have at least p10, half of them p50.
+    expect(rest.events).toBeGreaterThan(Math.floor(0.4 * rest.seeds) * p10 + Math.floor(0.5 * rest.seeds) * p50);
+    const { output } = await run;
+    expect(output).toContain(` ${rest.events} events (${rest.eventsPerSecond} a second a core)`);
+    const named = Object.entries(faultsFired).map(([name, count]) => `${name} ${count}`);
+    expect(output).toContain(`faults: ${named.sort().join(', ')}`);
+  }, 600_000);
+
   test('each is long enough to count', async () => {
     const { eventsPerSeed } = await figures();
     expect(eventsPerSeed.p10).toBeGreaterThanOrEqual(EVENTS_MIN);

@@ -2,14 +2,15 @@
  * One setting for all nodes of one day's fleet, on the real core or a peer's formula. Nodes do not know of each other, so
  * they are measured one by one, in worker threads.
  */
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Targets } from '../../core/rows.ts';
 import type { AwsSettings } from '../peers/aws.ts';
 import type { CiliumSettings } from '../peers/cilium.ts';
 import type { TerwaySettings } from '../peers/terway.ts';
-import { DAY_FLEET } from '../trace.ts';
+import { DAY_FLEET, dayTrace } from '../trace.ts';
 import type { PolicyFigures } from './bar.ts';
-import { quantile } from './measure.ts';
+import { type Measured, type MeasureLimits, quantile } from './measure.ts';
 
 /** Plain data, so that it can be sent to a worker. */
 export type DaySetting =
@@ -24,45 +25,67 @@ export interface DayTask {
   readonly setting: DaySetting;
   readonly from: number;
   readonly to: number;
+  readonly limits?: MeasureLimits;
 }
 
 export interface DayPart {
+  readonly gaveUp: Measured['gaveUp'];
+  readonly lateCount: number;
   readonly waitsMs: readonly number[];
   readonly failed: number;
   readonly cloudCalls: number;
   readonly idleIpHours: number;
 }
 
-const WORKERS = 2;
-
-/** The light nodes together, the heavy ones alone. */
-function partsOf(): { from: number; to: number }[] {
-  const { quiet, web, ci } = DAY_FLEET;
-  const heavy = Array.from({ length: ci }, (_, n) => ({ from: quiet + web + n, to: quiet + web + n + 1 }));
-  return [...heavy, { from: 0, to: quiet }, { from: quiet, to: quiet + web }];
+/** What a setting has to do better than, in figures of the whole fleet. */
+export interface DayLimits {
+  readonly p99Ms: number;
+  readonly idleIpHours: number;
 }
+
+/** `slow`: its p99 is above the limit; `dear`: more is idle. Both are known before the day is over. */
+export type DayOutcome =
+  | { readonly kind: 'measured'; readonly figures: PolicyFigures }
+  | { readonly kind: 'slow' | 'dear' };
+
+/** The heavy nodes each alone, the light ones in halves: by their place in the fleet. */
+const { quiet, web, ci } = DAY_FLEET;
+const HEAVY = Array.from({ length: ci }, (_, n) => ({ from: quiet + web + n, to: quiet + web + n + 1 }));
+const LIGHT = [
+  { from: quiet, to: quiet + web / 2 },
+  { from: quiet + web / 2, to: quiet + web },
+  { from: 0, to: quiet },
+];
 
 /** Worker threads that measure tasks side by side; `close` ends them. */
 export class DayWorkers {
   private readonly free: Worker[] = [];
   private readonly waiting: ((worker: Worker) => void)[] = [];
 
-  constructor(count = WORKERS) {
+  constructor(count = availableParallelism()) {
     for (let n = 0; n < count; n++) this.free.push(new Worker(new URL('./day-worker.ts', import.meta.url)));
   }
 
   async fleet(seed: number, setting: DaySetting): Promise<PolicyFigures> {
-    const parts = await Promise.all(partsOf().map((part) => this.run({ seed, setting, ...part })));
-    const waits = parts.flatMap(({ waitsMs }) => waitsMs);
-    const sum = (value: (part: DayPart) => number): number => parts.reduce((total, part) => total + value(part), 0);
-    return {
-      p50Ms: Math.round(quantile(waits, 0.5)),
-      p99Ms: Math.round(quantile(waits, 0.99)),
-      maxMs: Math.round(quantile(waits, 1)),
-      failed: sum(({ failed }) => failed),
-      cloudCalls: sum(({ cloudCalls }) => cloudCalls),
-      idleIpHours: Math.round(sum(({ idleIpHours }) => idleIpHours)),
-    };
+    const parts = await Promise.all([...HEAVY, ...LIGHT].map((part) => this.run({ seed, setting, ...part })));
+    return figuresOf(parts);
+  }
+
+  /** Measured only as long as it can still be as good as the limits. */
+  async within(seed: number, setting: DaySetting, { p99Ms, idleIpHours }: DayLimits): Promise<DayOutcome> {
+    const podCount = dayTrace(seed).reduce((sum, { pods }) => sum + pods.length, 0);
+    // The nearest-rank p99, rounded to whole milliseconds, is above the limit when more pods than these are.
+    const lateCountMax = podCount - Math.ceil(0.99 * podCount);
+    const limits = { lateFromMs: p99Ms + 0.5, lateCountMax, idleIpHoursMax: idleIpHours };
+    const parts: DayPart[] = [];
+    // The heavy nodes have three quarters of the pods: mostly they tell enough.
+    for (const some of [HEAVY, LIGHT]) {
+      parts.push(...(await Promise.all(some.map((part) => this.run({ seed, setting, limits, ...part })))));
+      if (parts.reduce((sum, { lateCount }) => sum + lateCount, 0) > lateCountMax) return { kind: 'slow' };
+      const isDear = parts.some(({ gaveUp }) => gaveUp === 'idle') || figuresOf(parts).idleIpHours > idleIpHours;
+      if (isDear) return { kind: 'dear' };
+    }
+    return { kind: 'measured', figures: figuresOf(parts) };
   }
 
   async close(): Promise<void> {
@@ -79,6 +102,19 @@ export class DayWorkers {
       else next(worker);
     }
   }
+}
+
+function figuresOf(parts: readonly DayPart[]): PolicyFigures {
+  const waits = parts.flatMap(({ waitsMs }) => waitsMs);
+  const sum = (value: (part: DayPart) => number): number => parts.reduce((total, part) => total + value(part), 0);
+  return {
+    p50Ms: Math.round(quantile(waits, 0.5)),
+    p99Ms: Math.round(quantile(waits, 0.99)),
+    maxMs: Math.round(quantile(waits, 1)),
+    failed: sum(({ failed }) => failed),
+    cloudCalls: sum(({ cloudCalls }) => cloudCalls),
+    idleIpHours: Math.round(sum(({ idleIpHours }) => idleIpHours)),
+  };
 }
 
 const answerOf = (worker: Worker, task: DayTask): Promise<DayPart> =>

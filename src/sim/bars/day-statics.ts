@@ -3,7 +3,7 @@
  * addresses rise and waits fall. The cheapest one that is good enough is found by halving, not by trying all.
  */
 import type { PolicyFigures } from './bar.ts';
-import type { DaySetting } from './day-fleet.ts';
+import type { DayLimits, DayOutcome, DaySetting } from './day-fleet.ts';
 
 export interface Ladder {
   readonly name: string;
@@ -15,7 +15,13 @@ export interface Ladder {
 const CEILING = 232;
 const STEPS = [0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 48, 64, 96, 128, CEILING];
 
+/** The first is mostly the one that the others then have to be cheaper than. */
 export const LADDERS: readonly Ladder[] = [
+  {
+    name: 'cilium pre-allocate',
+    steps: [1, 2, 3, 4, 5, 6, 7, ...STEPS.filter((step) => step >= 8)],
+    setting: (preAllocate) => ({ policy: 'cilium', settings: { preAllocate } }),
+  },
   {
     name: 'headroom',
     steps: STEPS,
@@ -42,11 +48,6 @@ export const LADDERS: readonly Ladder[] = [
     setting: (warmEni) => ({ policy: 'aws', settings: { warmEni } }),
   },
   {
-    name: 'cilium pre-allocate',
-    steps: [1, 2, 3, 4, 5, 6, 7, ...STEPS.filter((step) => step >= 8)],
-    setting: (preAllocate) => ({ policy: 'cilium', settings: { preAllocate } }),
-  },
-  {
     name: 'cilium pre-allocate, releasing',
     steps: STEPS.slice(1),
     setting: (preAllocate) => ({ policy: 'cilium', settings: { preAllocate, release: true } }),
@@ -58,41 +59,29 @@ export const LADDERS: readonly Ladder[] = [
   },
 ];
 
-export interface Point {
-  readonly name: string;
-  readonly seed: number;
-  readonly figures: PolicyFigures;
-}
-
-/** The cheapest step whose p99 is no worse; undefined where even the highest is not good enough. */
+/**
+ * The cheapest step that is no slower than the limit and cheaper than `idleIpHours`; undefined where there is none.
+ * Waits fall and idle addresses rise with each step, so one that is slow rules out those below it, one that is dear those
+ * above.
+ */
 export async function cheapest(
   ladder: Ladder,
-  p99Ms: number,
-  run: (name: string, setting: DaySetting) => Promise<Point>,
-): Promise<Point | undefined> {
-  const at = (index: number): Promise<Point> => {
-    const step = ladder.steps[index] ?? 0;
-    return run(`${ladder.name} ${step}`, ladder.setting(step));
-  };
-  const top = ladder.steps.length - 1;
+  limits: DayLimits,
+  run: (name: string, setting: DaySetting, limits: DayLimits) => Promise<DayOutcome>,
+): Promise<PolicyFigures | undefined> {
+  let best: PolicyFigures | undefined;
   let low = -1;
-  let high = 0;
-  let best = await at(high);
+  let high = ladder.steps.length;
   // Upwards in leaps that double: the highest steps hold thousands of addresses and take longest.
-  while (best.figures.p99Ms > p99Ms) {
-    if (high === top) return undefined;
-    low = high;
-    high = Math.min(top, 2 * high + 1);
-    best = await at(high);
-  }
   while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    const point = await at(middle);
-    if (point.figures.p99Ms > p99Ms) low = middle;
-    else {
-      high = middle;
-      if (point.figures.idleIpHours < best.figures.idleIpHours) best = point;
-    }
+    const isTopKnown = high < ladder.steps.length;
+    const at = isTopKnown ? (low + high) >> 1 : Math.min(high - 1, Math.max(0, 2 * low + 1));
+    const step = ladder.steps[at] ?? 0;
+    const idleIpHours = best?.idleIpHours ?? limits.idleIpHours;
+    const outcome = await run(`${ladder.name} ${step}`, ladder.setting(step), { ...limits, idleIpHours });
+    if (outcome.kind === 'slow') low = at;
+    else high = at;
+    if (outcome.kind === 'measured') best = outcome.figures;
   }
   return best;
 }

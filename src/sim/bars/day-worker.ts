@@ -23,15 +23,24 @@ parentPort?.on('message', (task: DayTask) => {
   );
 });
 
-async function partOf({ seed, setting, from, to }: DayTask): Promise<DayPart> {
+async function partOf({ seed, setting, from, to, limits }: DayTask): Promise<DayPart> {
   const runs: Measured[] = [];
+  const sum = (value: (run: Measured) => number): number => runs.reduce((total, run) => total + value(run), 0);
   for (const { name, pods } of dayTrace(seed).slice(from, to)) {
     const nodes = [{ name, instanceType: INSTANCE_TYPE, pods }];
     const policy = policyOf(setting);
-    runs.push(await measure({ seed, policy, nodes, lengthMs: DAY_MS, spread: SPREAD, settleMs: SETTLE_MS }));
+    const left = limits && {
+      ...limits,
+      lateCountMax: limits.lateCountMax - sum(({ lateCount }) => lateCount),
+      idleIpHoursMax: limits.idleIpHoursMax - sum(({ idleIpHours }) => idleIpHours),
+    };
+    const run = { seed, policy, nodes, lengthMs: DAY_MS, spread: SPREAD, settleMs: SETTLE_MS };
+    runs.push(await measure(left === undefined ? run : { ...run, limits: left }));
+    if (runs.at(-1)?.gaveUp !== undefined) break;
   }
-  const sum = (value: (run: Measured) => number): number => runs.reduce((total, run) => total + value(run), 0);
   return {
+    gaveUp: runs.at(-1)?.gaveUp,
+    lateCount: sum(({ lateCount }) => lateCount),
     waitsMs: runs.flatMap(({ waits }) => waits.map(({ waitMs }) => waitMs)),
     failed: sum(({ failed }) => failed),
     cloudCalls: sum(({ calls }) => calls.length),

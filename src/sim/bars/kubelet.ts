@@ -34,6 +34,8 @@ export interface KubeletOptions {
   readonly pool: NodePool;
   /** Virtual time of the trace's beginning. */
   readonly zeroMs: number;
+  /** A pod of the trace was served, or never will be. */
+  readonly onWaited?: (waitMs: number) => void;
   readonly onRunning: (ip: Ip) => void;
   readonly onStopped: (ip: Ip) => void;
   readonly onFailed: (why: string) => void;
@@ -132,6 +134,8 @@ export class Kubelet {
     const { clock, zeroMs } = this.options;
     if (pod.waited || pod.boundMs < zeroMs) return;
     pod.waited = true;
-    this.waits.push({ atMs: pod.boundMs - zeroMs, waitMs: clock.nowMs() - pod.boundMs, served });
+    const waitMs = clock.nowMs() - pod.boundMs;
+    this.waits.push({ atMs: pod.boundMs - zeroMs, waitMs, served });
+    this.options.onWaited?.(waitMs);
   }
 }

@@ -26,6 +26,13 @@ export interface NodeSpec {
   readonly pods: readonly PodSpec[];
 }
 
+export interface MeasureLimits {
+  /** A pod that waited as long as this is late; no more than so many may be. */
+  readonly lateFromMs: number;
+  readonly lateCountMax: number;
+  readonly idleIpHoursMax: number;
+}
+
 export interface MeasureOptions {
   readonly seed: number;
   readonly policy: Policy;
@@ -36,11 +43,17 @@ export interface MeasureOptions {
   readonly spread: number;
   /** How long before the trace's beginning the nodes start, to have what they want warm. */
   readonly settleMs: number;
+  /** What makes the rest of the trace not worth measuring. */
+  readonly limits?: MeasureLimits;
   /** The cloud's figures, aws-2026.json by default; their spread is the one above. */
   readonly figures?: Figures;
 }
 
 export interface Measured {
+  /** A limit was passed, and what follows counts until then only. */
+  readonly gaveUp: 'late' | 'idle' | undefined;
+  /** Pods that waited longer than the limit. */
+  readonly lateCount: number;
   /** One for each pod bound from the trace's beginning on, those never served among them. */
   readonly waits: readonly Wait[];
   /** ADDs answered with an error, by what they said. */
@@ -77,6 +90,7 @@ class Fleet {
   private readonly stoppedMs = new Map<Ip, number>();
   private reuseMinMs = Number.POSITIVE_INFINITY;
   private idleMs = 0;
+  private lateCount = 0;
   private idleSinceMs: number;
   private lastServedMs: number;
   private readonly failures = new Map<string, number>();
@@ -97,7 +111,7 @@ class Fleet {
   async run(): Promise<Measured> {
     const { clock, options } = this;
     this.build();
-    await clock.run(this.zeroMs + options.lengthMs);
+    await clock.run(this.zeroMs + options.lengthMs, () => this.gaveUp() !== undefined);
     this.accrue();
     for (const kubelet of this.kubelets) kubelet.close();
     const calls = this.cloud.calls
@@ -105,6 +119,8 @@ class Fleet {
       .map((call) => ({ ...call, atMs: call.atMs - this.zeroMs }));
     const lastServedMs = this.lastServedMs - this.zeroMs;
     return {
+      gaveUp: this.gaveUp(),
+      lateCount: this.lateCount,
       waits: this.kubelets.flatMap(({ waits }) => waits),
       failures: this.failures,
       failed: [...this.failures.values()].reduce((sum, count) => sum + count, 0),
@@ -116,6 +132,13 @@ class Fleet {
       blockCountEnd: this.blocks.size,
       reuseMinMs: this.reuseMinMs,
     };
+  }
+
+  private gaveUp(): Measured['gaveUp'] {
+    const { limits } = this.options;
+    if (limits === undefined) return undefined;
+    if (this.lateCount > limits.lateCountMax) return 'late';
+    return this.idleMs > limits.idleIpHoursMax * HOUR_MS ? 'idle' : undefined;
   }
 
   private build(): void {
@@ -134,6 +157,9 @@ class Fleet {
         streams,
         pool,
         zeroMs: this.zeroMs,
+        onWaited: (waitMs) => {
+          if (waitMs >= (options.limits?.lateFromMs ?? Number.POSITIVE_INFINITY)) this.lateCount++;
+        },
         onRunning: (ip) => this.runs(ip),
         onStopped: (ip) => this.stopped(ip),
         onFailed: (why) => this.failures.set(why, (this.failures.get(why) ?? 0) + 1),
