@@ -3,6 +3,7 @@
  */
 
 import { bucketOf, refillMs } from '../core/budget.ts';
+import type { CloudAction } from '../core/cloud.ts';
 import { Arrivals } from './arrivals.ts';
 import { imbalances } from './balance.ts';
 import { Misfortunes } from './misfortunes.ts';
@@ -164,7 +165,7 @@ class Run {
     await this.pass(QUIET_MS);
     const made = world.calls() - before;
     if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
-    oracle.settled(state);
+    oracle.settled(state, { putsOffDeletes: this.putsOff('delete') });
     oracle.podsAgree(state, pods.all.values());
     this.balance();
   }
@@ -188,17 +189,23 @@ class Run {
     });
     for (const problem of problems) world.oracle.breach(problem);
   }
+
   /** The node puts off calls that nobody waits for, or did until just now. */
   private givesWay(): boolean {
+    const actions = Object.keys(this.world.provider.capabilities.rates) as CloudAction[];
+    return actions.some((action) => this.putsOff(action));
+  }
+
+  private putsOff(action: CloudAction): boolean {
     const { node, provider } = this.world;
     const state = node.driver?.state;
     const rows = [...(state?.all('budget') ?? [])];
     const newest = rows.flatMap(({ crowd }) => crowd ?? []).sort((a, b) => b.sinceMs - a.sinceMs)[0];
-    return Object.entries(provider.capabilities.rates).some(([action, rate]) => {
-      // An action that was not called yet queues up where the last that was throttled did.
-      const row = state?.get('budget', action);
-      const crowd = row === undefined ? newest : row.crowd;
-      return crowd !== undefined && crowd.sinceMs + crowd.place * refillMs(bucketOf(rate)) > node.nowMs() - CATCH_UP_MS;
-    });
+    // An action that was not called yet queues up where the last that was throttled did.
+    const row = state?.get('budget', action);
+    const crowd = row === undefined ? newest : row.crowd;
+    if (crowd === undefined) return false;
+    const untilMs = crowd.sinceMs + crowd.place * refillMs(bucketOf(provider.capabilities.rates[action]));
+    return untilMs > node.nowMs() - CATCH_UP_MS;
   }
 }
