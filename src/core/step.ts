@@ -130,7 +130,7 @@ function planPool(turn: Turn, pool: PoolRow): void {
   const serving = turn.runtime.phase === 'serving' && turn.runtime.journal === 'up';
   if (serving) {
     handOut(turn, pool);
-    if (cancelDrains(turn, pool)) handOut(turn, pool);
+    while (cancelDrains(turn, pool)) handOut(turn, pool);
     if (gathers(turn, pool)) return;
     grow(turn, pool);
     const current = turn.state.get('pool', pool.id);

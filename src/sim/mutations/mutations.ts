@@ -132,7 +132,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a drain is never cancelled',
     file: 'src/core/step.ts',
-    find: '    if (cancelDrains(turn, pool)) handOut(turn, pool);\n',
+    find: '    while (cancelDrains(turn, pool)) handOut(turn, pool);\n',
     replace: '',
   },
   {
