@@ -186,6 +186,9 @@ function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: Oper
   const known = new Set<Cidr>([...row.foreignBlocks, ...turn.state.blocksOf(row.key).map((block) => block.id)]);
   const fresh = facts.blocks.filter((block) => !known.has(block));
   if (row.kind !== 'primary') return installBlocks(turn, row.key, facts.blocks);
+  // Asked for by name for the pods that lost it, and here again.
+  const found = facts.blocks.filter((block) => turn.state.get('block', block)?.state === 'missing');
+  if (found.length > 0) installBlocks(turn, row.key, found);
   // Of the primary's addresses only those are ours that our own assign brought, and it brought no more than it asked.
   const asked = settled?.call.action === 'assign' ? settled.call.wish.count : 0;
   if (fresh.length > 0 && fresh.length <= asked) return installBlocks(turn, row.key, fresh);

@@ -53,6 +53,19 @@ test('sweep: never an address on the primary that we did not assign', () => {
   expect(core.callOf('assign')?.call).toMatchObject({ eni: primaryFacts.id });
 });
 
+test("an address that the cloud took from the primary and lists again is the pod's again", () => {
+  const core = new Core({ targets: { floor: 0, headroom: 0, ceiling: 100 }, pool: { primaryEni: 'use' } }).serving();
+  const block = '10.0.1.30/32' as Cidr;
+  core.add('a').answer('assign', { action: 'assign', blocks: [block] });
+  const stateOf = () => [...core.state.all('lease')].map(({ state }) => state);
+  givenBack(core, 11 * MINUTE_MS, () => [primaryFacts]);
+  expect(stateOf()).toEqual(['lost']);
+  // It was asked for by name, and the answer was lost; the list says what became of it.
+  core.fail('assign', { kind: 'ambiguous', code: 'reset', message: 'no answer' });
+  givenBack(core, 11 * MINUTE_MS, () => [{ ...primaryFacts, blocks: [block] }]);
+  expect(stateOf()).toEqual(['ready']);
+});
+
 test('sweep: nothing in use is given back on a stale read, whatever the reads show in turn', () => {
   const { core, eni } = withPod();
   const used = `${core.addressOf('a')}/32`;
