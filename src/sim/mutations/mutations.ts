@@ -181,8 +181,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the ceiling is passed by one',
     file: 'src/core/grow.ts',
-    find: 'Math.min(wanted, ceiling - held.total - held.coming)',
-    replace: 'Math.min(wanted, 1 + ceiling - held.total - held.coming)',
+    find: 'export function grow(turn: Turn, pool: PoolRow): void {\n',
+    replace:
+      'export function grow(turn: Turn, given: PoolRow): void {\n  const pool = { ...given, targets: { ...given.targets, ceiling: given.targets.ceiling + 1 } };\n',
   },
   {
     name: 'the boot id is ignored',
