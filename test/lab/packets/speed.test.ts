@@ -1,15 +1,15 @@
 /** How long an ADD takes, exec to exit, beside Debian's ptp with host-local: interleaved, started by one process. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { findCompiler } from '../../../deploy/build-shim.ts';
 import { quantile } from '../../../src/lab/demo/report.ts';
 import { spawnIn } from '../../../src/lab/launch.ts';
 import { netnsPath } from '../../../src/lab/namespaces.ts';
 import { hostOf, World } from '../world.ts';
-import type { Run, Timed } from './stopwatch.ts';
 
 /** Where Debian's containernetworking-plugins has them. */
 const CNI_PATH = '/usr/lib/cni';
@@ -19,11 +19,11 @@ const WARM_UP = 24;
 const MEASURED = 48;
 const COUNT = WARM_UP + MEASURED;
 /**
- * An ADD of ours takes less than one of ptp's. The bar is 0.5 and is not met reliably: 0.48 to 0.53 on two quiet cores
- * (docs/design/001-where-the-code-differs.md); the figures are printed, and this only catches a collapse.
+ * The bar is 0.5; until it is met reliably the figures are printed, and this only catches a collapse
+ * (docs/design/001-where-the-code-differs.md).
  */
 const BAR = 1;
-const STOPWATCH = fileURLToPath(new URL('./stopwatch.ts', import.meta.url));
+const STOPWATCH = fileURLToPath(new URL('./stopwatch.c', import.meta.url));
 
 interface Plugin {
   readonly name: 'underway' | 'ptp';
@@ -49,7 +49,11 @@ beforeAll(async () => {
   // ptp wires the namespace that it is started in; the shim only asks its daemon.
   const netns = netnsPath(world.lab.name, 'ptp');
   await world.lab.networks.createNamespace(netns);
-  stopwatch = spawnIn(netns, [process.execPath, STOPWATCH], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const program = join(scratch, 'stopwatch');
+  const compiler = findCompiler();
+  if (compiler === undefined) throw new Error('the stopwatch needs a C compiler: apt-get install gcc libc6-dev');
+  execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, STOPWATCH]);
+  stopwatch = spawnIn(netns, [program], { stdio: ['pipe', 'pipe', 'inherit'] });
   answers = createInterface({ input: stopwatch.stdout as NodeJS.ReadableStream });
 }, 60_000);
 
@@ -78,9 +82,9 @@ test("an ADD on a warm pool is faster than ptp's with host-local; the ratio is p
   const ratio = quantile(own, 0.5) / quantile(other, 0.5);
   console.log(
     `ADD exec to exit, ms, p50 / p90 / max of ${MEASURED}: underway (IPv4) ${text(own)}; ` +
-      `ptp + host-local (IPv4) ${text(other)}; ratio of p50 ${ratio.toFixed(3)}, wanted 0.5: ${ratio <= 0.5 ? 'met' : 'NOT MET'}`,
+      `ptp + host-local (IPv4) ${text(other)}; ratio of p50 ${ratio.toFixed(3)}, wanted at most 0.5: ${ratio <= 0.5 ? 'met' : 'NOT MET'}`,
   );
-  expect(ratio).toBeLessThan(BAR);
+  expect(ratio).toBeLessThanOrEqual(BAR);
 }, 60_000);
 
 const text = (list: readonly number[]): string => [0.5, 0.9, 1].map((q) => quantile(list, q).toFixed(2)).join(' / ');
@@ -96,6 +100,13 @@ function ptp(): Plugin {
   return { name: 'ptp', binary: PTP, config };
 }
 
+interface Timed {
+  /** Exec to exit. */
+  readonly ms: number;
+  readonly code: number;
+  readonly said: string;
+}
+
 async function add({ binary, config }: Plugin, pod: { readonly id: string; readonly netns: string }): Promise<Timed> {
   const env = {
     CNI_COMMAND: 'ADD',
@@ -105,8 +116,9 @@ async function add({ binary, config }: Plugin, pod: { readonly id: string; reado
     CNI_PATH,
     PATH: process.env.PATH ?? '',
   };
-  const run: Run = { binary, env, input: JSON.stringify(config) };
   const answer = new Promise<string>((resolve) => answers.once('line', resolve));
-  stopwatch.stdin?.write(`${JSON.stringify(run)}\n`);
-  return JSON.parse(await answer);
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  stopwatch.stdin?.write(`${[binary, JSON.stringify(config), ...variables].join('\t')}\n`);
+  const [, ms, code, said = ''] = /^(\S+) (\d+) (.*)$/.exec(await answer) ?? [];
+  return { ms: Number(ms), code: Number(code), said };
 }
