@@ -19,10 +19,13 @@ const WARM_UP = 24;
 const MEASURED = 48;
 const COUNT = WARM_UP + MEASURED;
 /**
- * The bar is 0.5; until it is met reliably the figures are printed, and this only catches a collapse
- * (docs/design/001-where-the-code-differs.md).
+ * The middle one counts: on an idle machine 1 of 37 was above the bar (0.504), and beside others' work the ratio moves
+ * both ways (0.38 to 0.53), so the best would flatter. docs/design/001-where-the-code-differs.md has the figures.
+ * Each has a world of its own: in one world the ratio falls from 0.46 to 0.36 as ptp's pods become many and ours warm up.
  */
-const BAR = 1;
+const RUNS = 3;
+/** Issue 3's: at most half. */
+const BAR = 0.5;
 const STOPWATCH = fileURLToPath(new URL('./stopwatch.c', import.meta.url));
 
 interface Plugin {
@@ -31,13 +34,17 @@ interface Plugin {
   readonly config: object;
 }
 
-let world: World;
-let scratch: string;
-let stopwatch: ChildProcess;
-let answers: Interface;
+interface Stand {
+  readonly world: World;
+  readonly scratch: string;
+  readonly stopwatch: ChildProcess;
+  readonly answers: Interface;
+}
 
-beforeAll(async () => {
-  world = await World.up({
+let stand: Stand | undefined;
+
+async function up(): Promise<Stand> {
+  const world = await World.up({
     nodeCount: 1,
     vmCount: 0,
     // As ptp with its one range: the same work.
@@ -45,56 +52,74 @@ beforeAll(async () => {
     instanceType: 'm5.4xlarge',
     daemonConfig: { pool: { targets: { floor: COUNT + 8, headroom: 0, ceiling: 240 } } },
   });
-  scratch = mkdtempSync(join(tmpdir(), 'uwp-ptp'));
+  const scratch = mkdtempSync(join(tmpdir(), 'uwp-ptp'));
   // ptp wires the namespace that it is started in; the shim only asks its daemon.
   const netns = netnsPath(world.lab.name, 'ptp');
   await world.lab.networks.createNamespace(netns);
-  const program = join(scratch, 'stopwatch');
   const compiler = findCompiler();
   if (compiler === undefined) throw new Error('the stopwatch needs a C compiler: apt-get install gcc libc6-dev');
+  const program = join(scratch, 'stopwatch');
   execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, STOPWATCH]);
-  stopwatch = spawnIn(netns, [program], { stdio: ['pipe', 'pipe', 'inherit'] });
-  answers = createInterface({ input: stopwatch.stdout as NodeJS.ReadableStream });
-}, 60_000);
+  const stopwatch = spawnIn(netns, [program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  return { world, scratch, stopwatch, answers: createInterface({ input: stopwatch.stdout as NodeJS.ReadableStream }) };
+}
 
-afterAll(async () => {
-  stopwatch.stdin?.end();
-  await world.down();
-  rmSync(scratch, { recursive: true, force: true });
-}, 30_000);
+async function down(): Promise<void> {
+  const ended = stand;
+  stand = undefined;
+  if (ended === undefined) return;
+  ended.stopwatch.stdin?.end();
+  await ended.world.down();
+  rmSync(ended.scratch, { recursive: true, force: true });
+}
 
-test("an ADD on a warm pool is faster than ptp's with host-local; the ratio is printed", async () => {
+afterAll(down, 30_000);
+
+test("an ADD on a warm pool takes at most half of ptp's with host-local; both are printed", async () => {
   if (!existsSync(PTP)) throw new Error('ptp is missing: apt-get install containernetworking-plugins');
-  const plugins = [ours(), ptp()];
+  const ratios: number[] = [];
+  for (let run = 0; run < RUNS; run++) {
+    stand = await up();
+    ratios.push(await measure(stand));
+    await down();
+  }
+  const middle = quantile(sorted(ratios), 0.5);
+  console.log(`middle ratio ${middle.toFixed(3)}, wanted at most ${BAR}`);
+  expect(middle).toBeLessThanOrEqual(BAR);
+}, 120_000);
+
+/** The ratio of the medians. */
+async function measure(stand: Stand): Promise<number> {
+  const plugins = [ours(stand), ptp(stand)];
   const times = { underway: [] as number[], ptp: [] as number[] };
   for (let n = 0; n < COUNT; n++) {
     // Who is first takes turns, and so does who works beside what the other left to do.
     for (const plugin of n % 2 === 0 ? plugins : plugins.toReversed()) {
-      const netns = netnsPath(world.lab.name, `${plugin.name}-${n}`);
-      await world.lab.networks.createNamespace(netns);
-      const { ms, code, said } = await add(plugin, { id: `${plugin.name}${n}`, netns });
+      const netns = netnsPath(stand.world.lab.name, `${plugin.name}-${n}`);
+      await stand.world.lab.networks.createNamespace(netns);
+      const { ms, code, said } = await add(stand, plugin, { id: `${plugin.name}${n}`, netns });
       expect({ plugin: plugin.name, n, code, said: code === 0 ? '' : said }).toMatchObject({ code: 0, said: '' });
       if (n >= WARM_UP) times[plugin.name].push(ms);
     }
   }
-  const sorted = (list: readonly number[]) => list.toSorted((x, y) => x - y);
   const [own, other] = [sorted(times.underway), sorted(times.ptp)];
   const ratio = quantile(own, 0.5) / quantile(other, 0.5);
   console.log(
     `ADD exec to exit, ms, p50 / p90 / max of ${MEASURED}: underway (IPv4) ${text(own)}; ` +
-      `ptp + host-local (IPv4) ${text(other)}; ratio of p50 ${ratio.toFixed(3)}, wanted at most 0.5: ${ratio <= 0.5 ? 'met' : 'NOT MET'}`,
+      `ptp + host-local (IPv4) ${text(other)}; ratio of p50 ${ratio.toFixed(3)}`,
   );
-  expect(ratio).toBeLessThanOrEqual(BAR);
-}, 60_000);
+  return ratio;
+}
 
+const sorted = (list: readonly number[]): number[] => list.toSorted((x, y) => x - y);
 const text = (list: readonly number[]): string => [0.5, 0.9, 1].map((q) => quantile(list, q).toFixed(2)).join(' / ');
 
-function ours(): Plugin {
+function ours({ world }: Stand): Plugin {
   const { binary, network } = hostOf(world.node(1)).plugin;
   return { name: 'underway', binary, config: { cniVersion: '1.0.0', name: network, type: 'underway' } };
 }
 
-function ptp(): Plugin {
+function ptp({ scratch }: Stand): Plugin {
   const ipam = { type: 'host-local', dataDir: scratch, ranges: [[{ subnet: '10.99.0.0/16' }]] };
   const config = { cniVersion: '1.0.0', name: 'ptpnet', type: 'ptp', ipMasq: false, mtu: 9001, ipam };
   return { name: 'ptp', binary: PTP, config };
@@ -107,7 +132,11 @@ interface Timed {
   readonly said: string;
 }
 
-async function add({ binary, config }: Plugin, pod: { readonly id: string; readonly netns: string }): Promise<Timed> {
+async function add(
+  { answers, stopwatch }: Stand,
+  { binary, config }: Plugin,
+  pod: { readonly id: string; readonly netns: string },
+): Promise<Timed> {
   const env = {
     CNI_COMMAND: 'ADD',
     CNI_CONTAINERID: pod.id,
