@@ -4,7 +4,7 @@
  * Invariant: an attachment id is only forgotten when we detach it. A read may come from a replica that is behind, and
  * an id that has ended is refused by EC2 (`InvalidAttachmentID.NotFound`), so keeping one does no harm.
  */
-import type { Filter } from '@aws-sdk/client-ec2';
+import type { Filter, NetworkInterface } from '@aws-sdk/client-ec2';
 import type { EniId, InstanceId, SubnetId } from '../../src/core/brand.ts';
 import { type Answer, type EniFacts, OWNER_TAGS, type Tags } from '../../src/core/cloud.ts';
 import type { CallOptions } from '../../src/ports/provider.ts';
@@ -35,8 +35,10 @@ export class Enis {
     return { ok: true, value: [...merged.values()] };
   }
 
-  inSubnet(subnet: SubnetId, options: CallOptions): Promise<Answer<EniFacts[]>> {
-    return this.#describe([{ Name: 'subnet-id', Values: [subnet] }], options);
+  /** Other instances' too, so their attachments are not kept. */
+  async inSubnet(subnet: SubnetId, options: CallOptions): Promise<Answer<EniFacts[]>> {
+    const shapes = await this.#shapes([{ Name: 'subnet-id', Values: [subnet] }], options);
+    return shapes.ok ? enisIn(shapes.value) : shapes;
   }
 
   /** By filter, not by id: an id that the replica does not know is then just not there. */
@@ -66,13 +68,17 @@ export class Enis {
   }
 
   async #describe(Filters: Filter[], options: CallOptions): Promise<Answer<EniFacts[]>> {
-    const pages = await allPages((page) => this.#ec2.describeNetworkInterfaces({ Filters, ...page }, options));
-    if (!pages.ok) return pages;
-    const shapes = pages.value.flatMap((page) => page.NetworkInterfaces ?? []);
-    for (const { NetworkInterfaceId: eni, Attachment: attachment } of shapes)
+    const shapes = await this.#shapes(Filters, options);
+    if (!shapes.ok) return shapes;
+    for (const { NetworkInterfaceId: eni, Attachment: attachment } of shapes.value)
       if (eni !== undefined && attachment?.AttachmentId !== undefined && attachment.Status !== 'detached')
         this.attached(eni as EniId, attachment.AttachmentId);
-    return enisIn(shapes);
+    return enisIn(shapes.value);
+  }
+
+  async #shapes(Filters: Filter[], options: CallOptions): Promise<Answer<NetworkInterface[]>> {
+    const pages = await allPages((page) => this.#ec2.describeNetworkInterfaces({ Filters, ...page }, options));
+    return pages.ok ? { ok: true, value: pages.value.flatMap((page) => page.NetworkInterfaces ?? []) } : pages;
   }
 }
 

@@ -140,7 +140,7 @@ export interface UseRow {
  * creating -> available -> attaching -> linking -> ready -> draining -> detaching -> deleting -> gone, and then no row:
  * `gone` lasts while lost pods still name its addresses, or its mark's connections are not flushed.
  * draining -> ready when demand returns; attaching and linking -> detaching (by force) when their deadline passes.
- * The primary is born ready; a foreign ENI is a row that only counts against limits.
+ * The primary is born ready; a foreign ENI is a row that only counts against limits; a leaked one begins as deleting.
  */
 export type EniRow = EniCreating | EniPresent;
 export type EniState = EniRow['state'];

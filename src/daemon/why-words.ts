@@ -89,7 +89,7 @@ function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
 
 const PRESSURE: Readonly<Record<SubnetSummary['pressure'], string>> = {
   normal: '',
-  tight: '; tight: what is idle beyond headroom is given back at once',
+  tight: '; tight: what is idle beyond headroom is given back soon',
   exhausted: '; exhausted: half of the headroom is given back too',
 };
 

@@ -4,7 +4,6 @@
  */
 import type { Capabilities } from '../core/cloud.ts';
 import { explain } from '../core/explain.ts';
-
 import { cidrSize } from '../core/ip.ts';
 import { headroomExplained } from '../core/learn.ts';
 import { holding } from '../core/pool.ts';
