@@ -14,7 +14,7 @@ import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, 
 import { isLinkName } from './link-name.ts';
 import { missingFacts, unknownSubnets } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
-import { waitersOf } from './pool.ts';
+import { holding, waitersOf } from './pool.ts';
 import { promote } from './promote.ts';
 import { quarantine } from './quarantine.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
@@ -182,9 +182,12 @@ function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
   }
 }
 
-/** Waiters, and nothing to grow: the cooldown shrinks where the flush was confirmed. */
+/** More waiters than free addresses, and nothing to grow: the cooldown shrinks where the flush was confirmed. */
 function pressed(turn: Turn, pool: PoolRow): boolean {
-  return waitersOf(turn.state, pool) > 0 && !canGrow(turn, pool);
+  const waiting = waitersOf(turn.state, pool);
+  if (waiting === 0) return false;
+  const free = Math.min(...pool.families.map((family) => holding(turn.state, pool, family).free));
+  return waiting > free && !canGrow(turn, pool);
 }
 
 /** Facts that are missing, subnets that are new, and the list where something is in doubt. */

@@ -69,6 +69,20 @@ test('DEL: the address cools, is not handed out, and is free again when the flus
   expect([core.replyOf('add-b'), core.addressOf('b')]).toEqual(['added', '10.0.1.21']);
 });
 
+test('a node that is full cuts no cooldown short while it has a free address', () => {
+  const core = new Core({ enis: 2, slots: 4, targets: { floor: 3, headroom: 0, ceiling: 3 } }).serving();
+  core.bringUpEni(1);
+  core.add('a').add('b');
+  const ip = core.addressOf('a');
+  if (ip === undefined) throw new Error('a has no address');
+  core.del('a').advance(6_000).add('c');
+  expect(core.replyOf('add-c')).toBe('added');
+  expect(core.state.get('address', ip)?.state).toBe('cooling');
+  core.add('d');
+  expect(core.replyOf('add-d')).toBe('added');
+  expect(core.addressOf('d')).toBe(ip);
+});
+
 test('without the flush the address cools for 120 s', () => {
   const core = new Core({ targets: { floor: 0, headroom: 1, ceiling: 1 } }).serving();
   core.bringUpEni(1);
