@@ -83,6 +83,8 @@ export class PointNode {
 
   /** The places that the deed passes, as `<name>:<nth>`, in their order. */
   async record(deed: Deed): Promise<string[]> {
+    // A daemon that has just started reads the cloud in the background, which is not the deed's.
+    await this.rest();
     writeFileSync(this.#point, 'record');
     await deed(this);
     await this.rest();
