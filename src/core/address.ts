@@ -55,22 +55,16 @@ export function holdAddress(turn: Turn, place: Place, lease: LeaseId): void {
 }
 
 /**
- * held -> cooling, after the kernel confirmed the fence. Also where the cloud took its block away: it may be on its way
- * back, and whoever gets it then must not hear the last pod's peers.
+ * held -> cooling, after the kernel confirmed the fence. Also where the cloud took its block away, or nobody knows it
+ * yet: it may be on its way back, and whoever gets it then must not hear the last pod's peers. One that is set apart
+ * stays so as long as it could be handed out.
  */
 export function coolAddress(turn: Turn, ip: Ip): void {
   const row = turn.state.get('address', ip);
   if (row === undefined) return;
-  if (row.state === 'quarantined') return leaveQuarantine(turn, row.ip, row.block);
+  const block = turn.state.get('block', row.block);
+  if (row.state === 'quarantined' && block !== undefined && block.state !== 'missing') return;
   turn.tx.put('address', { ip, block: row.block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
-}
-
-/** Its last pod is gone. It stays set apart, unless only that pod still knew of its block. */
-function leaveQuarantine(turn: Turn, ip: Ip, id: Cidr): void {
-  const block = turn.state.get('block', id);
-  if (block !== undefined && block.state !== 'missing') return;
-  turn.tx.remove('address', ip);
-  if (block !== undefined && turn.state.takenIn(id) === 0) removeBlock(turn, id);
 }
 
 /** When the address may be handed out or given back again. */

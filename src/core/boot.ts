@@ -153,18 +153,11 @@ class Restore {
     });
   }
 
-  /** As coolAddress: an address of a block that the cloud took away has nothing to keep cool. */
+  /** Also one of a block that the cloud took away, as in coolAddress. */
   private cool(ip: Ip): void {
-    const { state } = this.tx;
-    const address = state.get('address', ip);
-    const block = state.get('block', address?.block ?? '');
+    const address = this.tx.state.get('address', ip);
     if (address === undefined) return;
-    if (block !== undefined && block.state !== 'missing') {
-      this.tx.put('address', { ip, block: block.id, state: 'cooling', sinceMs: this.nowMs, flushed: 'no' });
-      return;
-    }
-    this.tx.remove('address', ip);
-    if (block !== undefined && state.takenIn(block.id) === 0) this.tx.remove('block', block.id);
+    this.tx.put('address', { ip, block: address.block, state: 'cooling', sinceMs: this.nowMs, flushed: 'no' });
   }
 
   /** The cloud had all of its addresses when the journal was written. */
@@ -263,10 +256,10 @@ export function blockOf(turn: Turn, ip: Ip): Cidr | undefined {
   return undefined;
 }
 
-/** free -> cooling: somebody used it until now. */
+/** free -> cooling: somebody used it until now, also where a lost journal no longer tells its block. */
 function coolFree(turn: Turn, ip: Ip): void {
-  const block = blockOf(turn, ip);
-  if (block === undefined || turn.state.get('address', ip) !== undefined) return;
+  if (turn.state.get('address', ip) !== undefined) return;
+  const block = blockOf(turn, ip) ?? hostCidr(ip);
   turn.tx.put('address', { ip, block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
 }
 

@@ -279,7 +279,8 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     turn.tx.remove('operation', operation.id);
     // Whoever wanted the list still does.
     if (call.action === 'listEnis') turn.wantListing(turn.nowMs);
-  } else if (call.action === 'create' || call.action === 'assign') {
+  } else if (failure.kind === 'notFound' && NEEDS_ENI.includes(call.action)) eniNotFound(turn, operation);
+  else if (call.action === 'create' || call.action === 'assign') {
     if (inDoubt) repeatOrSettle(turn, operation, failure);
     else if (call.action === 'create') dropCreate(turn, operation);
     else turn.tx.remove('operation', operation.id);
@@ -294,6 +295,18 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     notGivenBack(turn, operation);
   else if ((call.action === 'modify' || call.action === 'tag') && !maybeDone) turn.tx.remove('operation', operation.id);
   else wait(turn, operation);
+}
+
+/** Calls that the planner makes again as long as it believes in the ENI. */
+const NEEDS_ENI: readonly CloudAction[] = ['assign', 'modify', 'tag'];
+
+/**
+ * A replica may not have heard of a new ENI yet. Said twice, the ENI may be gone: reads decide, and nothing is asked of
+ * it meanwhile, since they tell nothing of an ENI with a call in flight.
+ */
+function eniNotFound(turn: Turn, operation: OperationRow): void {
+  if (operation.attempts === 1) wait(turn, operation);
+  else settle(turn, operation);
 }
 
 /** A create or assign that may have been done: repeated with its own token while that can tell, else the cloud is read. */

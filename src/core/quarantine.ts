@@ -3,7 +3,7 @@
  * journal, kernel and cloud does not help: what is known of them is wrong. They are set apart, and the rest serves.
  *
  * any, free too -> quarantined; quarantined -> cooling on a new boot (boot.ts), when nobody can be using them any more,
- * or -> no row with their block, once no lease names them.
+ * or with the end of their lease where the cloud took their block away.
  *
  * Invariants: a quarantined address is neither handed out nor given back; a lease on it gets nothing new, and ends by
  * its DEL.
