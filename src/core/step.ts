@@ -29,6 +29,8 @@ import { Turn, type TurnContext } from './turn.ts';
 const REAP_AFTER_MS = 2_000;
 const REAP_COUNT_MAX = 16;
 const MEND_DELAY_MS = 100;
+/** Longer than a thousand nodes' two reads take at 20 a second. */
+const START_PATIENCE_MS = 120_000;
 
 export function step(tx: Tx, event: Event, context: TurnContext): Step {
   const turn = new Turn(tx, context);
@@ -194,8 +196,7 @@ function pressed(turn: Turn, pool: PoolRow): boolean {
 function readTheCloud(turn: Turn): void {
   if (turn.state.count('pool') === 0) return;
   const missing = missingFacts(turn);
-  // A node that starts with a thousand others gives way to the one that a pod waits on.
-  const priority = turn.state.count('waiter') > 0 ? 'blocked-pod' : 'predicted';
+  const priority = isUrgent(turn) ? 'blocked-pod' : 'predicted';
   if (missing === 'node' && !isFlying(turn, 'describeNode')) startOperation(turn, { action: 'describeNode' }, priority);
   if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(turn.nowMs);
   readSubnets(turn, priority);
@@ -210,6 +211,14 @@ function readTheCloud(turn: Turn): void {
     turn.setRuntime({ listing: rest });
   }
 }
+
+/**
+ * A node that starts with a thousand others gives way to the one that a pod waits on, but not for ever: as long as it
+ * does not serve it is not ready, and no pod will come to say that it is wanted.
+ */
+const isUrgent = (turn: Turn): boolean =>
+  turn.state.count('waiter') > 0 ||
+  (turn.runtime.phase !== 'serving' && turn.due(turn.runtime.startedMs + START_PATIENCE_MS));
 
 /** Subnets that are new; and, in the background, all of them from time to time: other nodes take from them too. */
 function readSubnets(turn: Turn, priority: Priority): void {

@@ -64,7 +64,8 @@ export function countFree(turn: Turn, id: SubnetId, by: number): void {
   const { refused, ...counted } = withFree(subnet, free === undefined ? undefined : free + by);
   const soonMs = isScarce(counted) ? turn.nowMs + READ_SCARCE_MS : counted.readAtMs;
   const row = { ...counted, readAtMs: Math.min(counted.readAtMs, soonMs) };
-  turn.tx.put('subnet', by > 0 && refused !== undefined ? { ...row, refused } : row);
+  // What we gave back ourselves may be asked for again, by whoever comes first.
+  turn.tx.put('subnet', by > 0 ? { ...row, exhaustedUntilMs: 0, ...(refused !== undefined && { refused }) } : row);
 }
 
 /** IPv4 addresses in these blocks. */

@@ -32,8 +32,17 @@ export function imbalances(scales: Scales): string[] {
   return scales.pool.families.flatMap((family) => imbalance(scales, family));
 }
 
-function imbalance(scales: Scales, family: Family): string[] {
-  const { floor, headroom, ceiling } = scales.pool.targets;
+interface Count {
+  readonly blocks: readonly Cidr[];
+  readonly all: number;
+  readonly used: number;
+  readonly total: number;
+  /** What the pool could hold at most. */
+  readonly most: number;
+}
+
+function countOf(scales: Scales, family: Family): Count {
+  const { ceiling } = scales.pool.targets;
   const usable = usableEnis(scales);
   const blocks = usable
     .flatMap((eni) => eni.blocks)
@@ -42,8 +51,23 @@ function imbalance(scales: Scales, family: Family): string[] {
   const total = blocks.reduce((sum, block) => sum + sizeOf(block), 0) - apart.length;
   const all = [...scales.used].filter((ip) => familyOf(ip) === family);
   const used = all.filter((ip) => !scales.apart.has(ip) && blocks.some((block) => cidrContains(block, ip))).length;
-  const free = total - used;
   const most = Math.min(ceiling - apart.length, total + roomLeft(scales, usable, family));
+  return { blocks, all: all.length, used, total, most };
+}
+
+/** How many more pods the node has room for, whatever the pool holds of it now. */
+export function roomForPods(scales: Scales): number {
+  const rooms = scales.pool.families.map((family) => {
+    const { most, used } = countOf(scales, family);
+    return most - used;
+  });
+  return Math.min(...rooms);
+}
+
+function imbalance(scales: Scales, family: Family): string[] {
+  const { floor, headroom } = scales.pool.targets;
+  const { blocks, all, used, total, most } = countOf(scales, family);
+  const free = total - used;
   const problems: string[] = [];
   if (total < Math.min(floor, most)) problems.push(`IPv${family}: holds ${total}, floor ${floor}, could hold ${most}`);
   // One that is learnt goes on falling for as long as nobody comes.
@@ -55,12 +79,7 @@ function imbalance(scales: Scales, family: Family): string[] {
   const idle = blocks.filter((block) => !taken.some((ip) => cidrContains(block, ip))).map(sizeOf);
   const least = Math.min(...idle);
   const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
-  if (
-    !scales.givesWay &&
-    free > kept &&
-    free - least >= headroom &&
-    total - least >= Math.max(floor, all.length + headroom)
-  )
+  if (!scales.givesWay && free > kept && free - least >= headroom && total - least >= Math.max(floor, all + headroom))
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, floor ${floor}: surplus kept`);
   return problems;
 }
@@ -79,5 +98,8 @@ function roomLeft({ cloud, instance }: Scales, usable: readonly EniRecord[], fam
     eni.blocks.filter((block) => familyOf(block) === family).length;
   const onThem = usable.reduce((sum, eni) => sum + Math.max(0, slots - taken(eni)), 0);
   const more = Math.max(0, limits.eniCountMax - cloud.truth.enisOf(instance).length);
-  return onThem + more * (slots - 1);
+  const room = onThem + more * (slots - 1);
+  if (family === 6) return room;
+  const left = [...cloud.truth.subnets.keys()].reduce((sum, subnet) => sum + cloud.truth.freeCount(subnet), 0);
+  return Math.min(room, left);
 }

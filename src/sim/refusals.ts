@@ -2,6 +2,7 @@
  * Whether what pods were told can be true: each reason needs a fault, or a limit, that this world has; and a healed
  * world refuses nobody for want of anything but room.
  */
+import type { SubnetId } from '../core/brand.ts';
 import type { Reason, ReasonCode } from '../core/reasons.ts';
 import type { Pod } from './pods.ts';
 import type { FaultClass, Scenario } from './scenario.ts';
@@ -55,13 +56,22 @@ const PATIENCE_MIN_MS = 30_000;
 /** What was armed or under way when the world healed has had its time. */
 const AFTERMATH_MS = 240_000;
 
+export interface RefusalsOptions {
+  readonly scenario: Scenario;
+  /** Addresses that the cloud has left in a subnet, in truth. */
+  readonly freeCount: (subnet: SubnetId) => number;
+  readonly breach: (text: string) => void;
+}
+
 export class Refusals {
   private readonly scenario: Scenario;
+  private readonly freeCount: (subnet: SubnetId) => number;
   private readonly breach: (text: string) => void;
   private healedMs: (() => number) | undefined;
 
-  constructor(scenario: Scenario, breach: (text: string) => void) {
+  constructor({ scenario, freeCount, breach }: RefusalsOptions) {
     this.scenario = scenario;
+    this.freeCount = freeCount;
     this.breach = breach;
   }
 
@@ -82,6 +92,12 @@ export class Refusals {
       this.breach(`${said}, and the queue was not full`);
     const isQuiet = this.healedMs !== undefined && this.healedMs() > AFTERMATH_MS;
     const isImpatient = (settings.addDeadlineMs ?? PATIENCE_MIN_MS) < PATIENCE_MIN_MS && IMPATIENT.includes(code);
-    if (isQuiet && verb === 'add' && !FULL.includes(code) && !isImpatient) this.breach(`${said}, in a healed world`);
+    if (isQuiet && verb === 'add' && !this.isFull(reason) && !isImpatient) this.breach(`${said}, in a healed world`);
+  }
+
+  /** A subnet may be full of what a lost journal no longer knows to be the node's own. */
+  private isFull(reason: Reason): boolean {
+    if (reason.code !== 'SUBNET_EXHAUSTED') return FULL.includes(reason.code);
+    return reason.subnets.every((subnet) => this.freeCount(subnet) === 0);
   }
 }

@@ -5,7 +5,7 @@
 import { bucketOf, refillMs } from '../core/budget.ts';
 import type { CloudAction } from '../core/cloud.ts';
 import { Arrivals } from './arrivals.ts';
-import { imbalances } from './balance.ts';
+import { imbalances, roomForPods, type Scales } from './balance.ts';
 import { Misfortunes } from './misfortunes.ts';
 import { SWEEP_WITHIN_MS } from './oracle.ts';
 import type { Pod } from './pods.ts';
@@ -149,7 +149,8 @@ class Run {
   private async converge(): Promise<void> {
     const { world } = this;
     const { oracle, node, pods } = world;
-    if (this.late.filter((pod) => pod.state === 'running').length < LATE_PODS)
+    const cameUp = this.late.filter((pod) => pod.state === 'running').length;
+    if (cameUp < LATE_PODS && roomForPods(this.scales()) > 0)
       oracle.breach(`pods made after healing: ${this.late.slice(-LATE_PODS).map((pod) => `${pod.name} ${pod.state}`)}`);
     for (const pod of pods.all.values())
       if (pod.state === 'adding') oracle.breach(`${pod.name} still asks for an address`);
@@ -171,13 +172,16 @@ class Run {
   }
 
   private balance(): void {
-    const { world } = this;
-    const { cloud, instance, node, pods, neighbours } = world;
+    for (const problem of imbalances(this.scales())) this.world.oracle.breach(problem);
+  }
+
+  private scales(): Scales {
+    const { cloud, instance, node, pods, neighbours } = this.world;
     const enis = [...(node.driver?.state.all('eni') ?? [])];
     const foreignBlocks = enis.flatMap((eni) => (eni.state === 'creating' ? [] : eni.foreignBlocks));
     const running = [...pods.all.values()].filter((pod) => pod.state === 'running').flatMap((pod) => pod.addresses);
     const apart = [...(node.driver?.state.all('address') ?? [])].filter(({ state }) => state === 'quarantined');
-    const problems = imbalances({
+    return {
       cloud,
       instance,
       pool: node.configuredPool,
@@ -186,8 +190,7 @@ class Run {
       foreignBlocks: new Set(foreignBlocks),
       isForeign: (eni) => neighbours.isForeign(eni.id),
       givesWay: this.givesWay(),
-    });
-    for (const problem of problems) world.oracle.breach(problem);
+    };
   }
 
   /** The node puts off calls that nobody waits for, or did until just now. */

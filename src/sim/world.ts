@@ -83,7 +83,7 @@ export class World {
     const reuse = { nowMs: () => clock.nowMs(), restMinMs };
     this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, reuse });
     const breach = (text: string): void => this.oracle.breach(text);
-    this.refusals = new Refusals(scenario, breach);
+    this.refusals = new Refusals({ scenario, freeCount: (subnet) => cloud.truth.freeCount(subnet), breach });
     this.order = new ServingOrder(breach);
     this.coverage = new Coverage(cloud, instance);
     this.node = this.newNode();

@@ -18,7 +18,7 @@ const POD = { name: 'pod-1' } as Pod;
 function judge(healedForMs: number | undefined, ...reasons: Parameters<Refusals['heard']>[2][]): string[] {
   const breaches: string[] = [];
   const scenario = { ...drawScenario(1), faults: new Set(['deny'] as const), settings: { waiterCountMax: 6 } };
-  const refusals = new Refusals(scenario, (text) => breaches.push(text));
+  const refusals = new Refusals({ scenario, freeCount: () => 0, breach: (text) => breaches.push(text) });
   if (healedForMs !== undefined) refusals.healed(() => healedForMs);
   for (const reason of reasons) refusals.heard(POD, 'add', reason);
   return breaches.map((text) => text.slice(text.lastIndexOf(', ') + 2));
