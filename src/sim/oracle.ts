@@ -156,15 +156,15 @@ export class Oracle {
 
   /**
    * Everything agrees, now that nothing is in flight and nobody is waiting. A node that was throttled may put off
-   * deleting an ENI that it found leaked (docs/design/004-budgets.md).
+   * removing an ENI that it has no use for (docs/design/004-budgets.md).
    */
-  settled(state: State, { putsOffDeletes = false } = {}): void {
+  settled(state: State, { putsOffRemoval = false } = {}): void {
     if (state.count('waiter') > 0) this.breach(`${state.count('waiter')} pods still wait`);
     for (const { call, state: at } of state.all('operation')) {
       // A quiet node reads from time to time.
       if (!isRead(call.action)) this.breach(`${call.action} is still ${at}`);
     }
-    this.cloudAgrees(state, putsOffDeletes);
+    this.cloudAgrees(state, putsOffRemoval);
     this.journalAgrees(state);
     this.kernelAgrees(state);
     for (const problem of this.options.cloud.invariants()) this.breach(`cloud: ${problem}`);
@@ -179,14 +179,14 @@ export class Oracle {
     return [...cloud.truth.enis()].filter((eni) => isOurs(eni) && !known.has(eni.id)).map((eni) => eni.id);
   }
 
-  private cloudAgrees(state: State, putsOffDeletes: boolean): void {
+  private cloudAgrees(state: State, putsOffRemoval: boolean): void {
     const { cloud } = this.options;
     const known = new Map([...state.all('eni')].filter(isPresent).map((eni) => [eni.id, eni]));
     for (const eni of this.strays(state)) this.breach(`${eni} is leaked`);
     for (const eni of cloud.truth.enis()) {
       const row = known.get(eni.id);
       if (row === undefined || row.kind === 'foreign') continue;
-      if (row.state === 'deleting' && putsOffDeletes) continue;
+      if (putsOffRemoval && (row.state === 'detaching' || row.state === 'deleting')) continue;
       const held = state.blocksOf(row.key).map((block) => block.id);
       const foreign = new Set(row.foreignBlocks);
       // Nobody but the node assigns anything to its primary here.

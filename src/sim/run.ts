@@ -166,7 +166,7 @@ class Run {
     await this.pass(QUIET_MS);
     const made = world.calls() - before;
     if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
-    oracle.settled(state, { putsOffDeletes: this.putsOff('delete') });
+    oracle.settled(state, { putsOffRemoval: this.putsOff('detach') || this.putsOff('delete') });
     oracle.podsAgree(state, pods.all.values());
     this.balance();
   }
