@@ -90,7 +90,7 @@ function freshRuntime(nowMs: number): RuntimeRow {
     journal: 'up',
     journalDetail: '',
     startedMs: nowMs,
-    sync: { wanted: 1, done: 0, notBeforeMs: 0 },
+    sync: { wanted: 1, done: 0, mend: 1, notBeforeMs: 0 },
     listing: { wantedFromMs: nowMs },
     settings: DEFAULT_SETTINGS,
     flush: { inFlight: false },

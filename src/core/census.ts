@@ -5,7 +5,7 @@
  */
 import type { EniKey, PoolId, SubnetId } from './brand.ts';
 import type { Family } from './ip.ts';
-import type { AddressRow, BlockRow, EniRow, OperationRow, Rows, Table } from './rows.ts';
+import type { AddressRow, BlockRow, EniRow, OperationRow, PoolRow, Rows, Table } from './rows.ts';
 import { blockSize } from './tally.ts';
 
 /** One family of one pool. */
@@ -78,8 +78,9 @@ function isCounted(table: Table, before: Rows[Table] | undefined, after: Rows[Ta
   switch (table) {
     case 'eni':
     case 'link':
-    case 'pool':
       return true;
+    case 'pool':
+      return (before as PoolRow | undefined)?.primaryEni !== (after as PoolRow | undefined)?.primaryEni;
     case 'operation':
       return ((after ?? before) as OperationRow | undefined)?.eni !== undefined;
     case 'block': {

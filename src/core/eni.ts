@@ -4,7 +4,7 @@
  */
 import type { EniKey, Mac } from './brand.ts';
 import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
-import { type Cidr, cidrBase, cidrContains, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
+import { type Cidr, cidrBase, cidrContains, cidrLength, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
 import { priorityOf, startOperation } from './operation.ts';
 import { isPresent } from './pool.ts';
 import type { AddressRow, BlockRow, EniPresent, EniRow } from './rows.ts';
@@ -88,20 +88,32 @@ export function installBlocks(turn: Turn, eni: EniKey, blocks: readonly Cidr[]):
 }
 
 /** The cloud gives an address once: what we hold elsewhere of a new one was taken away and not yet noticed. */
-const overlapping = (turn: Turn, id: Cidr): BlockRow[] =>
-  [...turn.state.all('block')].filter((block) => overlap(block.id, id));
+function overlapping(turn: Turn, id: Cidr): BlockRow[] {
+  const found: BlockRow[] = [];
+  const length = cidrLength(id);
+  // Blocks of one size are the same or have nothing in common.
+  for (const block of turn.state.all('block'))
+    if (block.id === id || (cidrLength(block.id) !== length && overlap(block.id, id))) found.push(block);
+  return found;
+}
 
 const overlap = (a: Cidr, b: Cidr): boolean => cidrContains(a, cidrBase(b)) || cidrContains(b, cidrBase(a));
 
 /** lost -> ready for leases whose block the cloud lists (again). Adopted addresses learn here which block they are of. */
 function leasesFound(turn: Turn, block: Cidr): void {
-  for (const address of turn.state.all('address')) {
-    if (!cidrContains(block, address.ip)) continue;
+  for (const address of addressesWithin(turn, block)) {
     if (address.block !== block) turn.tx.put('address', { ...address, block });
     const lease = address.state === 'held' ? turn.state.get('lease', address.lease) : undefined;
     if (lease?.state === 'lost' && lease.addresses.every((ip) => hasBlock(turn, ip)))
       turn.tx.put('lease', { ...lease, state: 'ready' });
   }
+}
+
+function addressesWithin(turn: Turn, block: Cidr): AddressRow[] {
+  const single = cidrBase(block);
+  if (hostCidr(single) !== block) return [...turn.state.all('address')].filter(({ ip }) => cidrContains(block, ip));
+  const row = turn.state.get('address', single);
+  return row === undefined ? [] : [row];
 }
 
 const hasBlock = (turn: Turn, ip: Ip): boolean =>

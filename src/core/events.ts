@@ -112,7 +112,7 @@ export type Effect =
       readonly marks: readonly number[];
       readonly markMask: number;
     }
-  /** `pods` are the wired ones, whose host side is looked at too. */
+  /** `pods` are the wired ones, where others may have changed their host side; it is looked at too. */
   | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan; readonly pods: readonly PodPlan[] }
   | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall }
   /** Only with `settings.brokered`; answered by `budget-leased`, or never. */

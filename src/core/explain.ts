@@ -50,7 +50,7 @@ function comingUp(turn: Turn, pool: PoolRow): EniRow[] {
   return enisOf(turn.state, pool).filter((eni) => {
     if (eni.kind === 'foreign') return false;
     const call = turn.state.operationOn(eni.key)?.call;
-    const arriving = turn.state.blocksOf(eni.key).some((block) => block.state === 'installing');
+    const arriving = turn.state.installingOn(eni.key) > 0;
     const served = eni.state === 'ready' || eni.state === 'draining';
     if (served) return arriving || (call?.action === 'assign' && call.again !== true);
     return isComing.includes(eni.state) && !(refused && (eni.state === 'available' || eni.state === 'attaching'));

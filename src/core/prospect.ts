@@ -41,8 +41,7 @@ function underWay(turn: Turn, pool: PoolRow): Candidate[] {
     const operation = turn.state.operationOn(eni.key);
     if (operation !== undefined && ['create', 'attach', 'assign'].includes(operation.call.action))
       return [called(operation)];
-    if (turn.state.blocksOf(eni.key).some((block) => block.state === 'installing' && eni.state === 'ready'))
-      return [{ atMs: turn.nowMs, by: 'kernel' }];
+    if (eni.state === 'ready' && turn.state.installingOn(eni.key) > 0) return [{ atMs: turn.nowMs, by: 'kernel' }];
     return risen(eni);
   });
 }

@@ -54,10 +54,14 @@ export interface RuntimeRow {
   readonly journal: 'up' | 'down';
   readonly journalDetail: string;
   readonly startedMs: number;
-  /** Kernel state of the node: `wanted` counts changes, `done` the last one the kernel has. */
+  /**
+   * Kernel state of the node: `wanted` counts changes, `done` the last one the kernel has, `mend` the last that others
+   * may have made, which pods' links are looked at for too.
+   */
   readonly sync: {
     readonly wanted: number;
     readonly done: number;
+    readonly mend: number;
     readonly inFlight?: number;
     readonly notBeforeMs: number;
   };

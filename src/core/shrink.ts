@@ -18,6 +18,7 @@ const SURPLUS_MS = 60_000;
 /** Where the subnet runs out: a pod that is replaced finds its address still here, and what nobody wants goes soon. */
 const IDLE_MS = { tight: 30_000, exhausted: 10_000 } as const;
 const RELEASE_COUNT_MAX = 32;
+const FAMILIES: readonly Family[] = [4, 6];
 
 export function shrink(turn: Turn, pool: PoolRow): void {
   // One family's surplus is enough: its blocks go call by call, and the other's may have gone before.
@@ -119,10 +120,11 @@ function drainOne(turn: Turn, pool: PoolRow, enis: readonly EniPresent[], headro
   return true;
 }
 
-function isWithoutPods(turn: Turn, { key }: EniPresent): boolean {
-  const blocks = turn.state.blocksOf(key);
-  return blocks.every((block) => turn.state.takenIn(block.id) === turn.state.coolingIn(block.id));
-}
+const isWithoutPods = (turn: Turn, { key }: EniPresent): boolean =>
+  FAMILIES.every((family) => {
+    const { taken, cooling } = turn.state.tally(key, family);
+    return taken === cooling;
+  });
 
 /** What remains without the ENI is enough: what cools there is no need of the others'. */
 function canSpare(turn: Turn, pool: PoolRow, { key }: EniPresent, family: Family, headroom: number): boolean {

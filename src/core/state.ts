@@ -4,12 +4,12 @@
  * Invariants: a row is replaced, never mutated; every change goes through `Tx`, which keeps the undo and the touched
  * keys; journal rows are derived from the touched keys by the tables' durable columns, never listed by hand.
  */
-import type { AttachmentKey, EniKey, LeaseId, PoolId } from './brand.ts';
+import type { AttachmentKey, EniKey, PoolId } from './brand.ts';
 import { Census } from './census.ts';
 import { isRead } from './cloud.ts';
 import { CoolingQueue } from './cooling-queue.ts';
 import { type Cidr, type Family, familyOf, type Ip } from './ip.ts';
-import { linkName } from './link-name.ts';
+import { indexInto, LeaseIndex } from './lease-index.ts';
 import type {
   AddressRow,
   BlockRow,
@@ -109,16 +109,12 @@ export class State {
     failure: new Map(),
     budget: new Map(),
   };
-  private readonly leaseOfAttachment = new Map<AttachmentKey, LeaseId>();
   private readonly blocksOfEni = new Map<EniKey, Set<Cidr>>();
+  /** Made when asked for; forgotten when a block comes or goes. */
+  private readonly sortedBlocks = new Map<EniKey, readonly Cidr[]>();
   private readonly addressesOfBlock = new Map<Cidr, Set<string>>();
   private readonly operationOfEni = new Map<EniKey, string>();
-  private readonly leaseOfLink = new Map<string, LeaseId>();
-  private readonly leasesByState = new Map<LeaseRow['state'], Set<LeaseId>>();
-  private readonly wiring = new Set<LeaseId>();
-  /** Leases and waiters of each pod, so that distinct pods can be counted. */
-  private readonly pods = new Map<PoolId, Map<string, number>>();
-  private readonly waiters = new Map<PoolId, number>();
+  private readonly leases = new LeaseIndex();
   private readonly tallies = new Tallies((id) => this.maps.block.get(id));
   readonly census = new Census();
   readonly cooling = new CoolingQueue((ip) => this.maps.address.get(ip));
@@ -137,12 +133,21 @@ export class State {
   }
 
   leaseOf(key: AttachmentKey): LeaseRow | undefined {
-    const id = this.leaseOfAttachment.get(key);
+    const id = this.leases.ofAttachment(key);
     return id === undefined ? undefined : this.maps.lease.get(id);
   }
 
   blocksOf(eni: EniKey): BlockRow[] {
     return rowsOf(this.blocksOfEni.get(eni), this.maps.block);
+  }
+
+  /** The ENI's blocks in order of their text: for the kernel's plan, which holds a thousand of them and changes by one. */
+  blockIdsOf(eni: EniKey): readonly Cidr[] {
+    const known = this.sortedBlocks.get(eni);
+    if (known !== undefined) return known;
+    const sorted = [...(this.blocksOfEni.get(eni) ?? [])].sort();
+    this.sortedBlocks.set(eni, sorted);
+    return sorted;
   }
 
   addressesOf(block: Cidr): AddressRow[] {
@@ -162,6 +167,11 @@ export class State {
     return this.tallies.of(eni, family);
   }
 
+  /** Addresses of both families in the ENI's blocks that the kernel is yet to be told of. */
+  installingOn(eni: EniKey): number {
+    return this.tally(eni, 4).installing + this.tally(eni, 6).installing;
+  }
+
   /** The block that the next pod on this ENI gets its address from. */
   bestBlock(eni: EniKey, family: Family): BlockRow | undefined {
     return this.tallies.bestBlock(eni, family);
@@ -174,25 +184,25 @@ export class State {
 
   /** Distinct pods that hold a lease or wait. One whose fence is yet to come holds its address like any other. */
   podCount(pool: PoolId): number {
-    return this.pods.get(pool)?.size ?? 0;
+    return this.leases.podCount(pool);
   }
 
   waiterCount(pool: PoolId): number {
-    return this.waiters.get(pool) ?? 0;
+    return this.leases.waiterCount(pool);
   }
 
   leasesIn(state: LeaseRow['state']): LeaseRow[] {
-    return rowsOf(this.leasesByState.get(state), this.maps.lease);
+    return rowsOf(this.leases.inState(state), this.maps.lease);
   }
 
   leaseOfLinkName(name: string): LeaseRow | undefined {
-    const id = this.leaseOfLink.get(name);
+    const id = this.leases.ofLink(name);
     return id === undefined ? undefined : this.maps.lease.get(id);
   }
 
   /** Leases whose pod is being wired now. */
   get wiringCount(): number {
-    return this.wiring.size;
+    return this.leases.wiringCount;
   }
 
   /** The one mutation in flight on this ENI. */
@@ -216,7 +226,8 @@ export class State {
     const map = this.maps[table] as Map<string, Rows[Table]>;
     const before = map.get(key);
     this.census.replaced(table, before, row);
-    if (table === 'lease') this.indexLease(before as LeaseRow | undefined, row as LeaseRow | undefined);
+    if (table === 'lease') this.leases.replaced(before as LeaseRow | undefined, row as LeaseRow | undefined);
+    if (table === 'block') this.forgetSorted(before as BlockRow | undefined, row as BlockRow | undefined);
     if (before !== undefined) this.index(table, before, false);
     if (row === undefined) map.delete(key);
     else {
@@ -227,11 +238,8 @@ export class State {
   }
 
   private index(table: Table, row: Rows[Table], add: boolean): void {
-    if (table === 'waiter') {
-      const waiter = row as WaiterRow;
-      this.waiters.set(waiter.pool, this.waiterCount(waiter.pool) + (add ? 1 : -1));
-      this.countPod(waiter, add);
-    } else if (table === 'block') {
+    if (table === 'waiter') this.leases.waiter(row as WaiterRow, add);
+    else if (table === 'block') {
       const block = row as BlockRow;
       indexInto(this.blocksOfEni, block.eni, block.id, add);
       this.tallies.block(block, add);
@@ -252,50 +260,16 @@ export class State {
     }
   }
 
+  private forgetSorted(before: BlockRow | undefined, after: BlockRow | undefined): void {
+    if (before?.eni === after?.eni) return;
+    for (const block of [before, after]) if (block !== undefined) this.sortedBlocks.delete(block.eni);
+  }
+
   private poolOfBlock(id: Cidr): PoolId | undefined {
     const block = this.maps.block.get(id);
     return block && this.maps.eni.get(block.eni)?.pool;
   }
-
-  /** Most changes of a lease leave alone whose it is: only what differs is indexed anew. */
-  private indexLease(before: LeaseRow | undefined, after: LeaseRow | undefined): void {
-    const sameOwner = before !== undefined && after !== undefined && isSameOwner(before, after);
-    if (before !== undefined) {
-      indexInto(this.leasesByState, before.state, before.id, false);
-      this.wiring.delete(before.id);
-      if (!sameOwner) this.indexOwner(before, false);
-    }
-    if (after !== undefined) {
-      indexInto(this.leasesByState, after.state, after.id, true);
-      if (after.busy === 'wire') this.wiring.add(after.id);
-      if (!sameOwner) this.indexOwner(after, true);
-    }
-  }
-
-  private indexOwner(lease: LeaseRow, add: boolean): void {
-    const { id, key } = lease;
-    this.countPod(lease, add);
-    if (add) {
-      this.leaseOfAttachment.set(key, id);
-      this.leaseOfLink.set(linkName(key), id);
-    } else {
-      this.leaseOfAttachment.delete(key);
-      this.leaseOfLink.delete(linkName(key));
-    }
-  }
-
-  private countPod(row: Pick<LeaseRow, 'pool' | 'pod' | 'key'>, add: boolean): void {
-    const pods = this.pods.get(row.pool) ?? new Map<string, number>();
-    this.pods.set(row.pool, pods);
-    const name = row.pod === undefined ? row.key : `${row.pod.namespace}/${row.pod.name}`;
-    const count = (pods.get(name) ?? 0) + (add ? 1 : -1);
-    if (count > 0) pods.set(name, count);
-    else pods.delete(name);
-  }
 }
-
-const isSameOwner = (a: LeaseRow, b: LeaseRow): boolean =>
-  a.id === b.id && a.key === b.key && a.pool === b.pool && a.pod === b.pod;
 
 function rowsOf<R>(keys: ReadonlySet<string> | undefined, rows: ReadonlyMap<string, R>): R[] {
   const found: R[] = [];
@@ -305,17 +279,6 @@ function rowsOf<R>(keys: ReadonlySet<string> | undefined, rows: ReadonlyMap<stri
     if (row !== undefined) found.push(row);
   }
   return found;
-}
-
-function indexInto<K, V>(index: Map<K, Set<V>>, key: K, value: V, add: boolean): void {
-  const values = index.get(key);
-  if (add) {
-    if (values === undefined) index.set(key, new Set([value]));
-    else values.add(value);
-  } else if (values !== undefined) {
-    values.delete(value);
-    if (values.size === 0) index.delete(key);
-  }
 }
 
 /** One batch of steps: all of its changes are committed together, or undone together. */

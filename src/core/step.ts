@@ -98,12 +98,12 @@ function configure(turn: Turn, event: Extract<Event, { kind: 'configured' }>): v
 
 /** Somebody's changes come in bursts (a flush of all rules): one sync a moment later mends them together. */
 function kernelChanged(turn: Turn): void {
-  const { sync: before } = turn.runtime;
-  turn.wantSync();
+  const { wanted: before } = turn.runtime.sync;
+  const mend = turn.wantSync();
   const { sync } = turn.runtime;
   // Only the first of a burst puts it off: somebody who never stops must not keep it from ever running.
-  if (sync.wanted === before.wanted) return;
-  turn.setRuntime({ sync: { ...sync, notBeforeMs: Math.max(sync.notBeforeMs, turn.nowMs + MEND_DELAY_MS) } });
+  const delayMs = sync.wanted === before ? 0 : MEND_DELAY_MS;
+  turn.setRuntime({ sync: { ...sync, mend, notBeforeMs: Math.max(sync.notBeforeMs, turn.nowMs + delayMs) } });
 }
 
 /** What follows from time and rows, whatever the event was. */

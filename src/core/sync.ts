@@ -8,7 +8,7 @@ import type { Event } from './events.ts';
 import { learnRefill } from './learn.ts';
 import { podPlan, wire } from './lease.ts';
 import { eniServes } from './operation.ts';
-import type { EniPlan, NodePlan } from './plan.ts';
+import type { EniPlan, NodePlan, PodPlan } from './plan.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, LeaseRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -36,10 +36,7 @@ export function nodePlan(turn: Turn): NodePlan {
         ...(eni.primary6 && { primary6: eni.primary6 }),
         ...(subnet?.gateway4 && { gateway4: subnet.gateway4 }),
         ...(subnet?.gateway6 && { gateway6: subnet.gateway6 }),
-        blocks: turn.state
-          .blocksOf(eni.key)
-          .map((block) => block.id)
-          .sort(),
+        blocks: turn.state.blockIdsOf(eni.key),
       },
     ];
   });
@@ -69,9 +66,12 @@ export function planSync(turn: Turn): void {
   if (sync.inFlight !== undefined || sync.wanted <= sync.done || !plannable(turn) || !turn.due(sync.notBeforeMs))
     return;
   turn.setRuntime({ sync: { ...sync, inFlight: sync.wanted } });
-  const pods = [...turn.state.all('lease')].filter((lease) => mendable(lease)).map((lease) => podPlan(turn, lease));
-  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods });
+  const looksAtPods = sync.mend > sync.done;
+  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods: looksAtPods ? podPlans(turn) : [] });
 }
+
+const podPlans = (turn: Turn): PodPlan[] =>
+  [...turn.state.all('lease')].filter((lease) => mendable(lease)).map((lease) => podPlan(turn, lease));
 
 /** An adopted pod's namespace is not known until its next ADD. */
 const mendable = (lease: LeaseRow): boolean =>
@@ -104,10 +104,10 @@ function serveWhatIsDone(turn: Turn, done: number): void {
     eniServes(turn);
     if (decidedMs !== undefined) learnRefill(turn, eni.pool, decidedMs);
   }
-  for (const block of turn.state.all('block')) {
-    const eni = turn.state.get('eni', block.eni);
-    const served = eni?.state === 'ready' || eni?.state === 'draining';
-    if (block.state === 'installing' && served && block.sync <= done)
-      turn.tx.put('block', { ...block, state: 'ready', idleSinceMs: turn.nowMs });
+  for (const { key, state } of turn.state.all('eni')) {
+    if ((state !== 'ready' && state !== 'draining') || turn.state.installingOn(key) === 0) continue;
+    for (const block of turn.state.blocksOf(key))
+      if (block.state === 'installing' && block.sync <= done)
+        turn.tx.put('block', { ...block, state: 'ready', idleSinceMs: turn.nowMs });
   }
 }
