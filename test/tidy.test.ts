@@ -2,6 +2,7 @@
  * Rules that a person would forget: which folder may import what (design section 3), names, calls that would make the
  * core depend on more than its arguments, file and function sizes, and docs against code.
  */
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { REASON_CODES } from '../src/core/reasons.ts';
@@ -198,4 +199,13 @@ test('what is committed names no registry and no path of the machine it was made
     .filter(({ text }) => /registry\.npmjs|deb\.debian|pypi\.org|proxy\.golang|\/work\//.test(text))
     .map(({ path }) => path);
   expect(found).toEqual([]);
+});
+
+test('nothing that .gitignore names is committed', () => {
+  // Prints nothing where this is no repository, such as in an unpacked archive.
+  const { stdout } = spawnSync('git', ['ls-files', '--cached', '--ignored', '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  expect(stdout.trim()).toBe('');
 });
