@@ -10,7 +10,7 @@ import { afterBoot } from './forecast.ts';
 import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
 import { release } from './lease.ts';
 import { linkName } from './link-name.ts';
-import { settle } from './operation.ts';
+import { settle, waitOut } from './operation.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, LeaseRow, NodeRow, Rows, RuntimeRow, Settings, Table } from './rows.ts';
 import { SCHEMA } from './rows.ts';
@@ -222,45 +222,48 @@ function judge(turn: Turn, lease: LeaseRow, link: FoundLink | undefined, namespa
 
 /** A link no lease knows. Journal lost: its pod is adopted. Journal intact: it is fenced and goes. */
 function orphan(turn: Turn, link: FoundLink): void {
-  const { lease } = link;
-  if (nodeRow(turn).trusted || lease === undefined || link.fenced || link.addresses.length === 0) {
-    turn.emit({ kind: 'unwire', lease: lease?.id ?? ('' as LeaseId), link: link.name, addresses: link.addresses });
+  const addresses = link.addresses.filter((ip) => turn.state.get('address', ip) === undefined);
+  // Its ADD died before it had a name: nothing of it but the link is there.
+  if (link.lease === undefined || linkName(attachmentKey(link.lease.attachment)) !== link.name) {
+    turn.emit({ kind: 'unwire', lease: '' as LeaseId, link: link.name, addresses });
     turn.tx.put('deadLink', { name: link.name, netnsId: link.netns?.id ?? '', sinceMs: turn.nowMs });
-    for (const ip of link.addresses) coolFree(turn, ip);
     return;
   }
-  turn.tx.put('lease', {
-    id: lease.id,
-    key: attachmentKey(lease.attachment),
-    attachment: lease.attachment,
-    pool: firstPoolId(turn),
-    state: link.addresses.every((ip) => blockOf(turn, ip) !== undefined) ? 'ready' : 'lost',
-    addresses: link.addresses,
-    netns: link.netns ?? { path: '', id: '' },
-    linkIndex: link.index,
-    sinceMs: turn.nowMs,
-    busy: undefined,
-    notBeforeMs: 0,
-    doomed: false,
-    adds: [],
-    checks: [],
-    dels: [],
-  });
-  for (const ip of link.addresses)
+  const lease = foundLease(turn, link, link.lease, addresses);
+  for (const ip of addresses)
     turn.tx.put('address', { ip, block: blockOf(turn, ip) ?? hostCidr(ip), state: 'held', lease: lease.id });
+  const isAdopted = !nodeRow(turn).trusted && !link.fenced && addresses.length > 0;
+  if (isAdopted) turn.tx.put('lease', lease);
+  else release(turn, lease);
 }
+
+const foundLease = (
+  turn: Turn,
+  link: FoundLink,
+  { id, attachment }: NonNullable<FoundLink['lease']>,
+  addresses: readonly Ip[],
+): LeaseRow => ({
+  id,
+  key: attachmentKey(attachment),
+  attachment,
+  pool: firstPoolId(turn),
+  state: addresses.every((ip) => blockOf(turn, ip) !== undefined) ? 'ready' : 'lost',
+  addresses,
+  netns: link.netns ?? { path: '', id: '' },
+  linkIndex: link.index,
+  sinceMs: turn.nowMs,
+  busy: undefined,
+  notBeforeMs: 0,
+  doomed: false,
+  adds: [],
+  checks: [],
+  dels: [],
+});
 
 /** The block of ours that holds the address; undefined while the cloud has not been asked. */
 export function blockOf(turn: Turn, ip: Ip): Cidr | undefined {
   for (const block of turn.state.all('block')) if (cidrContains(block.id, ip)) return block.id;
   return undefined;
-}
-
-/** free -> cooling: somebody used it until now, also where a lost journal no longer tells its block. */
-function coolFree(turn: Turn, ip: Ip): void {
-  if (turn.state.get('address', ip) !== undefined) return;
-  const block = blockOf(turn, ip) ?? hostCidr(ip);
-  turn.tx.put('address', { ip, block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
 }
 
 const firstPoolId = (turn: Turn) => {
@@ -276,5 +279,6 @@ function resumeAfterCrash(turn: Turn, id: string): void {
   const { action } = operation.call;
   const blind = (action === 'assign' && !token.assign) || (action === 'create' && !token.create) || action === 'attach';
   if (blind) settle(turn, operation);
+  else if (action === 'unassign') waitOut(turn, operation);
   else turn.tx.put('operation', { ...operation, state: 'waiting', startedMs: turn.nowMs, notBeforeMs: turn.nowMs });
 }

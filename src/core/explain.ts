@@ -6,9 +6,9 @@ import { budgetOf, readyAtMs } from './budget.ts';
 import { goesAloneMs } from './budget-lease.ts';
 import type { CloudAction, CloudFailure } from './cloud.ts';
 import { freeSlots, nodeRow } from './eni.ts';
-import { roomForEnis } from './grow.ts';
+import { isHeldUp, roomForEnis } from './grow.ts';
 import { missingFacts } from './observe.ts';
-import { isFlying } from './operation.ts';
+import { instanceTakesOneMore, isFlying } from './operation.ts';
 import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
@@ -32,7 +32,7 @@ export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (turn.runtime.journal === 'down') return false;
   if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
     return true;
-  if (hardRefusal(turn) !== undefined) return false;
+  if (hardRefusal(turn, pool) !== undefined) return false;
   return isRecounted(turn, pool) || canGrow(turn, pool);
 }
 
@@ -58,8 +58,17 @@ function comingUp(turn: Turn, pool: PoolRow): EniRow[] {
 }
 
 /** A refusal that waiting does not end: a person or another node has to. */
-function hardRefusal(turn: Turn): FailureRow | undefined {
-  return GROWING.flatMap((action) => turn.state.get('failure', action) ?? []).find((row) => isHard(turn, row));
+function hardRefusal(turn: Turn, pool: PoolRow): FailureRow | undefined {
+  return actionsNeeded(turn, pool)
+    .flatMap((action) => turn.state.get('failure', action) ?? [])
+    .find((row) => isHard(turn, row));
+}
+
+/** What the pool grows by; where only an ENI that leaves makes room for a new one, also what it leaves by. */
+function actionsNeeded(turn: Turn, pool: PoolRow): readonly CloudAction[] {
+  return roomForEnis(turn) > 0 && !instanceTakesOneMore(turn) && !fillable(turn, pool)
+    ? [...GROWING, 'detach', 'delete']
+    : GROWING;
 }
 
 const HARD: readonly CloudFailure['kind'][] = ['denied', 'misconfigured', 'nodeGone', 'bug', 'exhausted'];
@@ -89,6 +98,7 @@ const fillable = (turn: Turn, pool: PoolRow): boolean =>
 export const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
   isPresent(eni) &&
   (eni.state === 'draining' || serves(turn.state, eni, pool)) &&
+  !isHeldUp(turn, eni) &&
   pool.families.every((family) => freeSlots(turn, eni, family) > 0);
 
 const openSubnets = (turn: Turn, pool: PoolRow): boolean => subnetFor(turn, pool) !== undefined;
@@ -99,6 +109,7 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
   if (runtime.journal === 'down') return { code: 'JOURNAL_UNWRITABLE', detail: runtime.journalDetail };
   if (runtime.phase !== 'serving') return startingReason(turn);
   return (
+    kernelReason(turn, pool) ??
     failedReason(turn, pool, (row) => isHard(turn, row) || row.stuck !== undefined) ??
     fullReason(turn, pool) ??
     failedReason(turn, pool, () => true) ??
@@ -110,9 +121,16 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
   );
 }
 
+/** The cloud gave what the pod waits for, and the kernel does not take it. */
+function kernelReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  const { failure } = turn.runtime.sync;
+  const isHere = enisOf(turn.state, pool).some((eni) => turn.state.installingOn(eni.key) > 0);
+  return failure !== undefined && isHere ? { code: 'KERNEL', ...failure } : undefined;
+}
+
 /** The reason of the first recent failure that matters. */
 function failedReason(turn: Turn, pool: PoolRow, matters: (row: FailureRow) => boolean): Reason | undefined {
-  for (const action of GROWING) {
+  for (const action of actionsNeeded(turn, pool)) {
     const row = turn.state.get('failure', action);
     const recent = row !== undefined && (row.notBeforeMs > turn.nowMs || turn.nowMs - row.atMs < RECENT_MS);
     const reason = recent && matters(row) ? failureReason(turn, row, pool) : undefined;
@@ -172,6 +190,8 @@ function startingReason(turn: Turn): Reason {
     const reason = failureReason(turn, describe);
     if (reason !== undefined) return reason;
   }
+  const { failure } = turn.runtime.sync;
+  if (failure !== undefined) return { code: 'KERNEL', ...failure };
   const detail =
     missingFacts(turn) === undefined
       ? 'comparing the kernel with the cloud'
@@ -198,8 +218,7 @@ export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reas
         : { code: 'CLOUD_UNREACHABLE', action, detail: failure.message, retryMs };
     case 'exhausted':
       if (failure.scope === 'account') return { code: 'ACCOUNT_QUOTA', cloudCode: failure.code, retryMs };
-      if (pool !== undefined && (failure.scope === 'instance' || failure.scope === 'eni'))
-        return limitReason(turn, pool);
+      if (pool !== undefined && failure.scope === 'instance') return limitReason(turn, pool);
       if (pool !== undefined && failure.scope === 'prefix') return noPrefixReason(turn, pool);
       return undefined;
     case 'misconfigured':

@@ -140,7 +140,7 @@ function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: P
     const asked =
       operation?.call.action === 'assign' && operation.call.wish.family === family ? operation.call.wish.count : 0;
     const slots = freeSlots(turn, eni, family) - asked;
-    if (slots <= 0 || subnet === undefined || !isOpen(turn, subnet, family)) continue;
+    if (slots <= 0 || isHeldUp(turn, eni) || subnet === undefined || !isOpen(turn, subnet, family)) continue;
     const wish = wishFor(turn, pool, family, { ...lack, subnet, slots, askable: askable(turn, subnet, family) });
     take(lack, wish);
     // Counted also when its token or the ENI's turn is yet to come: a slow assign is no reason to make an ENI.
@@ -149,6 +149,12 @@ function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: P
     if (placed === 'later') continue;
     startOperation(turn, { action: 'assign', eni: eni.id, wish, ...placed }, priority, eni.key);
   }
+}
+
+/** What the ENI is asked for waits for something, or is in doubt: its slots are nobody's for as long as that takes. */
+export function isHeldUp(turn: Turn, eni: EniRow): boolean {
+  const operation = turn.state.operationOn(eni.key);
+  return operation !== undefined && operation.state !== 'flying' && operation.call.action !== 'assign';
 }
 
 interface Bounds extends Lack {

@@ -86,11 +86,12 @@ export function release(turn: Turn, lease: LeaseRow): void {
   turn.emit({ kind: 'unwire', lease: lease.id, link: linkName(lease.key), addresses: lease.addresses });
 }
 
-/** held -> ready, or -> unwiring when the kernel refused or a DEL came meanwhile. */
+/** held -> ready, -> lost when the cloud took its block, or -> unwiring when the kernel refused or a DEL came. */
 export function wired(turn: Turn, id: LeaseId, linkIndex: number, failure: KernelFailure | undefined): void {
   const lease = turn.state.get('lease', id);
   if (lease?.busy !== 'wire') return;
-  const idle: LeaseRow = { ...lease, busy: undefined, adds: [], linkIndex };
+  const { unlinked, ...rest } = lease;
+  const idle: LeaseRow = { ...rest, busy: undefined, adds: [], linkIndex };
   if (failure !== undefined || lease.doomed) {
     answer(
       turn,
@@ -99,14 +100,31 @@ export function wired(turn: Turn, id: LeaseId, linkIndex: number, failure: Kerne
     );
     answer(turn, lease.checks, refused({ code: 'DELETED_MEANWHILE' }));
     // A pod that was serving stays as it is when only its repeated ADD failed; the runtime's DEL will come.
-    if (failure !== undefined && !lease.doomed && lease.state !== 'held')
+    if (failure !== undefined && !lease.doomed && lease.state !== 'held' && unlinked === undefined)
       return turn.tx.put('lease', { ...idle, checks: [] });
     return release(turn, { ...idle, checks: [] });
   }
-  turn.tx.put('lease', { ...idle, state: lease.state === 'lost' ? 'lost' : 'ready' });
-  answer(turn, lease.adds, { kind: 'added', plan: podPlan(turn, lease), pool: lease.pool, eni: eniIdOf(turn, lease) });
+  const lost = lease.state === 'lost' || lease.addresses.some((ip) => isTakenAway(turn, ip));
+  turn.tx.put('lease', { ...idle, state: lost ? 'lost' : 'ready' });
+  answer(turn, lease.adds, lost ? addressLost(lease) : added(turn, lease));
   const now = turn.state.get('lease', id);
   if (now !== undefined && now.checks.length > 0) verify(turn, now);
+}
+
+const added = (turn: Turn, lease: LeaseRow): Reply => ({
+  kind: 'added',
+  plan: podPlan(turn, lease),
+  pool: lease.pool,
+  eni: eniIdOf(turn, lease),
+});
+
+export const addressLost = ({ addresses }: LeaseRow): Reply =>
+  refused({ code: 'ADDRESS_LOST', address: addresses[0] ?? ('' as never) });
+
+/** The cloud took its block while the pod was being wired. */
+function isTakenAway(turn: Turn, ip: Ip): boolean {
+  const block = turn.state.get('block', turn.state.get('address', ip)?.block ?? '');
+  return block === undefined || block.state === 'missing';
 }
 
 export function verified(turn: Turn, id: LeaseId, problems: readonly string[]): void {
@@ -142,8 +160,10 @@ export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefi
 export function podLinkGone(turn: Turn, name: string, index: number): void {
   turn.tx.remove('deadLink', name);
   const lease = turn.state.leaseOfLinkName(name);
-  // A wire in flight may itself have removed it to make it anew; while a CHECK is, `release` remembers.
-  if (lease?.linkIndex === index && lease.busy !== 'wire' && lease.state !== 'unwiring') release(turn, lease);
+  if (lease?.linkIndex !== index || lease.state === 'unwiring') return;
+  // While a CHECK is in flight, `release` remembers.
+  if (lease.busy === 'wire') turn.tx.put('lease', { ...lease, unlinked: true });
+  else release(turn, lease);
 }
 
 /** Fences that the kernel refused are asked for again, for ever: the address stays held until then. */

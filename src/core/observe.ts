@@ -4,9 +4,9 @@
  * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
  */
 import type { SubnetId } from './brand.ts';
-import type { EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
+import type { CloudCall, EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
 import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
-import type { Cidr } from './ip.ts';
+import { type Cidr, cidrLength, familyOf } from './ip.ts';
 import { isPresent, primaryOf } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { ABSENT, agrees, contents, forgetUnlisted } from './sighting.ts';
@@ -189,11 +189,21 @@ function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: Oper
   // Asked for by name for the pods that lost it, and here again.
   const found = facts.blocks.filter((block) => turn.state.get('block', block)?.state === 'missing');
   if (found.length > 0) installBlocks(turn, row.key, found);
-  // Of the primary's addresses only those are ours that our own assign brought, and it brought no more than it asked.
-  const asked = settled?.call.action === 'assign' ? settled.call.wish.count : 0;
-  if (fresh.length > 0 && fresh.length <= asked) return installBlocks(turn, row.key, fresh);
+  if (settled !== undefined && isAnswerTo(settled.call, fresh)) return installBlocks(turn, row.key, fresh);
   const foreignBlocks = facts.blocks.filter((block) => turn.state.get('block', block) === undefined);
   turn.tx.put('eni', { ...row, foreignBlocks });
+}
+
+/**
+ * Of the primary's addresses only those are ours that our own assign brought. That they are just what it asked for is all
+ * that tells: an operator may have added others since the last read.
+ */
+function isAnswerTo(call: CloudCall, fresh: readonly Cidr[]): boolean {
+  if (call.action !== 'assign' || fresh.length !== call.wish.count) return false;
+  const { family, prefixLength } = call.wish;
+  const isAsked = (block: Cidr): boolean =>
+    call.blocks?.includes(block) ?? (familyOf(block) === family && cidrLength(block) === prefixLength);
+  return fresh.every(isAsked);
 }
 
 /** An ENI of ours that this read does not show. */

@@ -81,13 +81,9 @@ export function startOperation(turn: Turn, call: CloudCall, priority: Priority, 
  * that is being deleted counts until it is gone), and a pause that doubles when one after the other never served.
  */
 function mayCreate(turn: Turn): boolean {
-  let there = 0;
+  if (!instanceTakesOneMore(turn)) return false;
   let onTheWay = 0;
-  for (const { state } of turn.state.all('eni')) {
-    if (state !== 'gone') there++;
-    if (ON_THE_WAY.includes(state)) onTheWay++;
-  }
-  if (there >= (turn.state.get('node', 'node')?.limits?.eniCountMax ?? 0)) return false;
+  for (const { state } of turn.state.all('eni')) if (ON_THE_WAY.includes(state)) onTheWay++;
   const { inVain } = budgetOf(turn, 'create');
   const count = (inVain?.count ?? 0) - onTheWay;
   if (inVain === undefined || count < IN_VAIN_MAX || turn.nowMs - inVain.atMs > IN_VAIN_WINDOW_MS) return true;
@@ -99,6 +95,13 @@ function mayCreate(turn: Turn): boolean {
     turn.tx.put('failure', { action: 'create', failure, atMs: turn.nowMs, notBeforeMs, count, inVain: count });
   }
   return turn.due(notBeforeMs);
+}
+
+/** An ENI that is being deleted counts until it is gone. */
+export function instanceTakesOneMore(turn: Turn): boolean {
+  let there = 0;
+  for (const { state } of turn.state.all('eni')) if (state !== 'gone') there++;
+  return there < (turn.state.get('node', 'node')?.limits?.eniCountMax ?? 0);
 }
 
 const ON_THE_WAY: readonly EniRow['state'][] = ['creating', 'available', 'attaching', 'linking'];
@@ -225,6 +228,7 @@ function failed(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     count,
   });
   markSubnet(turn, operation, failure);
+  markEni(turn, operation, failure);
   if (failure.kind === 'conflict') addressesTaken(turn, operation);
   if (failure.kind === 'exhausted' || failure.kind === 'conflict' || failure.kind === 'notFound')
     turn.wantListing(turn.nowMs);
@@ -244,7 +248,7 @@ function actionBackoffMs(failure: CloudFailure, count: number, operation: Operat
     case 'parameterMismatch':
       return REFUSAL_RETRY_MS;
     case 'exhausted':
-      return failure.scope === 'subnet' || failure.scope === 'prefix' ? 0 : REFUSAL_RETRY_MS;
+      return failure.scope === 'account' || failure.scope === 'instance' ? REFUSAL_RETRY_MS : 0;
     default:
       return 0;
   }
@@ -265,6 +269,13 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
   // Some are left where fewer than were asked for are: how many is read.
   const readAtMs = refused > 1 ? turn.nowMs : subnet.readAtMs;
   turn.tx.put('subnet', { ...subnet, exhaustedUntilMs, readAtMs, refused });
+}
+
+/** The ENI takes less than we thought; the others do not mind. The next list may tell why. */
+function markEni(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
+  const eni = eniOf(turn, operation);
+  if (failure.kind === 'exhausted' && failure.scope === 'eni' && eni !== undefined)
+    turn.tx.put('eni', { ...eni, fullUntilMs: turn.nowMs + REFUSAL_RETRY_MS });
 }
 
 /**
@@ -293,6 +304,7 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     if (eni !== undefined) detached(turn, eni);
   } else if (call.action === 'unassign' && !inDoubt && failure.kind !== 'notFound' && failure.kind !== 'conflict')
     notGivenBack(turn, operation);
+  else if (call.action === 'unassign' && maybeDone) waitOut(turn, operation);
   else if ((call.action === 'modify' || call.action === 'tag') && !maybeDone) turn.tx.remove('operation', operation.id);
   else wait(turn, operation);
 }
@@ -328,13 +340,24 @@ function wait(turn: Turn, operation: OperationRow): void {
   });
 }
 
+/**
+ * An unassign that may yet be done is called again only when it cannot land any more: once the repeat is done the address
+ * may be another pod's, and the first call would take it from under that one.
+ */
+export function waitOut(turn: Turn, operation: OperationRow): void {
+  turn.tx.put('operation', { ...operation, state: 'waiting', notBeforeMs: landedByMs(turn) });
+}
+
 /** The call may have been done, or may yet be: reads decide, none of them before the call's own deadline has passed. */
 export function settle(turn: Turn, operation: OperationRow): void {
-  const { callDeadlineMs, listLagMs } = turn.capabilities;
-  const notBeforeMs = turn.nowMs + Math.max(callDeadlineMs, listLagMs);
+  const notBeforeMs = landedByMs(turn);
   turn.tx.put('operation', { ...operation, state: 'settling', notBeforeMs });
   turn.wantListing(notBeforeMs);
 }
+
+/** When a call that went out until now has been done, and shows, or never will be. */
+const landedByMs = ({ nowMs, capabilities }: Turn): number =>
+  nowMs + Math.max(capabilities.callDeadlineMs, capabilities.listLagMs);
 
 /** releasing -> ready: surely not done. The action's own back-off paces the next try, and the ENI is free for an assign. */
 function notGivenBack(turn: Turn, operation: OperationRow): void {

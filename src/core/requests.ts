@@ -5,7 +5,7 @@
 import { type Attachment, attachmentKey, type RequestId } from './brand.ts';
 import type { Event } from './events.ts';
 import { learnArrival } from './learn.ts';
-import { answer, refused, release, verify, wire } from './lease.ts';
+import { addressLost, answer, refused, release, verify, wire } from './lease.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
@@ -57,13 +57,7 @@ function joinWaiter(turn: Turn, waiter: WaiterRow, event: Of<'add'>): void {
 
 /** A repeated ADD: answered when the kernel has what the lease says, in the namespace the runtime names now. */
 function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
-  if (lease.state === 'lost') {
-    return answer(
-      turn,
-      [event.request],
-      refused({ code: 'ADDRESS_LOST', address: lease.addresses[0] ?? ('' as never) }),
-    );
-  }
+  if (lease.state === 'lost') return answer(turn, [event.request], addressLost(lease));
   const doubted = lease.addresses.find((ip) => turn.state.get('address', ip)?.state === 'quarantined');
   if (doubted !== undefined) {
     const detail = `${doubted} is set apart since what is known of it was found wrong again and again`;
@@ -102,13 +96,7 @@ export function check(turn: Turn, event: Of<'check'>): void {
       refused({ code: 'NOT_AS_WIRED', problems: ['no address is leased to this attachment'] }),
     );
   }
-  if (lease.state === 'lost') {
-    return answer(
-      turn,
-      [event.request],
-      refused({ code: 'ADDRESS_LOST', address: lease.addresses[0] ?? ('' as never) }),
-    );
-  }
+  if (lease.state === 'lost') return answer(turn, [event.request], addressLost(lease));
   const asked: LeaseRow = { ...lease, checks: [...lease.checks, event.request] };
   if (lease.busy !== undefined) turn.tx.put('lease', asked);
   else verify(turn, asked);

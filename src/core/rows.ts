@@ -19,6 +19,7 @@ import type {
 } from './brand.ts';
 import type { Priority } from './budget.ts';
 import type { CloudAction, CloudCall, CloudFailure, InstanceLimits, SubnetFacts } from './cloud.ts';
+import type { KernelFailure } from './events.ts';
 import type { Forecast } from './forecast.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
 
@@ -64,6 +65,8 @@ export interface RuntimeRow {
     readonly mend: number;
     readonly inFlight?: number;
     readonly notBeforeMs: number;
+    /** Why the kernel did not take the last one. */
+    readonly failure?: KernelFailure;
   };
   readonly listing: { readonly wantedFromMs?: number; readonly lastMs?: number };
   readonly settings: Settings;
@@ -184,6 +187,8 @@ export interface EniPresent extends EniCommon {
   readonly settled: boolean;
   /** Detach by force: it never came up. */
   readonly force: boolean;
+  /** The cloud refused it more blocks. */
+  readonly fullUntilMs?: number;
   /** Primary only: blocks on it that the daemon did not assign; never handed out, they only take slots. */
   readonly foreignBlocks: readonly Cidr[];
 }
@@ -245,6 +250,8 @@ export interface LeaseRow {
   readonly notBeforeMs: number;
   /** A DEL came while `busy`. */
   readonly doomed: boolean;
+  /** Its link went while it was being wired: by the wiring, which makes it anew, or with its namespace. */
+  readonly unlinked?: true;
   /** Requests answered when the effect in flight is done. */
   readonly adds: readonly RequestId[];
   readonly checks: readonly RequestId[];

@@ -55,7 +55,7 @@ const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } 
   node: (row) => row,
   forecast: (row) => ({ ...row, sinceMs: 0, count: 0 }),
   subnet: ({ refused: _, ...row }) => ({ ...row, exhaustedUntilMs: 0, noPrefixUntilMs: 0, heardMs: 0, readAtMs: 0 }),
-  eni: (row) => ({ ...row, sync: undefined }),
+  eni: (row) => ({ ...row, sync: undefined, fullUntilMs: undefined }),
   block: ({ id, eni, state }) => ({ id, eni, state: state === 'releasing' || state === 'missing' ? state : 'ready' }),
   address: (row) => row,
   lease: ({ id, key, attachment, pool, addresses, netns, pod, linkIndex, sinceMs, state }) => ({

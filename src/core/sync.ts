@@ -85,9 +85,9 @@ export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): v
     if (lease !== undefined && mendable(lease)) wire(turn, lease, false);
   }
   if (sync.inFlight !== number) return;
-  const { inFlight: _, ...rest } = sync;
+  const { inFlight: _, failure: _last, ...rest } = sync;
   if (failure !== undefined) {
-    turn.setRuntime({ sync: { ...rest, notBeforeMs: turn.nowMs + SYNC_RETRY_MS } });
+    turn.setRuntime({ sync: { ...rest, failure, notBeforeMs: turn.nowMs + SYNC_RETRY_MS } });
     return;
   }
   turn.setRuntime({ sync: { ...rest, done: number, notBeforeMs: 0 } });

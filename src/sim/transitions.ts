@@ -58,12 +58,14 @@ const ADDRESS = [
   'free -> quarantined',
   'held -> quarantined',
   'cooling -> quarantined',
+  'quarantined -> cooling',
   'quarantined -> free',
 ];
 
 const LEASE = [
   'none -> held',
   'none -> lost',
+  'none -> unwiring',
   'held -> ready',
   'held -> unwiring',
   'held -> none',

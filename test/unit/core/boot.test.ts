@@ -133,13 +133,14 @@ const intentTags = (core: Core) => {
 
 test('no-yes-yes, journal intact: the link is fenced and its address cools', () => {
   const first = firstLife();
+  const name = linkName(attachmentKey(pod('ghost')));
   const found = link(first, {
-    name: 'uw0000000000001',
+    name,
     addresses: ['10.0.1.22' as Ip],
     lease: { id: 'e0-9' as LeaseId, attachment: pod('ghost') },
   });
   const core = restarted(first, { links: [link(first), found] });
-  expect(core.effects).toContainEqual(expect.objectContaining({ kind: 'unwire', link: 'uw0000000000001' }));
+  expect(core.effects).toContainEqual(expect.objectContaining({ kind: 'unwire', link: name }));
   expect(core.state.get('address', '10.0.1.22')?.state).toBe('cooling');
 });
 

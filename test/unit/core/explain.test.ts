@@ -290,6 +290,28 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   INTERNAL: { code: 'INTERNAL', detail: 'the cloud answered NewCode to assign: what nobody knows' },
 };
 
+/** What is asked of the kernel is refused, each time. */
+function refuseSyncs(core: Core, ms: number): void {
+  for (let passed = 0; passed < ms; passed += 1_000) {
+    const { inFlight } = core.state.runtime.sync;
+    const failure = { step: 'put nft-table', errno: 'EOPNOTSUPP' };
+    if (inFlight !== undefined) core.send({ kind: 'synced', sync: inFlight, changed: 0, damaged: [], failure });
+    core.advance(1_000);
+  }
+}
+
+test('a kernel that takes nothing is named, not the cloud that gave', () => {
+  const core = new Core({ pool: { primaryEni: 'use' }, targets: { floor: 0, headroom: 0, ceiling: 9 } }).serving();
+  core.held.add('sync');
+  core.add('a');
+  core.answer('assign', { action: 'assign', blocks: ['10.0.1.20/32' as Cidr] });
+  refuseSyncs(core, 61_000);
+  expect(core.replies.get('add-a')).toEqual({
+    kind: 'refused',
+    reason: { code: 'KERNEL', step: 'put nft-table', errno: 'EOPNOTSUPP' },
+  });
+});
+
 test.each(REASON_CODES)('docs/errors.md shows the sentence of %s', (code) => {
   const page = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8');
   const section = (page.split(/^## /m).find((text) => text.startsWith(`${code}\n`)) ?? '').replace(/\s+/g, ' ');

@@ -1,0 +1,84 @@
+/** Leases whose link, block or fence goes another way than asked. */
+import { attachmentKey, type LeaseId, type Mac } from '../../../src/core/brand.ts';
+import type { Effect } from '../../../src/core/events.ts';
+import type { Cidr, Ip } from '../../../src/core/ip.ts';
+import { linkName } from '../../../src/core/link-name.ts';
+import type { LeaseRow } from '../../../src/core/rows.ts';
+import { Core, pod, primaryFacts } from './harness.ts';
+
+const POD_MAC = '02:75:77:00:00:01' as Mac;
+const nameOf = (name: string): string => linkName(attachmentKey(pod(name)));
+
+/** A node with two addresses on its primary. */
+function withTwo(): Core {
+  const core = new Core({ pool: { primaryEni: 'use' }, targets: { floor: 0, headroom: 2, ceiling: 2 } }).serving();
+  core.answer('assign', { action: 'assign', blocks: ['10.0.1.20/32', '10.0.1.21/32'] as Cidr[] });
+  return core.advance(5_000);
+}
+
+const onlyLease = (core: Core): LeaseRow => [...core.state.all('lease')][0] as LeaseRow;
+
+const lastOf = <K extends Effect['kind']>(core: Core, kind: K) =>
+  core.effects.filter((effect): effect is Extract<Effect, { kind: K }> => effect.kind === kind).at(-1);
+
+test('a pod that ends while it is looked at for its repeated ADD is released', () => {
+  const core = withTwo().add('a');
+  const { id, linkIndex } = onlyLease(core);
+  core.held.add('wire');
+  core.add('a');
+  core.send({ kind: 'link-gone', mac: POD_MAC, name: nameOf('a'), index: linkIndex });
+  core.send({ kind: 'wired', lease: id, linkIndex, failure: { step: 'put address', errno: 'ENONET' } });
+  expect(core.state.count('lease')).toBe(0);
+  expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
+});
+
+test('a link that was made anew by the wiring itself is no end of the pod', () => {
+  const core = withTwo().add('a');
+  const { id, linkIndex } = onlyLease(core);
+  core.held.add('wire');
+  core.add('a');
+  core.send({ kind: 'link-gone', mac: POD_MAC, name: nameOf('a'), index: linkIndex });
+  core.send({ kind: 'wired', lease: id, linkIndex: linkIndex + 1 });
+  expect(onlyLease(core)).toMatchObject({ state: 'ready', linkIndex: linkIndex + 1 });
+});
+
+test('a block that is taken away while its pod is wired is told to the pod', () => {
+  const core = withTwo();
+  core.held.add('wire');
+  core.add('a');
+  const left = { ...primaryFacts, blocks: ['10.0.1.21/32' as Cidr] };
+  for (let n = 0; n < 700 && core.state.get('block', '10.0.1.20/32')?.state !== 'missing'; n++) {
+    core.advance(1_000);
+    if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis: [left] });
+  }
+  core.finish(lastOf(core, 'wire') as Effect);
+  expect(core.replyOf('add-a')).toBe('ADDRESS_LOST');
+  expect(onlyLease(core).state).toBe('lost');
+});
+
+test('a link that no lease knows keeps its address until the fence stands', () => {
+  const before = withTwo();
+  const link = {
+    name: nameOf('old'),
+    index: 0x100001,
+    fenced: false,
+    lease: { id: 'e0-1' as LeaseId, attachment: pod('old') },
+    addresses: ['10.0.1.20' as Ip],
+  };
+  const core = new Core({
+    pool: { primaryEni: 'use' },
+    targets: { floor: 0, headroom: 2, ceiling: 2 },
+    rows: [...before.journal.values()],
+    epoch: 'e2',
+    nowMs: before.nowMs,
+    links: [link],
+  });
+  core.held.add('unwire');
+  core.start();
+  core.send({ kind: 'unwired', lease: link.lease.id, failure: { step: 'set-link', errno: 'EBUSY' } });
+  core.advance(60_000);
+  expect(core.state.get('address', '10.0.1.20')?.state).toBe('held');
+  expect(core.effects.filter(({ kind }) => kind === 'unwire').length).toBeGreaterThan(1);
+  core.finish(lastOf(core, 'unwire') as Effect);
+  expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
+});
