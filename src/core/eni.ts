@@ -331,9 +331,14 @@ function stuck(turn: Turn, eni: EniPresent): void {
   startDetaching(turn, eni, true);
 }
 
-/** draining -> detaching once nothing on it is leased, cooling or quarantined. */
+/**
+ * draining -> detaching once nothing on it is leased, cooling or quarantined, and the call has its token: one that was put
+ * off for minutes can still be taken back.
+ */
 function drained(turn: Turn, eni: EniPresent): void {
-  if (usedOn(turn, eni) === 0) startDetaching(turn, eni, false);
+  const call = { action: 'detach', eni: eni.id, force: false } as const;
+  if (usedOn(turn, eni) === 0 && startOperation(turn, call, priorityOf(turn, 'detach'), eni.key))
+    startDetaching(turn, eni, false);
 }
 
 function remove(turn: Turn, eni: EniPresent): void {

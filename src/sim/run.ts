@@ -22,7 +22,7 @@ const STRIDE_MS = 60_000;
 
 /** The core compares itself with the cloud every ten minutes; what only that shows is put right in the next two. */
 const HEAL_MS = 720_000;
-const QUIET_MS = 300_000;
+const QUIET_MS = 600_000;
 /** A node with nothing to do makes at most one call a minute. */
 const QUIET_CALLS_MAX = QUIET_MS / 60_000;
 /** Pods that come when all is well again. */
@@ -157,11 +157,9 @@ class Run {
     if (world.broken) return;
     const state = node.driver?.state;
     if (state === undefined) return oracle.breach('the daemon does not run');
-    if (oracle.strays(state).length > 0) {
-      await this.pass(SWEEP_WITHIN_MS);
-      // A node that was throttled puts off the deletes that come of it.
-      for (let ms = 0; ms < PUT_OFF_MAX_MS && this.givesWay(); ms += STRIDE_MS) await this.pass(STRIDE_MS);
-    }
+    if (oracle.strays(state).length > 0) await this.pass(SWEEP_WITHIN_MS);
+    // A node that was throttled puts off what nobody waits for.
+    for (let ms = 0; ms < PUT_OFF_MAX_MS && this.givesWay(); ms += STRIDE_MS) await this.pass(STRIDE_MS);
     const before = world.calls();
     await this.pass(QUIET_MS);
     const made = world.calls() - before;
