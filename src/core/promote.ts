@@ -3,41 +3,71 @@
  * prefix free. Once it has one, a prefix is asked for in the place of idle single addresses, and those are given back;
  * else a node would keep what it was given in bad times, and fill its slots with it.
  *
- * Invariant: singles go only when prefixes hold what the pool needs, so neither step undoes the other.
+ * Invariant: singles go only when prefixes hold what the pool needs, so neither step undoes the other; but for the one
+ * that makes the slot for the first prefix.
  */
 import { freeSlots } from './eni.ts';
 import { lengthFor } from './grow.ts';
 import type { Family } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { demand, enisOf, holding, idleSinglesOf, serves, waitersOf } from './pool.ts';
-import type { PoolRow } from './rows.ts';
+import { blocksOfFamily, demand, enisOf, holding, idleSinglesOf, serves, waitersOf } from './pool.ts';
+import type { EniPresent, EniRow, PoolRow, SubnetRow } from './rows.ts';
 import { askable, isOpen } from './subnet.ts';
-import { wishSize } from './tally.ts';
+import { blockSize, wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 /** How long a subnet that had no prefix is left alone by those who can do without: many nodes ask the same subnet. */
 const PROMOTE_AFTER_MS = 600_000;
 
-/** Asks for one prefix when idle single addresses could then go. */
+/** Asks for one prefix when idle single addresses could then go; where no slot is free, one of those goes first. */
 export function promote(turn: Turn, pool: PoolRow): void {
   if (pool.prefixes !== 'prefer' || waitersOf(turn.state, pool) > 0) return;
   for (const family of pool.families) {
-    if (idleSinglesOf(turn.state, pool, family) === 0 || spareSingles(turn, pool, family) > 0) continue;
-    const { total, coming } = holding(turn.state, pool, family);
-    for (const eni of enisOf(turn.state, pool)) {
-      const subnet = turn.state.get('subnet', eni.subnet);
-      if (!serves(turn.state, eni, pool) || subnet === undefined || turn.state.operationOn(eni.key) !== undefined)
-        continue;
-      const room = family === 4 ? pool.targets.ceiling - total - coming : Number.POSITIVE_INFINITY;
-      const most = Math.min(room, askable(turn, subnet, family));
-      const prefixLength = lengthFor(turn, pool, subnet, family, most);
-      if (wishSize(family, prefixLength) === 1 || freeSlots(turn, eni, family) <= 0) continue;
-      if (!isOpen(turn, subnet, family) || !turn.due(subnet.noPrefixUntilMs + PROMOTE_AFTER_MS)) continue;
-      const wish = { family, prefixLength, count: 1 };
-      if (startOperation(turn, { action: 'assign', eni: eni.id, wish }, 'release', eni.key)) return;
-    }
+    const idle = idleSinglesOf(turn.state, pool, family);
+    if (idle === 0 || spareSingles(turn, pool, family) > 0) continue;
+    const enis = enisOf(turn.state, pool).filter((eni): eni is EniPresent => mayTakePrefix(turn, pool, family, eni));
+    const roomy = enis.find((eni) => freeSlots(turn, eni, family) > 0);
+    if (roomy !== undefined) askForPrefix(turn, pool, family, roomy);
+    // The other is there for the next pod meanwhile.
+    else if (idle > 1) giveUpSingle(turn, family, enis);
   }
+}
+
+function mayTakePrefix(turn: Turn, pool: PoolRow, family: Family, eni: EniRow): boolean {
+  const subnet = turn.state.get('subnet', eni.subnet);
+  if (!serves(turn.state, eni, pool) || subnet === undefined || turn.state.operationOn(eni.key) !== undefined)
+    return false;
+  return (
+    wishSize(family, prefixLengthFor(turn, pool, family, subnet)) > 1 &&
+    isOpen(turn, subnet, family) &&
+    turn.due(subnet.noPrefixUntilMs + PROMOTE_AFTER_MS)
+  );
+}
+
+function prefixLengthFor(turn: Turn, pool: PoolRow, family: Family, subnet: SubnetRow): number {
+  const { total, coming } = holding(turn.state, pool, family);
+  const room = family === 4 ? pool.targets.ceiling - total - coming : Number.POSITIVE_INFINITY;
+  return lengthFor(turn, pool, subnet, family, Math.min(room, askable(turn, subnet, family)));
+}
+
+function askForPrefix(turn: Turn, pool: PoolRow, family: Family, eni: EniPresent): void {
+  const subnet = turn.state.get('subnet', eni.subnet);
+  if (subnet === undefined) return;
+  const wish = { family, prefixLength: prefixLengthFor(turn, pool, family, subnet), count: 1 };
+  startOperation(turn, { action: 'assign', eni: eni.id, wish }, 'release', eni.key);
+}
+
+/** ready -> releasing for one idle single address of the first of these ENIs that has one. */
+function giveUpSingle(turn: Turn, family: Family, enis: readonly EniPresent[]): void {
+  const eni = enis.find(({ key }) => turn.state.tally(key, family).idleSingles > 0);
+  if (eni === undefined) return;
+  const single = blocksOfFamily(turn.state, eni, family).find(
+    (block) => block.state === 'ready' && blockSize(block) === 1 && turn.state.takenIn(block.id) === 0,
+  );
+  if (single === undefined) return;
+  const call = { action: 'unassign', eni: eni.id, blocks: [single.id] } as const;
+  if (startOperation(turn, call, 'release', eni.key)) turn.tx.put('block', { ...single, state: 'releasing' });
 }
 
 /** Idle single addresses that the pool can do without, by what is free in its prefixes; 0 in a pool without them. */

@@ -56,6 +56,28 @@ test('a subnet that still has none is asked once in ten minutes, and nothing is 
   expect(singles(node)).toHaveLength(before);
 });
 
+test('an ENI whose slots are full of single addresses gives one up for the prefix', () => {
+  const node = new PeerNode({
+    enis: 1,
+    slots: 5,
+    pool: { prefixes: 'prefer', primaryEni: 'use' },
+    targets: { floor: 0, headroom: 2, ceiling: 100 },
+  });
+  for (let n = 0; n < 3; n++) node.refuseNext('assign', FRAGMENTED);
+  node
+    .up()
+    .adds(...names(2))
+    .settle();
+  expect(singles(node)).toHaveLength(4);
+  node.pass(TEN_MINUTES + 180_000);
+  expect(prefixes(node)).toHaveLength(1);
+  expect(singles(node).sort()).toEqual(
+    names(2)
+      .map((name) => `${node.leased[name]?.[0]}/32`)
+      .sort(),
+  );
+});
+
 test('a pool that may not hold sixteen more keeps its single addresses', () => {
   const node = fallenBack(12).pass(2 * TEN_MINUTES);
   expect(prefixes(node)).toEqual([]);
