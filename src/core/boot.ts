@@ -4,7 +4,7 @@
  */
 import { coolAddress } from './address.ts';
 import { attachmentKey, type LeaseId } from './brand.ts';
-import { nodeRow } from './eni.ts';
+import { linkSeen, nodeRow } from './eni.ts';
 import type { Event, FoundLink } from './events.ts';
 import { afterBoot } from './forecast.ts';
 import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
@@ -189,7 +189,7 @@ class Restore {
 
 /** The first event: verdicts on each lease and link, then every operation that a dead process left. */
 export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>): void {
-  for (const { mac, name } of event.eniLinks) turn.tx.put('link', { mac, name });
+  for (const link of event.eniLinks) linkSeen(turn, link);
   const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
   turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });
   const links = new Map(event.links.map((link) => [link.name, link]));
@@ -201,9 +201,6 @@ export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>):
   }
   for (const link of links.values()) orphan(turn, link);
   for (const operation of turn.state.all('operation')) resumeAfterCrash(turn, operation.id);
-  for (const eni of turn.state.all('eni'))
-    if (isPresent(eni) && eni.state === 'linking' && turn.state.get('link', eni.mac) !== undefined)
-      turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
 }
 
 /** A lease the journal knows: live with its link, cool without its namespace, unwired where the link is half gone. */

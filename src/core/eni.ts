@@ -2,8 +2,9 @@
  * ENIs from creation to deletion. Each ENI's state says what it needs next; `progressEnis` starts that call when
  * nothing is in flight on it and the budget has a token, so a restart or a refused call needs no special path.
  */
-import type { EniKey, Mac } from './brand.ts';
+import type { EniKey } from './brand.ts';
 import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
+import type { NicLink } from './events.ts';
 import { type Cidr, cidrBase, cidrContains, cidrLength, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
 import { priorityOf, startOperation } from './operation.ts';
 import { isPresent } from './pool.ts';
@@ -122,7 +123,8 @@ const hasBlock = (turn: Turn, ip: Ip): boolean =>
 /** attaching -> linking: the cloud accepted it; its link is awaited. */
 export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | undefined): void {
   if (eni.state !== 'available' && eni.state !== 'attaching') return;
-  const linking: EniPresent = {
+  const isLinked = turn.state.get('link', eni.mac) !== undefined;
+  turn.tx.put('eni', {
     ...eni,
     state: 'linking',
     sinceMs: turn.nowMs,
@@ -130,34 +132,29 @@ export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | unde
     deadlineMs: turn.nowMs + LINK_DEADLINE_MS,
     number: eni.number ?? freeNumber(turn),
     ...(deviceIndex === undefined ? {} : { deviceIndex }),
-  };
-  turn.tx.put('eni', linking);
-  linkArrived(turn, linking);
+    // Its kernel state is wanted as soon as its link is there.
+    ...(isLinked && { sync: turn.wantSync() }),
+  });
 }
 
-/** The link of an attached ENI is there: its kernel state is wanted now. */
-export function linkArrived(turn: Turn, eni: EniPresent): void {
-  if (eni.state !== 'linking' || eni.sync !== undefined || turn.state.get('link', eni.mac) === undefined) return;
-  turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
-}
-
-export function linkSeen(turn: Turn, mac: Mac, name: string): void {
+/** The first link with a MAC is the NIC: what is made upon it (a VLAN, a bridge) may share the MAC, and comes later. */
+export function linkSeen(turn: Turn, { mac, name, index }: NicLink): void {
   const known = turn.state.get('link', mac);
-  if (known?.name === name) return;
-  turn.tx.put('link', { mac, name });
+  if (known !== undefined && (known.index !== index || known.name === name)) return;
+  turn.tx.put('link', { ...known, mac, name, index });
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.mac !== mac) continue;
     // The link is the proof that the attach was done, also when its answer was lost.
     if (eni.state === 'attaching' || eni.state === 'available') {
       endOperation(turn, eni.key, 'attach');
       attached(turn, eni, eni.deviceIndex);
-    } else if (eni.state === 'linking') linkArrived(turn, eni);
+    } else if (eni.state === 'linking') turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
     else turn.wantSync();
   }
 }
 
-export function linkGone(turn: Turn, mac: Mac): void {
-  if (turn.state.get('link', mac) === undefined) return;
+export function linkGone(turn: Turn, { mac, index }: Pick<NicLink, 'mac' | 'index'>): void {
+  if (turn.state.get('link', mac)?.index !== index) return;
   turn.tx.remove('link', mac);
   turn.wantSync();
   // Somebody may have detached it: the cloud knows, and says so once its replicas have heard.

@@ -22,6 +22,13 @@ export interface FoundLink {
   readonly netns?: NetnsRef;
 }
 
+/** A NIC of the host. */
+export interface NicLink {
+  readonly mac: Mac;
+  readonly name: string;
+  readonly index: number;
+}
+
 /** Why the kernel did not do it. */
 export interface KernelFailure {
   readonly step: string;
@@ -34,7 +41,7 @@ export type Event =
       readonly kind: 'started';
       readonly links: readonly FoundLink[];
       readonly aliveLeases: readonly LeaseId[];
-      readonly eniLinks: readonly { mac: Mac; name: string }[];
+      readonly eniLinks: readonly NicLink[];
     }
   | {
       readonly kind: 'configured';
@@ -60,7 +67,8 @@ export type Event =
     }
   | { readonly kind: 'status'; readonly request: RequestId }
   | { readonly kind: 'hang-up'; readonly request: RequestId }
-  | { readonly kind: 'link-seen'; readonly mac: Mac; readonly name: string }
+  | ({ readonly kind: 'link-seen' } & NicLink)
+  /** A NIC, or a pod's link. */
   | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string; readonly index: number }
   /** Before `started`: addresses that broken invariants named, for the third time. */
   | { readonly kind: 'doubted'; readonly addresses: readonly Ip[] }

@@ -300,10 +300,11 @@ export interface DeadLinkRow {
   readonly sinceMs: number;
 }
 
-/** A link of the host with an ENI's MAC, also when its ENI is not known yet. */
+/** A NIC of the host, by its MAC, also when its ENI is not known yet. */
 export interface LinkRow {
   readonly mac: Mac;
   readonly name: string;
+  readonly index: number;
 }
 
 /** The last failure of a cloud action, for reasons and back-off; gone with its next success. */

@@ -60,9 +60,9 @@ function apply(turn: Turn, event: Event): void {
     case 'hang-up':
       return hangUp(turn, event.request);
     case 'link-seen':
-      return linkSeen(turn, event.mac, event.name);
+      return linkSeen(turn, event);
     case 'link-gone':
-      return isLinkName(event.name) ? podLinkGone(turn, event.name, event.index) : linkGone(turn, event.mac);
+      return isLinkName(event.name) ? podLinkGone(turn, event.name, event.index) : linkGone(turn, event);
     case 'kernel-changed':
       return kernelChanged(turn);
     case 'cloud-answered':

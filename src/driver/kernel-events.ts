@@ -18,17 +18,23 @@ export async function startedEvent(state: State, kernel: Kernel, datapath: Datap
     if (lease.netns.path !== '' && (await kernel.identify(lease.netns.path)) === lease.netns.id)
       aliveLeases.push(lease.id);
   }
-  const eniLinks = host.links
-    .filter((link) => link.name !== 'lo' && !isLinkName(link.name))
-    .map(({ mac, name }) => ({ mac, name }));
+  const eniLinks = host.links.filter(isNic).map(({ mac, name, index }) => ({ mac, name, index }));
+  // Of two with one MAC the core believes the first: a NIC is older than what is made upon it.
+  eniLinks.sort((a, b) => a.index - b.index);
   return { kind: 'started', links: datapath.adopt(host), aliveLeases, eniLinks };
 }
+
+/**
+ * May be an ENI's: hardware, or the lab's veth. A VLAN, ipvlan, macvlan, bridge or bond may have the MAC of the NIC under
+ * it, and steers no packet of the ENI's own.
+ */
+const isNic = ({ name, type }: { readonly name: string; readonly type: string }): boolean =>
+  (type === '' || type === 'veth') && name !== 'lo' && !isLinkName(name);
 
 /** The core's view of a kernel event; undefined when it is none of its business. */
 export function coreEvent(event: KernelEvent): Event | undefined {
   if (event.kind === 'changed') return { kind: 'kernel-changed' };
-  if (event.kind === 'link-gone') return { kind: 'link-gone', mac: event.mac, name: event.name, index: event.index };
-  return isLinkName(event.name) || event.name === 'lo'
-    ? undefined
-    : { kind: 'link-seen', mac: event.mac, name: event.name };
+  const { mac, name, index } = event;
+  if (event.kind === 'link-gone') return { kind: 'link-gone', mac, name, index };
+  return isNic(event) ? { kind: 'link-seen', mac, name, index } : undefined;
 }

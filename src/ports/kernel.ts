@@ -47,7 +47,8 @@ export type KernelEvent =
       readonly name: string;
       readonly index: number;
       readonly mac: Mac;
-      readonly up: boolean;
+      /** As in LinkState. */
+      readonly type: string;
     }
   | { readonly kind: 'link-gone'; readonly name: string; readonly index: number; readonly mac: Mac }
   /** Somebody changed routes, rules, addresses, neighbours or nft of ours, or events were lost (ENOBUFS): read again. */

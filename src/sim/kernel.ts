@@ -119,11 +119,11 @@ export class FakeKernel implements Kernel {
     return this.namespaces.get(path);
   }
 
-  /** A NIC of the instance appears. */
-  plug(name: string, mac: Mac): void {
+  /** A NIC of the instance appears, or a link of another type. */
+  plug(name: string, mac: Mac, type = ''): void {
     const index = this.nextIndex++;
-    this.host.links.set(name, { name, index, mac, mtu: 9_001, up: false, group: 0, alias: '', type: '' });
-    this.tell({ kind: 'link-seen', name, index, mac, up: false });
+    this.host.links.set(name, { name, index, mac, mtu: 9_001, up: false, group: 0, alias: '', type });
+    this.tell({ kind: 'link-seen', name, index, mac, type });
   }
 
   unplug(mac: Mac): void {
@@ -217,7 +217,8 @@ export class FakeKernel implements Kernel {
     this.host.peers.set(step.host.name, { namespace: pod, name: step.pod.name });
     pod.links.set(step.pod.name, { ...step.pod, index: 2, group: 0, ...common });
     pod.peers.set(step.pod.name, { namespace: this.host, name: step.host.name });
-    this.tell({ kind: 'link-seen', name: step.host.name, index: step.host.index, mac: step.host.mac, up: false });
+    const { name, index, mac } = step.host;
+    this.tell({ kind: 'link-seen', name, index, mac, type: 'veth' });
     return undefined;
   }
 

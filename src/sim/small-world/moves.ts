@@ -117,7 +117,7 @@ function linkMoves(around: Surroundings): Move[] {
     if (!eni.attached || around.plugged.includes(eni.n)) return [];
     const make = (world: Stepper): void => {
       world.around = { ...world.around, plugged: [...world.around.plugged, eni.n] };
-      world.step({ kind: 'link-seen', mac: macOf(eni.n), name: `eth${eni.n}` });
+      world.step({ kind: 'link-seen', mac: macOf(eni.n), name: `eth${eni.n}`, index: eni.n + 2 });
     };
     return [{ label: `link of ${eni.id} seen`, make }];
   });

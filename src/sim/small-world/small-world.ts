@@ -99,7 +99,7 @@ export class Stepper {
       netns: netnsOf(pod),
     }));
     const aliveLeases = [...state.all('lease')].flatMap((lease) => (this.netnsAlive(lease.netns.id) ? [lease.id] : []));
-    const eniLinks = around.plugged.map((n) => ({ mac: macOf(n), name: `eth${n}` }));
+    const eniLinks = around.plugged.map((n) => ({ mac: macOf(n), name: `eth${n}`, index: n + 2 }));
     this.step({ kind: 'started', links, aliveLeases, eniLinks });
   }
 

@@ -2,13 +2,13 @@
  * The verdict table of design section 6 (journal lease / on the ENI / link), a row each, and what a reboot, a lost
  * journal and a dead process's calls mean.
  */
-import type { LeaseId, Mac } from '../../../src/core/brand.ts';
+import type { LeaseId } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { CloudCall, EniFacts } from '../../../src/core/cloud.ts';
 import type { FoundLink } from '../../../src/core/events.ts';
 import { type Cidr, cidrBase, compareIp, type Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
-import { Core, eniFacts, INSTANCE, pod, primaryFacts, type Setup } from './harness.ts';
+import { Core, eniFacts, INSTANCE, nic, pod, primaryFacts, type Setup } from './harness.ts';
 
 const TARGETS = { floor: 0, headroom: 2, ceiling: 100 };
 
@@ -46,7 +46,7 @@ function restarted(
   const rows = setup.lost === true ? [] : [...core.journal.values()];
   const next = new Core({ targets: TARGETS, rows, epoch: 'e2', nowMs: core.nowMs, ...setup });
   next.start(setup.alive ?? []);
-  return next.send({ kind: 'link-seen', mac: eniFacts(1, [], {}).mac as Mac, name: 'eth1' });
+  return next.send({ kind: 'link-seen', ...nic(eniFacts(1, [], {}).mac, 1) });
 }
 
 test('yes-yes-yes: the pod is live, the daemon serves at once and asks the cloud nothing on its way', () => {
@@ -211,7 +211,7 @@ describe('resume after a crash', () => {
       nowMs: first.nowMs,
     }).start();
     expect(inFlight(core)).toEqual([]);
-    core.send({ kind: 'link-seen', mac: facts.mac, name: 'eth1' });
+    core.send({ kind: 'link-seen', ...nic(facts.mac, 1) });
     expect([...core.state.all('eni')].map((eni) => eni.state)).toEqual(['ready', 'ready']);
   });
 

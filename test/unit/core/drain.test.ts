@@ -1,5 +1,6 @@
 /** ENIs that go: a drain waits for what cools, and ends when demand returns. */
 import type { EniId, EniKey } from '../../../src/core/brand.ts';
+import { nic } from './harness.ts';
 import { names, PeerNode, REFUSED } from './peers/node.ts';
 
 interface Draining {
@@ -57,7 +58,7 @@ test('an ENI that somebody deletes while its detach is refused again and again i
   expect(stateOf(node, eni)).toBe('detaching');
   const mac = node.truth.get(id)?.mac;
   node.truth.delete(id);
-  if (mac !== undefined) node.send({ kind: 'link-gone', mac, name: 'eth2', index: 9 });
+  if (mac !== undefined) node.send({ kind: 'link-gone', ...nic(mac, 2) });
   node.pass(700_000);
   expect(stateOf(node, eni)).toBeUndefined();
   expect(node.madeOf('delete').map((call) => call.eni)).not.toContain(id);
@@ -68,7 +69,7 @@ test('an ENI that somebody deletes while it drains is gone, and what cooled on i
   const id = idOf(node, eni) as EniId;
   const mac = node.truth.get(id)?.mac;
   node.truth.delete(id);
-  if (mac !== undefined) node.send({ kind: 'link-gone', mac, name: 'eth2', index: 9 });
+  if (mac !== undefined) node.send({ kind: 'link-gone', ...nic(mac, 2) });
   node.pass(10_000);
   expect(stateOf(node, eni)).toBeUndefined();
   expect(node.madeOf('detach').map((call) => call.eni)).not.toContain(id);

@@ -18,7 +18,7 @@ import type {
 } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { Answer, Capabilities, CloudCall, CloudFailure, CloudResult, EniFacts } from '../../../src/core/cloud.ts';
-import type { Effect, Event, FoundLink, Reply } from '../../../src/core/events.ts';
+import type { Effect, Event, FoundLink, NicLink, Reply } from '../../../src/core/events.ts';
 import { breaches, touchedBreaches } from '../../../src/core/invariants.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { PoolRow, Settings } from '../../../src/core/rows.ts';
@@ -55,6 +55,8 @@ export interface Setup {
   readonly rows?: readonly JournalRow[];
   readonly bootId?: string;
   readonly links?: readonly FoundLink[];
+  /** NICs that are there at the start, beside the primary's. */
+  readonly eniLinks?: readonly NicLink[];
   readonly epoch?: string;
   readonly nowMs?: number;
 }
@@ -104,7 +106,7 @@ export class Core {
       kind: 'started',
       links: this.setup.links ?? [],
       aliveLeases: aliveLeases as never,
-      eniLinks: [{ mac: PRIMARY.mac, name: 'eth0' }],
+      eniLinks: [nic(PRIMARY.mac, 0), ...(this.setup.eniLinks ?? [])],
     });
   }
 
@@ -251,7 +253,7 @@ export class Core {
     );
     this.answer('create', { action: 'create', eni: facts });
     this.answer('attach', { action: 'attach' });
-    this.send({ kind: 'link-seen', mac: facts.mac, name: `eth${n}` });
+    this.send({ kind: 'link-seen', ...nic(facts.mac, n) });
     return facts;
   }
 
@@ -278,5 +280,7 @@ export function eniFacts(n: number, blocks: readonly Cidr[], tags: EniFacts['tag
     primary: false,
   };
 }
+
+export const nic = (mac: Mac, n: number): NicLink => ({ mac, name: `eth${n}`, index: n + 2 });
 
 export const primaryFacts = PRIMARY;

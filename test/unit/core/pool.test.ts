@@ -1,5 +1,5 @@
 import type { Cidr } from '../../../src/core/ip.ts';
-import { Core, primaryFacts } from './harness.ts';
+import { Core, nic, primaryFacts } from './harness.ts';
 
 test('an ADD that misses parks, wakes the planner at once, and is served when the address lands', () => {
   const core = new Core({ targets: { floor: 0, headroom: 4, ceiling: 100 }, slots: 20 }).serving();
@@ -120,7 +120,7 @@ test('what is free beyond headroom for a minute is given back, a whole ENI first
   core.advance(2_000);
   expect(core.callOf('detach')?.call).toEqual({ action: 'detach', eni: eni.id, force: false });
   core.answer('detach', { action: 'detach' });
-  core.send({ kind: 'link-gone', mac: eni.mac, name: 'eth1', index: 3 });
+  core.send({ kind: 'link-gone', ...nic(eni.mac, 1) });
   expect(core.callOf('delete')?.call).toEqual({ action: 'delete', eni: eni.id });
   core.answer('delete', { action: 'delete' });
   expect([...core.state.all('eni')].map((row) => row.kind)).toEqual(['primary']);

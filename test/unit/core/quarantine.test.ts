@@ -6,7 +6,7 @@ import { attachmentKey } from '../../../src/core/brand.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import { holding } from '../../../src/core/pool.ts';
-import { Core, eniFacts, pod, type Setup } from './harness.ts';
+import { Core, eniFacts, nic, pod, type Setup } from './harness.ts';
 
 const TARGETS = { floor: 0, headroom: 2, ceiling: 100 };
 const [A, B, C] = ['10.0.1.21', '10.0.1.22', '10.0.1.23'] as Ip[] as [Ip, Ip, Ip];
@@ -29,7 +29,7 @@ function doubting(first: Core, addresses: readonly Ip[], setup: Setup = {}): Cor
   });
   core.send({ kind: 'doubted', addresses });
   core.start();
-  return core.send({ kind: 'link-seen', mac: eniFacts(1, [], {}).mac, name: 'eth1' });
+  return core.send({ kind: 'link-seen', ...nic(eniFacts(1, [], {}).mac, 1) });
 }
 
 const wiredLinks = (core: Core): NonNullable<Setup['links']> =>
@@ -124,7 +124,7 @@ test('two leases of one address, which broke every start: both are deleted in pe
   const core = new Core(setup);
   core.send({ kind: 'doubted', addresses: [A] }).start(alive);
   expect(core.state.count('lease')).toBe(0);
-  core.send({ kind: 'link-seen', mac: eniFacts(1, [], {}).mac, name: 'eth1' }).add('b');
+  core.send({ kind: 'link-seen', ...nic(eniFacts(1, [], {}).mac, 1) }).add('b');
   expect(core.replyOf('add-b')).toBe('added');
   expect(core.addressOf('b')).not.toBe(A);
 });

@@ -8,7 +8,7 @@ import { Driver, type Failpoint } from '../../../src/driver/driver.ts';
 import type { RowChange } from '../../../src/ports/journal.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
 import { MemoryJournal } from '../../../src/sim/journal.ts';
-import { CAPABILITIES, Core, OWN, pod } from '../core/harness.ts';
+import { CAPABILITIES, Core, nic, OWN, pod } from '../core/harness.ts';
 
 /** The journal of a node that serves and has four free addresses. */
 function servingRows(): readonly RowChange[] {
@@ -93,7 +93,7 @@ async function start(options: { readonly failpoint?: (at: Failpoint) => void } =
     kind: 'started',
     links: [],
     aliveLeases: [],
-    eniLinks: macs.map((mac, at) => ({ mac, name: `eth${at}` })),
+    eniLinks: macs.map((mac, at) => nic(mac, at)),
   });
   log.length = 0;
   return { clock, journal, driver, log };

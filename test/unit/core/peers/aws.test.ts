@@ -5,7 +5,7 @@ import type { CloudCall } from '../../../../src/core/cloud.ts';
 import type { Ip } from '../../../../src/core/ip.ts';
 import { linkName } from '../../../../src/core/link-name.ts';
 import { holding } from '../../../../src/core/pool.ts';
-import { eniFacts, INSTANCE, pod, SUBNET } from '../harness.ts';
+import { eniFacts, INSTANCE, nic, pod, SUBNET } from '../harness.ts';
 import { FULL, names, PeerNode, REFUSED, subnetFacts } from './node.ts';
 
 const mutations = (made: readonly CloudCall[]) =>
@@ -202,9 +202,7 @@ test('aws #3019: one stale read that leaves out an ENI, or its addresses, takes 
   for (const stale of [undefined, { ...facts, blocks: [] }]) {
     node.withheld.add('listEnis');
     node.refuseNext('assign', REFUSED).add(`x${stale === undefined}`);
-    node
-      .send({ kind: 'link-gone', mac: facts.mac, name: 'eth1', index: 9 })
-      .send({ kind: 'link-seen', mac: facts.mac, name: 'eth1' });
+    node.send({ kind: 'link-gone', ...nic(facts.mac, 1) }).send({ kind: 'link-seen', ...nic(facts.mac, 1) });
     node.advance(5_000);
     const list = [...node.truth.values()].flatMap((eni) => (eni.id === 'eni-1' ? (stale ?? []) : eni));
     node.answer('listEnis', { action: 'listEnis', enis: list });
@@ -246,7 +244,7 @@ test('aws, counts that drift: after churn, losses and give-back the counts are t
     .adds(...names(12))
     .settle();
   node.truth.delete('eni-1' as EniId);
-  node.send({ kind: 'link-gone', mac: eniFacts(1, [], {}).mac, name: 'eth1', index: 9 }).pass(20_000);
+  node.send({ kind: 'link-gone', ...nic(eniFacts(1, [], {}).mac, 1) }).pass(20_000);
   for (const name of names(12)) node.del(name);
   node.pass(300_000);
   const { total, leased, cooling, free, coming } = held(node);
@@ -325,7 +323,7 @@ test('aws, links up to 18 s late: the ENI serves when its link is seen, and is n
   node.add('a').settle();
   node.answer('attach', { action: 'attach' }).advance(18_000);
   expect(node.madeOf('detach')).toEqual([]);
-  node.send({ kind: 'link-seen', mac: eniFacts(1, [], {}).mac, name: 'eth1' }).settle();
+  node.send({ kind: 'link-seen', ...nic(eniFacts(1, [], {}).mac, 1) }).settle();
   expect(node.served('a')).toEqual([true]);
 });
 

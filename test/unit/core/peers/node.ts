@@ -8,7 +8,7 @@ import type { CloudCall, CloudFailure, EniFacts, SubnetFacts } from '../../../..
 import type { Cidr, Family, Ip } from '../../../../src/core/ip.ts';
 import { linkName } from '../../../../src/core/link-name.ts';
 import type { PoolRow } from '../../../../src/core/rows.ts';
-import { Core, eniFacts, INSTANCE, pod, primaryFacts, type Setup, SUBNET } from '../harness.ts';
+import { Core, eniFacts, INSTANCE, nic, pod, primaryFacts, type Setup, SUBNET } from '../harness.ts';
 
 type Action = CloudCall['action'];
 
@@ -195,7 +195,7 @@ export class PeerNode extends Core {
     const deviceIndex = call.deviceIndex ?? 1;
     this.truth.set(eni.id, { ...eni, attachment: { instance: INSTANCE, deviceIndex, state: 'attached' } });
     this.answer('attach', { action: 'attach' });
-    return this.send({ kind: 'link-seen', mac: eni.mac, name: `eth${eni.id.slice(4)}` });
+    return this.send({ kind: 'link-seen', ...nic(eni.mac, Number(eni.id.slice(4))) });
   }
 
   private assign(call: Extract<CloudCall, { readonly action: 'assign' }>): this {
@@ -209,7 +209,7 @@ export class PeerNode extends Core {
     const { attachment: _, ...eni } = this.fact(id);
     this.truth.set(id, eni);
     this.answer('detach', { action: 'detach' });
-    return this.send({ kind: 'link-gone', mac: eni.mac, name: `eth${id.slice(4)}`, index: 9 });
+    return this.send({ kind: 'link-gone', ...nic(eni.mac, Number(id.slice(4))) });
   }
 
   private fact(id: EniId): EniFacts {

@@ -1,0 +1,97 @@
+/** Which link is an ENI's: the NIC, also where something made upon it has the same MAC. */
+import type { EniPlan } from '../../../src/core/plan.ts';
+import { Core, eniFacts, INSTANCE, nic, primaryFacts, type Setup } from './harness.ts';
+
+const TARGETS = { floor: 0, headroom: 2, ceiling: 100 };
+
+/** What the kernel was last asked for, as `number:link`. */
+function planned(core: Core): string[] {
+  const sync = core.effects.findLast((effect) => effect.kind === 'sync');
+  return (sync?.plan.enis ?? []).map(({ number, link }: EniPlan) => `${number}:${link}`);
+}
+
+function twoEnis(): Core {
+  const core = new Core({ targets: TARGETS }).serving();
+  core.bringUpEni(1);
+  core.answer('modify', { action: 'modify' });
+  return core;
+}
+
+const stateOfEni1 = (core: Core) => [...core.state.all('eni')].find(({ kind }) => kind === 'secondary')?.state;
+const { mac } = eniFacts(1, [], {});
+
+test('a link that comes with the MAC of an ENI takes nothing from it, nor does its end', () => {
+  const core = twoEnis();
+  const vlan = { mac, name: 'eth1.100', index: 77 };
+  core.send({ kind: 'link-seen', ...vlan }).advance(200);
+  core.send({ kind: 'kernel-changed' }).advance(200);
+  expect(planned(core)).toEqual(['1:eth0', '2:eth1']);
+  core
+    .send({ kind: 'link-gone', ...vlan })
+    .send({ kind: 'kernel-changed' })
+    .advance(200);
+  expect(planned(core)).toEqual(['1:eth0', '2:eth1']);
+  core.send({ kind: 'link-gone', ...nic(mac, 1) }).advance(200);
+  expect(planned(core)).toEqual(['1:eth0']);
+});
+
+test('of two links with one MAC at the start the older is the NIC', () => {
+  const eniLinks = [{ mac: primaryFacts.mac, name: 'eth0.100', index: 77 }];
+  const core = new Core({ targets: { floor: 0, headroom: 0, ceiling: 10 }, eniLinks }).serving();
+  expect(planned(core)).toEqual(['1:eth0']);
+});
+
+test('a NIC that is renamed keeps its place, also while its ENI comes up', () => {
+  const core = twoEnis();
+  core.send({ kind: 'link-seen', mac, name: 'ens6', index: 3 });
+  expect(planned(core)).toEqual(['1:eth0', '2:ens6']);
+
+  const early = new Core({ targets: TARGETS }).serving();
+  early.held.add('sync');
+  const finishSync = () => {
+    const sync = early.effects.findLast((effect) => effect.kind === 'sync');
+    if (sync !== undefined) early.finish(sync);
+    return planned(early);
+  };
+  early.bringUpEni(1);
+  // The first brought its blocks' fences.
+  expect(finishSync()).toEqual(['1:eth0', '2:eth1']);
+  early.send({ kind: 'link-seen', mac, name: 'ens6', index: 3 });
+  // What is under way names a link that is no more.
+  expect([finishSync(), stateOfEni1(early)]).toEqual([['1:eth0', '2:ens6'], 'linking']);
+  expect([finishSync(), stateOfEni1(early)]).toEqual([['1:eth0', '2:ens6'], 'ready']);
+});
+
+describe('a restart while an ENI is being attached', () => {
+  /** Its process ended with the attach in flight; the next one finds what `setup` says. */
+  function next(setup: Setup): Core {
+    const first = new Core({ targets: TARGETS }).serving();
+    const create = first.callOf('create')?.call;
+    if (create?.action !== 'create') throw new Error('no create');
+    first.answer('create', {
+      action: 'create',
+      eni: eniFacts(1, ['10.0.1.21/32', '10.0.1.22/32'] as never, create.tags),
+    });
+    expect(first.callOf('attach')).toBeDefined();
+    return new Core({ targets: TARGETS, rows: [...first.journal.values()], epoch: 'e2', nowMs: first.nowMs, ...setup });
+  }
+
+  test('its link is there: the attach was done, and pods are served at once', () => {
+    const core = next({ eniLinks: [nic(mac, 1)] }).start();
+    expect(stateOfEni1(core)).toBe('ready');
+    expect(planned(core)).toEqual(['1:eth0', '2:eth1']);
+    core.add('a');
+    expect(core.replyOf('add-a')).toBe('added');
+  });
+
+  test('its link is not there: the list decides', () => {
+    const core = next({}).start();
+    expect(stateOfEni1(core)).toBe('attaching');
+    const eni = {
+      ...eniFacts(1, [], {}),
+      attachment: { instance: INSTANCE, deviceIndex: 1, state: 'attached' },
+    } as const;
+    core.add('a').answer('listEnis', { action: 'listEnis', enis: [primaryFacts, eni] });
+    expect(core.replyOf('add-a')).toBe('waits');
+  });
+});
