@@ -139,19 +139,21 @@ export class MemoryCloud {
     if (refused !== undefined) return answerAt(refused);
     const lostRequest = strikes['lost-request'];
     if (lostRequest !== undefined) return answerAt({ kind: 'lost', silent: lostRequest.silent });
-    this.#clock.timer(nowMs + effectMs, () => {
+    const lostReply = strikes['lost-reply'];
+    if (lostReply !== undefined) answerAt({ kind: 'lost', silent: lostReply.silent });
+    const lateMs = lostReply?.lateMs ?? 0;
+    this.#clock.timer(nowMs + effectMs + lateMs, () => {
       this.#misfortune(caller, strikes);
       const moment = new CallMoment(this.#world, {
         nowMs: this.#clock.nowMs(),
-        answerMs: nowMs + latencyMs,
+        answerMs: nowMs + latencyMs + lateMs,
         strikes,
         caller,
       });
       const handle: (world: World, request: ApiRequest<A>, moment: CallMoment) => Done<ApiResult<A>> | Refused =
         CALLS[action];
       const outcome = handle(this.#world, request, moment);
-      const lostReply = strikes['lost-reply'];
-      answerAt(lostReply === undefined ? outcome : { kind: 'lost', silent: lostReply.silent });
+      if (lostReply === undefined) answerAt(outcome);
     });
   }
 

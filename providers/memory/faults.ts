@@ -18,8 +18,11 @@ export type CloudFault =
   | { readonly kind: 'no-prefix' }
   /** The account has all the ENIs it may have. */
   | { readonly kind: 'eni-limit' }
-  /** The work is done, its answer does not arrive: the connection breaks, or (`silent`) nothing ever comes. */
-  | { readonly kind: 'lost-reply'; readonly silent: boolean }
+  /**
+   * The work is done, its answer does not arrive: the connection breaks, or (`silent`) nothing ever comes. With `lateMs`
+   * the work is done so much later, long after the client has heard of the broken connection.
+   */
+  | { readonly kind: 'lost-reply'; readonly silent: boolean; readonly lateMs?: number }
   /** As `lost-reply` to the client, but nothing was done. */
   | { readonly kind: 'lost-request'; readonly silent: boolean }
   /** No connection at all. */

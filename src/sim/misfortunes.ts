@@ -19,6 +19,8 @@ const START_WITHIN = 10;
 const SUFFIX_MAX = 20;
 const CALLS_MAX = 4;
 const CALLS_WITHIN_MS = 600_000;
+/** What a broken connection leaves behind is done within the call's deadline. */
+const LANDS_LATE_MS = 8_000;
 const LINK_LATE_MS = 15_000;
 const SLOW_FACTOR = 16;
 /** A day: what a wrong time zone or a dead battery makes of a clock. */
@@ -117,9 +119,11 @@ export class Misfortunes {
   private cloudFault(
     fault: Exclude<CloudFault['kind'], 'address-taken' | 'eni-taken' | 'stale-reads'> & FaultClass,
   ): CloudFault {
-    const silent = this.world.streams.uniform(`misfortune/silent/${fault}`) < 0.5;
+    const { streams } = this.world;
+    const silent = streams.uniform(`misfortune/silent/${fault}`) < 0.5;
     switch (fault) {
       case 'lost-reply':
+        return { kind: fault, silent, lateMs: silent ? 0 : streams.uniform('misfortune/late') * LANDS_LATE_MS };
       case 'lost-request':
         return { kind: fault, silent };
       case 'link-late':

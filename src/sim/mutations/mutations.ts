@@ -102,8 +102,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reads decide before the dead call has landed',
     file: 'src/core/operation.ts',
-    find: 'turn.nowMs + Math.max(callDeadlineMs, listLagMs);',
-    replace: 'turn.nowMs + 0 * Math.max(callDeadlineMs, listLagMs);',
+    find: '  nowMs + Math.max(capabilities.callDeadlineMs, capabilities.listLagMs);',
+    replace: '  nowMs + 0 * Math.max(capabilities.callDeadlineMs, capabilities.listLagMs);',
+  },
+  {
+    name: 'an unassign in doubt is repeated while the first may land',
+    file: 'src/core/operation.ts',
+    find: "else if (call.action === 'unassign' && maybeDone) waitOut(turn, operation);",
+    replace: '',
   },
   {
     name: 'a foreign ENI is taken for ours and drained',

@@ -12,6 +12,7 @@ const MISHAPS = [
   'the reply is lost',
   'no answer ever comes',
   'the request is lost',
+  'the connection breaks, the call lands late',
   'the process ends, the call lands late',
 ] as const;
 export type Mishap = (typeof MISHAPS)[number];
@@ -19,6 +20,8 @@ export type Mishap = (typeof MISHAPS)[number];
 /** A slow call whose effect comes seconds after the successor's first list, and before the call's deadline. */
 const LATE_MS = 8_000;
 const RESTART_MS = 100;
+/** By then a call that was repeated at once has been answered. */
+const MEANWHILE_MS = 2_000;
 const HEAL_MS = 900_000;
 
 interface Operation {
@@ -29,6 +32,8 @@ interface Operation {
   readonly act: (world: StoryWorld) => void;
   /** How long until its call is out at the latest. */
   readonly withinMs: number;
+  /** What comes while the call is in doubt. */
+  readonly meanwhile?: (world: StoryWorld) => void;
   /** What the row says, and how many calls that makes. */
   readonly rows: Readonly<Record<Mishap, { readonly says: string; readonly calls: number }>>;
   readonly goal: (world: StoryWorld) => readonly string[];
@@ -68,6 +73,7 @@ const repeated = (how: string, calls = 2) => ({
   'the reply is lost': { says: how, calls },
   'no answer ever comes': { says: how, calls },
   'the request is lost': { says: how, calls: 2 },
+  'the connection breaks, the call lands late': { says: how, calls },
   'the process ends, the call lands late': { says: how, calls: 2 },
 });
 
@@ -109,6 +115,7 @@ const OPERATIONS: readonly Operation[] = [
       'the reply is lost': { says: 'accepted, its link is the proof', calls: 1 },
       'no answer ever comes': { says: 'accepted, its link is the proof', calls: 1 },
       'the request is lost': { says: 'listed, then attached again', calls: 2 },
+      'the connection breaks, the call lands late': { says: 'listed, then accepted', calls: 1 },
       'the process ends, the call lands late': { says: 'listed, then accepted', calls: 1 },
     },
     goal: oneEni,
@@ -124,6 +131,7 @@ const OPERATIONS: readonly Operation[] = [
       'the reply is lost': { says: ADOPTED, calls: 1 },
       'no answer ever comes': { says: ADOPTED, calls: 1 },
       'the request is lost': { says: PLANNED_ANEW, calls: 2 },
+      'the connection breaks, the call lands late': { says: ADOPTED, calls: 1 },
       'the process ends, the call lands late': { says: ADOPTED, calls: 1 },
     },
     goal: oneBlock,
@@ -147,6 +155,19 @@ const OPERATIONS: readonly Operation[] = [
     withinMs: 130_000,
     rows: repeated('repeated until the address is absent'),
     goal: (world) => (world.blocks.length <= 2 ? [] : [`${world.blocks.length} blocks are kept`]),
+  },
+  {
+    name: 'unassign, and pods come that want the address',
+    action: 'unassign',
+    shape: {},
+    begin: withPods(3),
+    act: unwantAllButOne,
+    withinMs: 130_000,
+    meanwhile: (world) => {
+      for (let n = 0; n < 2; n++) world.want();
+    },
+    rows: repeated('repeated when the first can land no more, so nobody has the address yet'),
+    goal: (world) => (world.blocks.length >= 3 ? [] : [`${world.blocks.length} blocks for 3 pods`]),
   },
   {
     name: 'detach',
@@ -249,6 +270,8 @@ async function live(operation: Operation, mishap: Mishap): Promise<readonly stri
   await world.passUntil(withinMs, () => made() > before);
   if (made() === before) return [`no ${action} within ${withinMs} ms`];
   if (mishap === 'the process ends, the call lands late') world.node.crash();
+  await world.pass(MEANWHILE_MS);
+  operation.meanwhile?.(world);
   await world.pass(HEAL_MS);
   const breaches = [...world.disagreements(), ...operation.goal(world)];
   const calls = made() - before;
@@ -260,6 +283,8 @@ function strike(world: StoryWorld, action: ApiAction, mishap: Mishap): void {
   const terms = { calls: 1, actions: [action] };
   if (mishap === 'the process ends, the call lands late')
     world.cloud.faults.arm({ kind: 'latency', factor: 1, plusMs: LATE_MS }, terms);
+  else if (mishap === 'the connection breaks, the call lands late')
+    world.cloud.faults.arm({ kind: 'lost-reply', silent: false, lateMs: LATE_MS }, terms);
   else if (mishap === 'the request is lost') world.cloud.faults.arm({ kind: 'lost-request', silent: false }, terms);
   else world.cloud.faults.arm({ kind: 'lost-reply', silent: mishap === 'no answer ever comes' }, terms);
 }
