@@ -140,8 +140,9 @@ export class MemoryCloud {
     const lostRequest = strikes['lost-request'];
     if (lostRequest !== undefined) return answerAt({ kind: 'lost', silent: lostRequest.silent });
     const lostReply = strikes['lost-reply'];
-    if (lostReply !== undefined) answerAt({ kind: 'lost', silent: lostReply.silent });
     const lateMs = lostReply?.lateMs ?? 0;
+    const answerLost = (silent: boolean) => answerAt({ kind: 'lost', silent });
+    if (lostReply !== undefined && lateMs > 0) answerLost(lostReply.silent);
     this.#clock.timer(nowMs + effectMs + lateMs, () => {
       this.#misfortune(caller, strikes);
       const moment = new CallMoment(this.#world, {
@@ -154,6 +155,7 @@ export class MemoryCloud {
         CALLS[action];
       const outcome = handle(this.#world, request, moment);
       if (lostReply === undefined) answerAt(outcome);
+      else if (lateMs === 0) answerLost(lostReply.silent);
     });
   }
 

@@ -81,7 +81,8 @@ export class World {
     this.provider = new UnluckyProvider(provider, this.streams);
     const restMinMs = scenario.faults.has('no-flush') ? REST_MIN_MS.unflushed : REST_MIN_MS.flushed;
     const reuse = { nowMs: () => clock.nowMs(), restMinMs };
-    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, reuse });
+    const givesFewer = scenario.faults.has('partial');
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, reuse, givesFewer });
     const breach = (text: string): void => this.oracle.breach(text);
     this.refusals = new Refusals({ scenario, freeCount: (subnet) => cloud.truth.freeCount(subnet), breach });
     this.order = new ServingOrder(breach);
