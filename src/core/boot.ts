@@ -189,6 +189,8 @@ class Restore {
 
 /** The first event: verdicts on each lease and link, then every operation that a dead process left. */
 export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>): void {
+  // Those with a number first: it is given to no other ENI.
+  for (const link of event.eniLinks) if (link.number !== undefined) linkSeen(turn, link);
   for (const link of event.eniLinks) linkSeen(turn, link);
   const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
   turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });

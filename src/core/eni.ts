@@ -130,7 +130,7 @@ export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | unde
     sinceMs: turn.nowMs,
     writtenMs: turn.nowMs,
     deadlineMs: turn.nowMs + LINK_DEADLINE_MS,
-    number: eni.number ?? freeNumber(turn),
+    number: eni.number ?? numberFor(turn, eni),
     ...(deviceIndex === undefined ? {} : { deviceIndex }),
     // Its kernel state is wanted as soon as its link is there.
     ...(isLinked && { sync: turn.wantSync() }),
@@ -138,10 +138,13 @@ export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | unde
 }
 
 /** The first link with a MAC is the NIC: what is made upon it (a VLAN, a bridge) may share the MAC, and comes later. */
-export function linkSeen(turn: Turn, { mac, name, index }: NicLink): void {
+export function linkSeen(turn: Turn, { mac, name, index, number }: NicLink): void {
   const known = turn.state.get('link', mac);
-  if (known !== undefined && (known.index !== index || known.name === name)) return;
-  turn.tx.put('link', { ...known, mac, name, index });
+  if (known !== undefined && known.index !== index) return;
+  const isKnown = known?.name === name;
+  if (isKnown && number === undefined) return;
+  turn.tx.put('link', { ...known, mac, name, index, ...(number !== undefined && { number }) });
+  if (isKnown) return;
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.mac !== mac) continue;
     // The link is the proof that the attach was done, also when its answer was lost.
@@ -171,9 +174,16 @@ function endOperation(turn: Turn, eni: EniKey, action: 'attach'): void {
   if (operation?.call.action === action) turn.tx.remove('operation', operation.id);
 }
 
-function freeNumber(turn: Turn): number {
+/**
+ * The one that it has in the kernel, also where the journal is lost: its connections carry it as their mark, and would
+ * leave by another ENI. Else the lowest that neither an ENI has nor the kernel knows of a link.
+ */
+function numberFor(turn: Turn, { mac }: EniPresent): number {
   const used = new Set<number>();
   for (const eni of turn.state.all('eni')) if (isPresent(eni) && eni.number !== undefined) used.add(eni.number);
+  const own = turn.state.get('link', mac)?.number;
+  if (own !== undefined && !used.has(own)) return own;
+  for (const link of turn.state.all('link')) if (link.number !== undefined) used.add(link.number);
   for (let number = 2; number <= NUMBER_MAX; number++) if (!used.has(number)) return number;
   throw new Error('an instance with more than 126 ENIs is not known to exist');
 }

@@ -27,6 +27,8 @@ export interface NicLink {
   readonly mac: Mac;
   readonly name: string;
   readonly index: number;
+  /** At the start: the number that the kernel's state of an earlier process gives its ENI. */
+  readonly number?: number;
 }
 
 /** Why the kernel did not do it. */

@@ -305,6 +305,8 @@ export interface LinkRow {
   readonly mac: Mac;
   readonly name: string;
   readonly index: number;
+  /** Which an earlier process gave its ENI: the marks of its connections and its route table. */
+  readonly number?: number;
 }
 
 /** The last failure of a cloud action, for reasons and back-off; gone with its next success. */

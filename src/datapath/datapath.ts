@@ -46,4 +46,6 @@ export interface Datapath {
   checkPod(plan: PodPlan, actual: ActualPod): readonly string[];
   /** The pods' links that the host's namespace holds, wired, half wired or fenced, by name. */
   adopt(host: KernelState): readonly FoundLink[];
+  /** The number by which the host's namespace knows each secondary ENI, by its link's name. */
+  eniNumbers(host: KernelState): ReadonlyMap<string, number>;
 }

@@ -3,7 +3,7 @@
  * The files in veth/ hold the node's part, the pods' part and the ruleset.
  */
 import type { Datapath } from './datapath.ts';
-import { diffNode } from './veth/diff.ts';
+import { diffNode, eniNumbers } from './veth/diff.ts';
 import { adopt, checkPod, repairPod } from './veth/inspect.ts';
 import { wantedNode } from './veth/node.ts';
 import { fencePod, wantedPod, wirePod } from './veth/pod.ts';
@@ -18,4 +18,5 @@ export const veth: Datapath = {
   fencePod,
   checkPod,
   adopt,
+  eniNumbers,
 };

@@ -2,7 +2,7 @@
  * What the kernel tells of itself, as events of the core: what it holds when a process starts, and its changes since.
  */
 import type { LeaseId } from '../core/brand.ts';
-import type { Event } from '../core/events.ts';
+import type { Event, NicLink } from '../core/events.ts';
 import { isLinkName } from '../core/link-name.ts';
 import type { State } from '../core/state.ts';
 import type { Datapath } from '../datapath/datapath.ts';
@@ -18,7 +18,11 @@ export async function startedEvent(state: State, kernel: Kernel, datapath: Datap
     if (lease.netns.path !== '' && (await kernel.identify(lease.netns.path)) === lease.netns.id)
       aliveLeases.push(lease.id);
   }
-  const eniLinks = host.links.filter(isNic).map(({ mac, name, index }) => ({ mac, name, index }));
+  const numbers = datapath.eniNumbers(host);
+  const eniLinks = host.links.filter(isNic).map(({ mac, name, index }): NicLink => {
+    const number = numbers.get(name);
+    return { mac, name, index, ...(number !== undefined && { number }) };
+  });
   // Of two with one MAC the core believes the first: a NIC is older than what is made upon it.
   eniLinks.sort((a, b) => a.index - b.index);
   return { kind: 'started', links: datapath.adopt(host), aliveLeases, eniLinks };

@@ -49,6 +49,8 @@ export class Oracle {
   /** The journal was lost: of what the primary carries then, nothing tells whose it is. */
   private hadNoJournal = false;
   private readonly ended = new Map<Ip, { readonly atMs: number; readonly pod: Pod }>();
+  /** Of each link that an ENI has or had; no two have the same name. */
+  private readonly numbers = new Map<string, number>();
   private readonly options: OracleOptions;
 
   constructor(options: OracleOptions) {
@@ -124,6 +126,16 @@ export class Oracle {
         (object) => object.kind === 'address' && object.address.startsWith(`${ip}/`),
       );
       if (!wired) this.breach(`${pod.name} was answered before ${ip} was in its namespace`);
+    }
+  }
+
+  /** The kernel is as a sync wanted it: established connections carry their ENI's number, so it never changes. */
+  synced(): void {
+    const { links, objects } = this.options.kernel.host;
+    for (const [link, number] of veth.eniNumbers({ links: [...links.values()], objects: [...objects.values()] })) {
+      const before = this.numbers.get(link);
+      if (before !== undefined && before !== number) this.breach(`the ENI at ${link} was ${before} and is ${number}`);
+      this.numbers.set(link, number);
     }
   }
 

@@ -231,6 +231,7 @@ export class World {
     // Whoever ended before a process without a journal had read the kernel left no trace that it could know of.
     const isRebuilding = this.node.driver?.state.get('node', 'node')?.trusted !== true;
     if (event.kind === 'started' && isRebuilding) this.oracle.forgetRest();
+    if (event.kind === 'synced') this.oracle.synced();
     const changes = this.rows.take();
     this.trace.event(this.clock.nowMs(), event, changes);
     this.coverage.step(event, changes);

@@ -2,6 +2,7 @@
  * The whole of veth mode, put by the Kernel port into real namespaces and read back, by us and by the tools.
  */
 import type { KernelState, Step } from '../../src/datapath/kernel-state.ts';
+import { secondaryEnis } from '../../src/datapath/veth/node.ts';
 import { veth } from '../../src/datapath/veth.ts';
 import type { Kernel, KernelEvent } from '../../src/ports/kernel.ts';
 import { n1, p3 } from '../unit/datapath/n1.ts';
@@ -56,6 +57,9 @@ async function heard(events: readonly KernelEvent[], isIt: (event: KernelEvent) 
 test('a node is built in one apply, is found as wanted, and nft prints the tested ruleset', async () => {
   expect(await kernel.apply(veth.diffNode(n1, await state()))).toEqual([]);
   expect(veth.diffNode(n1, await state())).toEqual([]);
+  expect(new Map(veth.eniNumbers(await state()))).toEqual(
+    new Map(secondaryEnis(n1).map((eni) => [eni.link, eni.number])),
+  );
   // What a person sees; the golden is what nft 1.0.6 printed for the ruleset written as text.
   const ruleset = tool(host, 'nft', 'list', 'table', 'inet', 'underway');
   expect(ruleset).toContain('elements = { 0x00000001 : goto eni1, 0x00000002 : goto eni2, 0x00000003 : goto eni3 }');

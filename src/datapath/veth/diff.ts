@@ -123,6 +123,20 @@ function ownership(plan: NodePlan, objects: readonly KernelObject[]): (object: K
   };
 }
 
+/** The number by which the node's part knows each secondary ENI, by the link that has its address. */
+export function eniNumbers({ objects }: KernelState): ReadonlyMap<string, number> {
+  const tables = new Map<string, number>();
+  for (const object of objects)
+    if (isOurRule(object) && isEniTable(object.table) && object.from !== undefined)
+      tables.set(object.from, object.table);
+  const numbers = new Map<string, number>();
+  for (const object of objects) {
+    const table = object.kind === 'address' ? tables.get(object.address) : undefined;
+    if (object.kind === 'address' && table !== undefined) numbers.set(object.link, table - POD_TABLE);
+  }
+  return numbers;
+}
+
 /** Our own rule says which address we gave an ENI: addresses carry no protocol on kernels before 5.18. */
 const isOurRule = (object: KernelObject): object is RuleObject =>
   object.kind === 'rule' && object.protocol === PROTOCOL && (object.table === POD_TABLE || isEniTable(object.table));

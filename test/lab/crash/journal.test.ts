@@ -38,6 +38,14 @@ afterEach(async () => {
 }, LIMIT_MS);
 afterAll(() => stage.down(), LIMIT_MS);
 
+/** By which marks and tables know each ENI. */
+async function numbersOfEnis(): Promise<Record<string, number>> {
+  const { eni } = await stage.state();
+  return Object.fromEntries(
+    eni.flatMap((row) => ('id' in row && row.number !== undefined ? [[row.id, row.number]] : [])),
+  );
+}
+
 test(
   `the journal deleted while ${PODS} pods run, the daemon restarted with stale reads: no ping lost, no address doubled`,
   async () => {
@@ -45,6 +53,8 @@ test(
     stage.lab.cloud.faults.arm({ kind: 'stale-reads', lagMs: LAG_MS });
     old.push(...(await stage.run(PODS - FLOOR)));
     const pings = new Pings(mesh(stage, old));
+    const numbers = await numbersOfEnis();
+    expect(Object.keys(numbers).length).toBeGreaterThan(2);
     await stage.node.daemon.kill();
     for (const file of ['underway.db', 'underway.db-wal']) rmSync(join(stage.node.folder.state, file), { force: true });
     stage.node.daemon.start();
@@ -53,6 +63,7 @@ test(
     await pings.stop();
     expect(pings.sent).toBeGreaterThan(20);
     expect(pings.lost).toEqual([]);
+    expect(await numbersOfEnis()).toMatchObject(numbers);
     const before = new Set(old.flatMap(({ addresses }) => addresses));
     expect(fresh.flatMap(({ addresses }) => addresses).filter((ip) => before.has(ip))).toEqual([]);
     const doubled = [...(await stage.owners(stage.running))].filter(([, names]) => names.length > 1);

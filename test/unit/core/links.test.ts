@@ -1,4 +1,6 @@
 /** Which link is an ENI's: the NIC, also where something made upon it has the same MAC. */
+import type { EniFacts } from '../../../src/core/cloud.ts';
+import { linkName } from '../../../src/core/link-name.ts';
 import type { EniPlan } from '../../../src/core/plan.ts';
 import { Core, eniFacts, INSTANCE, nic, primaryFacts, type Setup } from './harness.ts';
 
@@ -60,6 +62,55 @@ test('a NIC that is renamed keeps its place, also while its ENI comes up', () =>
   // What is under way names a link that is no more.
   expect([finishSync(), stateOfEni1(early)]).toEqual([['1:eth0', '2:ens6'], 'linking']);
   expect([finishSync(), stateOfEni1(early)]).toEqual([['1:eth0', '2:ens6'], 'ready']);
+});
+
+describe('a lost journal', () => {
+  const there = (facts: EniFacts, deviceIndex: number): EniFacts => ({
+    ...facts,
+    attachment: { instance: INSTANCE, deviceIndex, state: 'attached' },
+  });
+
+  /** Two ENIs with pods, the second listed first; `numbers` are what the kernel holds of them. */
+  function rebuilt(numbers: { readonly first?: number; readonly second?: number }): Core {
+    const first = new Core({ targets: { floor: 0, headroom: 0, ceiling: 100 }, slots: 3 }).serving();
+    first.add('a').add('b');
+    const eni1 = first.bringUpEni(1);
+    first.advance(10).add('c').add('d').advance(10);
+    const eni2 = first.bringUpEni(2);
+    first.advance(10);
+    expect([...first.state.all('eni')].map((eni) => 'number' in eni && eni.number)).toEqual([1, 2, 3]);
+    const links = [...first.state.all('lease')].map(({ id, key, attachment, addresses, linkIndex }) => ({
+      name: linkName(key),
+      index: linkIndex,
+      fenced: false,
+      lease: { id, attachment },
+      addresses,
+    }));
+    const numbered = (number: number | undefined) => (number === undefined ? {} : { number });
+    const eniLinks = [
+      { ...nic(eni2.mac, 2), ...numbered(numbers.second) },
+      { ...nic(eni1.mac, 1), ...numbered(numbers.first) },
+    ];
+    const core = new Core({ links, eniLinks, slots: 3, epoch: 'e2', nowMs: first.nowMs + 10_000 }).start();
+    core.answerDescribe();
+    for (let reads = 0; reads < 20 && core.state.runtime.phase !== 'serving'; reads++) {
+      const enis = [primaryFacts, there(eni2, 2), there(eni1, 1)];
+      if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis });
+      if (core.callOf('listSubnets') !== undefined) core.answerSubnets();
+      core.advance(1_000);
+    }
+    expect(core.state.runtime.phase).toBe('serving');
+    return core;
+  }
+
+  test('each ENI keeps the number that its connections carry, in whatever order the cloud lists them', () => {
+    expect(planned(rebuilt({ first: 2, second: 3 }))).toEqual(['1:eth0', '2:eth1', '3:eth2']);
+    expect(planned(rebuilt({ first: 5, second: 2 }))).toEqual(['1:eth0', '2:eth2', '5:eth1']);
+  });
+
+  test('one that had none gets none that the kernel knows', () => {
+    expect(planned(rebuilt({ first: 2 }))).toEqual(['1:eth0', '2:eth1', '3:eth2']);
+  });
 });
 
 describe('a restart while an ENI is being attached', () => {

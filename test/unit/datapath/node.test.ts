@@ -53,3 +53,13 @@ test.each([
 ])('the link-local address of %s is %s', (from, to) => {
   expect(linkLocal(mac(from))).toBe(ip(to));
 });
+
+test('the kernel tells which number an ENI has, by either family', () => {
+  const numbers = (plan: typeof n1) => [...veth.eniNumbers({ links: [], objects: veth.wantedNode(plan) })];
+  expect(numbers(n1)).toEqual([
+    ['eth1', 2],
+    ['eth2', 3],
+  ]);
+  const { primary4: _, ...only6 } = eth1;
+  expect(numbers({ ...n1, enis: [eth0, { ...only6, number: 9 }] })).toEqual([['eth1', 9]]);
+});
