@@ -95,6 +95,7 @@ function freshRuntime(nowMs: number): RuntimeRow {
     settings: DEFAULT_SETTINGS,
     flush: { inFlight: false },
     reap: { inFlight: false },
+    fenced: [],
   };
 }
 
@@ -194,6 +195,7 @@ export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>):
   for (const link of event.eniLinks) linkSeen(turn, link);
   const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
   turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });
+  if (!nodeRow(turn).trusted) turn.setRuntime({ fenced: event.fenced });
   const links = new Map(event.links.map((link) => [link.name, link]));
   const alive = new Set<LeaseId>(event.aliveLeases);
   for (const lease of turn.state.all('lease')) {

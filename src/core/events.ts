@@ -5,7 +5,7 @@
 import type { Attachment, LeaseId, Mac, OperationId, RequestId } from './brand.ts';
 import type { BudgetAsk, BudgetLease } from './budget-lease.ts';
 import type { Answer, CloudCall, CloudResult } from './cloud.ts';
-import type { Ip } from './ip.ts';
+import type { Cidr, Ip } from './ip.ts';
 import type { NodePlan, PodPlan } from './plan.ts';
 import type { Reason } from './reasons.ts';
 import type { NetnsRef, PodRef, PoolRow, Settings } from './rows.ts';
@@ -44,6 +44,8 @@ export type Event =
       readonly links: readonly FoundLink[];
       readonly aliveLeases: readonly LeaseId[];
       readonly eniLinks: readonly NicLink[];
+      /** Blocks that this node held when it last told the kernel. */
+      readonly fenced: readonly Cidr[];
     }
   | {
       readonly kind: 'configured';

@@ -72,7 +72,10 @@ function trust(turn: Turn, doubt: boolean): void {
   const { listing } = turn.runtime;
   const node = nodeRow(turn);
   const readsAgree = listing.lastMs !== undefined && listing.lastMs >= believableMs(turn);
-  if (!node.trusted && !doubt && (readsAgree || isFirstLife(turn))) turn.tx.put('node', { ...node, trusted: true });
+  if (!node.trusted && !doubt && (readsAgree || isFirstLife(turn))) {
+    turn.tx.put('node', { ...node, trusted: true });
+    turn.setRuntime({ fenced: [] });
+  }
 }
 
 /**
@@ -190,6 +193,8 @@ function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: Oper
   const found = facts.blocks.filter((block) => turn.state.get('block', block)?.state === 'missing');
   if (found.length > 0) installBlocks(turn, row.key, found);
   if (settled !== undefined && isAnswerTo(settled.call, fresh)) return installBlocks(turn, row.key, fresh);
+  const before = fresh.filter((block) => turn.runtime.fenced.includes(block));
+  if (before.length > 0) return installBlocks(turn, row.key, before);
   const foreignBlocks = facts.blocks.filter((block) => turn.state.get('block', block) === undefined);
   turn.tx.put('eni', { ...row, foreignBlocks });
 }

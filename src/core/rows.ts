@@ -72,6 +72,8 @@ export interface RuntimeRow {
   readonly settings: Settings;
   readonly flush: { readonly inFlight: boolean };
   readonly reap: { readonly inFlight: boolean };
+  /** What this node held before its journal was lost, as the kernel still tells. */
+  readonly fenced: readonly Cidr[];
 }
 
 /** Settings the core reads; src/daemon/config.ts documents each for people. */

@@ -85,13 +85,15 @@ function newRow(turn: Turn, facts: EniFacts, pool: PoolRow) {
 
 const firstPool = (turn: Turn): PoolRow | undefined => turn.state.all('pool').next().value;
 
-/** The primary is born ready; of its blocks only those are ours that the journal knows, or that a pod of ours uses. */
+/** The primary is born ready; of its blocks only those are ours that a pod of ours uses, or that our fences name. */
 function adoptPrimary(turn: Turn, facts: EniFacts, pool: PoolRow): void {
   const { key, common } = newRow(turn, facts, pool);
-  const used = facts.blocks.filter((block) =>
-    [...turn.state.all('address')].some((address) => cidrContains(block, address.ip)),
+  const { fenced } = turn.runtime;
+  const ours = facts.blocks.filter(
+    (block) =>
+      fenced.includes(block) || [...turn.state.all('address')].some((address) => cidrContains(block, address.ip)),
   );
-  const foreignBlocks = facts.blocks.filter((block) => !used.includes(block));
+  const foreignBlocks = facts.blocks.filter((block) => !ours.includes(block));
   turn.tx.put('eni', {
     ...common,
     kind: 'primary',
@@ -102,7 +104,7 @@ function adoptPrimary(turn: Turn, facts: EniFacts, pool: PoolRow): void {
     sync: turn.wantSync(),
     foreignBlocks,
   });
-  installBlocks(turn, key, used);
+  installBlocks(turn, key, ours);
 }
 
 /** An ENI of ours that no row knows: made by an intent whose answer, or whose journal, was lost. */

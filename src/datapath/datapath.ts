@@ -5,6 +5,7 @@
  * Every list of steps may be run again after it failed half way: a step that is already done succeeds.
  */
 import type { FoundLink } from '../core/events.ts';
+import type { Cidr } from '../core/ip.ts';
 import type { NodePlan, PodPlan } from '../core/plan.ts';
 import type { KernelObject, KernelState, Step } from './kernel-state.ts';
 
@@ -48,4 +49,6 @@ export interface Datapath {
   adopt(host: KernelState): readonly FoundLink[];
   /** The number by which the host's namespace knows each secondary ENI, by its link's name. */
   eniNumbers(host: KernelState): ReadonlyMap<string, number>;
+  /** The blocks that the node held when it last told this kernel, by their fences. */
+  fenced(host: KernelState): readonly Cidr[];
 }

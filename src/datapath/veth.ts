@@ -5,7 +5,7 @@
 import type { Datapath } from './datapath.ts';
 import { diffNode, eniNumbers } from './veth/diff.ts';
 import { adopt, checkPod, repairPod } from './veth/inspect.ts';
-import { wantedNode } from './veth/node.ts';
+import { fenced, wantedNode } from './veth/node.ts';
 import { fencePod, wantedPod, wirePod } from './veth/pod.ts';
 
 export const veth: Datapath = {
@@ -19,4 +19,5 @@ export const veth: Datapath = {
   checkPod,
   adopt,
   eniNumbers,
+  fenced,
 };

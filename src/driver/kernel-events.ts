@@ -8,7 +8,7 @@ import type { State } from '../core/state.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import type { Kernel, KernelEvent } from '../ports/kernel.ts';
 
-/** The first event: pods' links, the ENIs' links, and which leases' namespaces are still who they were. */
+/** The first event: pods' links, the ENIs' links, fences, and which leases' namespaces are still who they were. */
 export async function startedEvent(state: State, kernel: Kernel, datapath: Datapath): Promise<Event> {
   const host = await kernel.read();
   if (host === undefined) throw new Error('the host namespace cannot be read');
@@ -25,7 +25,7 @@ export async function startedEvent(state: State, kernel: Kernel, datapath: Datap
   });
   // Of two with one MAC the core believes the first: a NIC is older than what is made upon it.
   eniLinks.sort((a, b) => a.index - b.index);
-  return { kind: 'started', links: datapath.adopt(host), aliveLeases, eniLinks };
+  return { kind: 'started', links: datapath.adopt(host), aliveLeases, eniLinks, fenced: datapath.fenced(host) };
 }
 
 /**

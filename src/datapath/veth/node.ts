@@ -5,7 +5,14 @@
 import type { Mac } from '../../core/brand.ts';
 import { type Cidr, type Family, familyOf, hostCidr, type Ip, parseIp } from '../../core/ip.ts';
 import type { EniPlan, NodePlan } from '../../core/plan.ts';
-import type { AddressObject, KernelObject, RouteObject, RuleObject, SysctlObject } from '../kernel-state.ts';
+import type {
+  AddressObject,
+  KernelObject,
+  KernelState,
+  RouteObject,
+  RuleObject,
+  SysctlObject,
+} from '../kernel-state.ts';
 import { eniMark, eniTable, FENCE_METRIC, POD_TABLE, PROTOCOL, ROUTE_METRIC, RULE_PRIORITY } from '../numbering.ts';
 import { wantedRuleset } from './ruleset.ts';
 
@@ -134,6 +141,17 @@ function eniRoutes(eni: EniPlan): RouteObject[] {
     ];
   });
 }
+
+/** What `fence` put. */
+export const fenced = ({ objects }: KernelState): Cidr[] =>
+  objects.flatMap((object) =>
+    object.kind === 'route' &&
+    object.table === POD_TABLE &&
+    object.protocol === PROTOCOL &&
+    object.type === 'unreachable'
+      ? [object.destination]
+      : [],
+  );
 
 const unreachable = ({ table, destination }: { table: number; destination: Cidr }): RouteObject => ({
   kind: 'route',

@@ -100,7 +100,7 @@ export class Stepper {
     }));
     const aliveLeases = [...state.all('lease')].flatMap((lease) => (this.netnsAlive(lease.netns.id) ? [lease.id] : []));
     const eniLinks = around.plugged.map((n) => ({ mac: macOf(n), name: `eth${n}`, index: n + 2 }));
-    this.step({ kind: 'started', links, aliveLeases, eniLinks });
+    this.step({ kind: 'started', links, aliveLeases, eniLinks, fenced: [] });
   }
 
   private netnsAlive(id: string): boolean {

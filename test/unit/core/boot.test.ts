@@ -166,6 +166,19 @@ test('no-yes-yes, journal lost: the pod is adopted; nothing is handed out until 
   expect(core.addressOf('b')).not.toBe(ip);
 });
 
+test("journal lost: of the primary's blocks those that our fences name are ours, the others are not", () => {
+  const core = new Core({ pool: { primaryEni: 'use' }, targets: TARGETS, fenced: ['10.0.1.20/32' as Cidr] }).start();
+  const listed = [{ ...primaryFacts, blocks: ['10.0.1.20/32', '10.0.1.77/32'] as Cidr[] }];
+  core.answerDescribe().answer('listEnis', { action: 'listEnis', enis: listed }).answerSubnets();
+  for (let reads = 0; reads < 8 && core.state.runtime.phase !== 'serving'; reads++) {
+    core.advance(2_500);
+    if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis: listed });
+  }
+  expect([...core.state.all('block')].map(({ id, state }) => [id, state])).toEqual([['10.0.1.20/32', 'ready']]);
+  core.add('a');
+  expect(core.addressOf('a')).toBe('10.0.1.20');
+});
+
 test('a new boot id: every lease is dead without exception, its addresses cool again from now', () => {
   const first = firstLife();
   const ip = leaseOf(first).addresses[0] as Ip;

@@ -57,6 +57,8 @@ export interface Setup {
   readonly links?: readonly FoundLink[];
   /** NICs that are there at the start, beside the primary's. */
   readonly eniLinks?: readonly NicLink[];
+  /** Blocks whose fences the kernel has at the start. */
+  readonly fenced?: readonly Cidr[];
   readonly epoch?: string;
   readonly nowMs?: number;
 }
@@ -107,6 +109,7 @@ export class Core {
       links: this.setup.links ?? [],
       aliveLeases: aliveLeases as never,
       eniLinks: [nic(PRIMARY.mac, 0), ...(this.setup.eniLinks ?? [])],
+      fenced: this.setup.fenced ?? [],
     });
   }
 

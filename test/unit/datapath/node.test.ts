@@ -19,6 +19,10 @@ test("a pod's state reads as the tools print it, on the host and in the pod", ()
   expect(toolsText(pod)).toBe(golden('p3-pod.txt'));
 });
 
+test('the fences tell which blocks the node holds', () => {
+  expect(veth.fenced({ links: [], objects: veth.wantedNode(n1) })).toEqual(n1.enis.flatMap(({ blocks }) => blocks));
+});
+
 test('accept_ra is set before forwarding: else the default route goes', () => {
   const paths = veth.wantedNode(n1).flatMap((object) => (object.kind === 'sysctl' ? [object.path] : []));
   expect(paths.indexOf('net/ipv6/conf/eth0/accept_ra')).toBeLessThan(paths.indexOf('net/ipv6/conf/all/forwarding'));

@@ -94,6 +94,7 @@ async function start(options: { readonly failpoint?: (at: Failpoint) => void } =
     links: [],
     aliveLeases: [],
     eniLinks: macs.map((mac, at) => nic(mac, at)),
+    fenced: [],
   });
   log.length = 0;
   return { clock, journal, driver, log };

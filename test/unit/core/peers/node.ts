@@ -61,7 +61,8 @@ export class PeerNode extends Core {
     const pools = [...this.state.all('pool')];
     next.send({ kind: 'configured', pools, settings: this.state.runtime.settings });
     const eniLinks = [...this.state.all('link')];
-    return next.send({ kind: 'started', links, aliveLeases: [], eniLinks }).settle();
+    const fenced = [...this.state.all('block')].map(({ id }) => id);
+    return next.send({ kind: 'started', links, aliveLeases: [], eniLinks, fenced }).settle();
   }
 
   /** Answers all that is in flight until nothing is left but what is withheld. */
