@@ -6,7 +6,7 @@
  */
 import { coolAddress, holdAddress, type Place } from './address.ts';
 import type { LeaseId, RequestId } from './brand.ts';
-import type { KernelFailure, Reply } from './events.ts';
+import type { Event, KernelFailure, Reply } from './events.ts';
 import { familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
 import type { PodPlan } from './plan.ts';
@@ -87,11 +87,12 @@ export function release(turn: Turn, lease: LeaseRow): void {
 }
 
 /** held -> ready, -> lost when the cloud took its block, or -> unwiring when the kernel refused or a DEL came. */
-export function wired(turn: Turn, id: LeaseId, linkIndex: number, failure: KernelFailure | undefined): void {
+export function wired(turn: Turn, event: Extract<Event, { kind: 'wired' }>): void {
+  const { lease: id, failure } = event;
   const lease = turn.state.get('lease', id);
   if (lease?.busy !== 'wire') return;
   const { unlinked, ...rest } = lease;
-  const idle: LeaseRow = { ...rest, busy: undefined, adds: [], linkIndex };
+  const idle: LeaseRow = { ...rest, busy: undefined, adds: [], linkIndex: event.linkIndex ?? lease.linkIndex };
   if (failure !== undefined || lease.doomed) {
     answer(
       turn,

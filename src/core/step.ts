@@ -68,7 +68,7 @@ function apply(turn: Turn, event: Event): void {
     case 'cloud-answered':
       return cloudAnswered(turn, event.operation, event.answer);
     case 'wired':
-      return wired(turn, event.lease, event.linkIndex, event.failure);
+      return wired(turn, event);
     case 'unwired':
       return unwired(turn, event.lease, event.failure);
     case 'verified':

@@ -58,9 +58,11 @@ function report(ports: EffectPorts, result: Promise<Event>): void {
 async function wire({ plan, fresh, deadLinks }: Of<'wire'>, ports: EffectPorts): Promise<Event> {
   const { lease, netns } = plan;
   const first: Step[] = deadLinks.length === 0 ? [] : [{ do: 'delete-links', names: deadLinks }];
-  const { steps, linkIndex } = fresh
+  const way = fresh
     ? { steps: ports.datapath.wirePod(plan), linkIndex: plan.linkIndex }
-    : await repairSteps(plan, ports);
+    : await repairSteps(plan, ports).catch(kernelFailure);
+  if ('errno' in way) return { kind: 'wired', lease, failure: way };
+  const { steps, linkIndex } = way;
   const failure = await applied(ports.kernel, [...first, ...steps], netns);
   if (failure === undefined) return { kind: 'wired', lease, linkIndex };
   const alive = await ports.kernel.identify(netns);
@@ -87,9 +89,13 @@ async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPor
 }
 
 async function verify({ plan }: Of<'verify'>, { kernel, datapath }: EffectPorts): Promise<Event> {
-  const [host, pod] = await Promise.all([kernel.read(), kernel.read(plan.netns)]);
-  const gone = `the network namespace ${plan.netns} is gone`;
-  const problems = host === undefined || pod === undefined ? [gone] : datapath.checkPod(plan, { host, pod });
+  const problems = await Promise.all([kernel.read(), kernel.read(plan.netns)]).then(
+    ([host, pod]) =>
+      host === undefined || pod === undefined
+        ? [`the network namespace ${plan.netns} is gone`]
+        : datapath.checkPod(plan, { host, pod }),
+    (cause) => [`the kernel cannot be read (${kernelFailure(cause).errno})`],
+  );
   return { kind: 'verified', lease: plan.lease, problems };
 }
 
@@ -157,8 +163,15 @@ async function applied(
     const first = failures.find((failure) => !forgiven.includes(failure.errno));
     return first && { step: stepText(first), errno: first.errno };
   } catch (cause) {
-    return { step: Error.isError(cause) ? cause.message : 'talk to the kernel', errno: 'EIO' };
+    return kernelFailure(cause);
   }
+}
+
+/** What the kernel port threw, such as EINTR for a read that changes interrupted every time, or EMFILE. */
+function kernelFailure(cause: unknown): KernelFailure {
+  if (!Error.isError(cause)) return { step: 'talk to the kernel', errno: 'EIO' };
+  const code = 'code' in cause && typeof cause.code === 'string' && cause.code !== '' ? cause.code : 'EIO';
+  return { step: cause.message, errno: code };
 }
 
 function stepText({ step, message }: StepFailure): string {

@@ -1,0 +1,66 @@
+/** Effects on a kernel that refuses to be read: each is answered, whatever the port throws. */
+import { attachmentKey } from '../../../src/core/brand.ts';
+import type { Effect, Event } from '../../../src/core/events.ts';
+import { linkName } from '../../../src/core/link-name.ts';
+import { veth } from '../../../src/datapath/veth.ts';
+import { runEffect } from '../../../src/driver/effects.ts';
+import type { Provider } from '../../../src/ports/provider.ts';
+import { VirtualClock } from '../../../src/sim/clock.ts';
+import { FakeKernel } from '../../../src/sim/kernel.ts';
+import { Core, pod } from '../core/harness.ts';
+import { p3 } from '../datapath/n1.ts';
+
+class Unreadable extends FakeKernel {
+  readonly code: string;
+
+  constructor(code: string) {
+    super({ clock: new VirtualClock() });
+    this.code = code;
+  }
+
+  override read(): Promise<never> {
+    return Promise.reject(Object.assign(new Error('dump, interrupted by changes each time'), { code: this.code }));
+  }
+}
+
+const answerOf = (effect: Effect, kernel: FakeKernel): Promise<Event> =>
+  new Promise((enqueue) => {
+    const signal = new AbortController().signal;
+    runEffect(effect, { kernel, datapath: veth, provider: {} as Provider, reply: () => {}, enqueue, signal });
+  });
+
+test.each(['EINTR', 'EMFILE'])(
+  'a kernel that cannot be read (%s) fails the CHECK and the repeated ADD, nothing else',
+  async (code) => {
+    const kernel = new Unreadable(code);
+    const { lease } = p3;
+    expect(await answerOf({ kind: 'verify', plan: p3 }, kernel)).toEqual({
+      kind: 'verified',
+      lease,
+      problems: [`the kernel cannot be read (${code})`],
+    });
+    const wire = { kind: 'wire', plan: p3, fresh: false, deadLinks: ['uw1'] } as const;
+    const failure = { step: 'dump, interrupted by changes each time', errno: code };
+    expect(await answerOf(wire, kernel)).toEqual({ kind: 'wired', lease, failure });
+  },
+);
+
+test('a pod whose repeated ADD failed on the read is served as before, and its end is noticed', () => {
+  const core = new Core({ targets: { floor: 0, headroom: 2, ceiling: 100 } }).serving();
+  core.bringUpEni(1);
+  core.add('a');
+  const [lease] = core.state.all('lease');
+  if (lease === undefined) throw new Error('no lease');
+  core.held.add('wire');
+  core.replies.clear();
+  core.add('a').send({ kind: 'wired', lease: lease.id, failure: { step: 'read', errno: 'EINTR' } });
+  expect(core.replyOf('add-a')).toBe('KERNEL');
+  expect(core.state.get('lease', lease.id)).toMatchObject({ state: 'ready', linkIndex: lease.linkIndex });
+  core.send({
+    kind: 'link-gone',
+    mac: '02:75:77:00:00:01' as never,
+    name: linkName(attachmentKey(pod('a'))),
+    index: lease.linkIndex,
+  });
+  expect(core.state.count('lease')).toBe(0);
+});
