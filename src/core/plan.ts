@@ -51,3 +51,6 @@ export interface PodPlan {
 
 /** Constant MAC of every host side: a pod's neighbour entry is right before its link exists. */
 export const HOST_MAC = '02:75:77:00:00:01' as Mac;
+
+/** What every pod calls its node, and the runtime is told: link-local, so in nobody's way; the MAC is HOST_MAC. */
+export const POD_GATEWAY = { 4: '169.254.1.1' as Ip, 6: 'fe80::1' as Ip } as const;

@@ -3,8 +3,8 @@
  * with 0 for status 200, with 1 for any other.
  */
 import type { Reply } from '../core/events.ts';
-import { familyOf, type Ip } from '../core/ip.ts';
-import { HOST_MAC, type PodPlan } from '../core/plan.ts';
+import { familyOf } from '../core/ip.ts';
+import { HOST_MAC, POD_GATEWAY, type PodPlan } from '../core/plan.ts';
 import { type CniError, CODE, errorJson, errorOf } from './error.ts';
 import type { CniRequest } from './request.ts';
 import { addResult, type PodNetwork } from './result.ts';
@@ -16,9 +16,6 @@ export interface HttpAnswer {
   /** JSON, or empty: the specification gives DEL, CHECK, GC and STATUS no result. */
   readonly body: string;
 }
-
-/** What every pod in veth mode has as its gateways: on link, answered by the permanent neighbour of the host side. */
-const GATEWAY = { 4: '169.254.1.1' as Ip, 6: 'fe80::1' as Ip } as const;
 
 const httpAnswer = (status: number, body: string): HttpAnswer => ({
   status,
@@ -48,5 +45,5 @@ const podNetwork = (plan: PodPlan): PodNetwork => ({
   host: { link: plan.link, mac: HOST_MAC },
   pod: { ifname: plan.attachment.ifname, mac: plan.podMac, netns: plan.netns },
   mtu: plan.mtu,
-  addresses: plan.addresses.map((ip) => ({ ip, gateway: GATEWAY[familyOf(ip)] })),
+  addresses: plan.addresses.map((ip) => ({ ip, gateway: POD_GATEWAY[familyOf(ip)] })),
 });

@@ -4,14 +4,12 @@
  * any route goes; every removal names the link, so a late one cannot cut the address's next owner.
  */
 import { type Cidr, type Family, familyOf, hostCidr, type Ip } from '../../core/ip.ts';
-import { HOST_MAC, type PodPlan } from '../../core/plan.ts';
+import { HOST_MAC, POD_GATEWAY, type PodPlan } from '../../core/plan.ts';
 import { formatAlias } from '../alias.ts';
 import type { FencedPod, WantedPod } from '../datapath.ts';
 import type { KernelObject, LinkChange, Place, RouteObject, Step } from '../kernel-state.ts';
 import { LINK_GROUP, MAIN_TABLE, POD_TABLE, PROTOCOL, ROUTE_METRIC } from '../numbering.ts';
 
-/** What every pod calls its node: link-local, so it is in nobody's way. */
-const GATEWAY = { 4: '169.254.1.1' as Ip, 6: 'fe80::1' as Ip } as const;
 const DEFAULT = { 4: '0.0.0.0/0' as Cidr, 6: '::/0' as Cidr } as const;
 /** Strict: a pod cannot speak with another's IPv4 address. No cost per packet was measurable. */
 const HOST_RP_FILTER = 1;
@@ -100,7 +98,7 @@ const onLinkRoute = (way: { link: string; family: Family; table: number; destina
 function insidePod(plan: PodPlan, ip: Ip): KernelObject[] {
   const family = familyOf(ip);
   const link = plan.attachment.ifname;
-  const gateway = GATEWAY[family];
+  const gateway = POD_GATEWAY[family];
   return [
     {
       kind: 'address',
