@@ -86,7 +86,6 @@ function freshRuntime(nowMs: number): RuntimeRow {
     nextLinkIndex: 0,
     nextWaiter: 1,
     phase: 'opening',
-    startingSince: 'reading the kernel',
     journal: 'up',
     journalDetail: '',
     startedMs: nowMs,
@@ -194,7 +193,7 @@ export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>):
   for (const link of event.eniLinks) if (link.number !== undefined) linkSeen(turn, link);
   for (const link of event.eniLinks) linkSeen(turn, link);
   const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
-  turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1, startingSince: 'reading the cloud' });
+  turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1 });
   if (!nodeRow(turn).trusted) turn.setRuntime({ fenced: event.fenced });
   const links = new Map(event.links.map((link) => [link.name, link]));
   const alive = new Set<LeaseId>(event.aliveLeases);

@@ -181,7 +181,8 @@ function shortReason(turn: Turn, pool: PoolRow): Reason {
   return cooling > 0 ? coolingReason(turn, pool, cooling) : limitReason(turn, pool);
 }
 
-function startingReason(turn: Turn): Reason {
+/** Why it does not serve yet: what a read of the cloud or a write into the kernel failed by, or else what it is at. */
+export function startingReason(turn: Turn): Reason {
   const describe =
     turn.state.get('failure', 'describeNode') ??
     turn.state.get('failure', 'listEnis') ??
@@ -192,11 +193,15 @@ function startingReason(turn: Turn): Reason {
   }
   const { failure } = turn.runtime.sync;
   if (failure !== undefined) return { code: 'KERNEL', ...failure };
-  const detail =
-    missingFacts(turn) === undefined
-      ? 'comparing the kernel with the cloud'
-      : `reading ${missingFacts(turn)} from the cloud`;
-  return { code: 'DAEMON_STARTING', detail };
+  return { code: 'DAEMON_STARTING', detail: startingDetail(turn) };
+}
+
+/** What a daemon that does not serve yet is at. */
+export function startingDetail(turn: Turn): string {
+  if (turn.runtime.phase === 'opening') return 'reading the kernel';
+  const missing = missingFacts(turn);
+  if (missing !== undefined) return `reading ${missing} from the cloud`;
+  return nodeRow(turn).trusted ? 'writing routes and rules into the kernel' : 'comparing the kernel with the cloud';
 }
 
 /** The reason behind the last failure of an action, where that failure still holds the pool back. */

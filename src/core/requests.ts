@@ -4,6 +4,7 @@
  */
 import { type Attachment, attachmentKey, type RequestId } from './brand.ts';
 import type { Event } from './events.ts';
+import { startingReason } from './explain.ts';
 import { learnArrival } from './learn.ts';
 import { addressLost, answer, refused, release, verify, wire } from './lease.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
@@ -116,12 +117,7 @@ export function gc(turn: Turn, event: Of<'gc'>): void {
 
 /** STATUS says "can this daemon work", never "has it capacity". */
 export function status(turn: Turn, event: Of<'status'>): void {
-  const { phase, startingSince } = turn.runtime;
-  answer(
-    turn,
-    [event.request],
-    phase === 'serving' ? { kind: 'done' } : refused({ code: 'DAEMON_STARTING', detail: startingSince }),
-  );
+  answer(turn, [event.request], turn.runtime.phase === 'serving' ? { kind: 'done' } : refused(startingReason(turn)));
 }
 
 /** The caller is gone. Its waiter is dropped; a lease that is being wired waits for its DEL. */

@@ -51,7 +51,6 @@ export interface RuntimeRow {
   readonly nextWaiter: number;
   /** `opening` until the kernel was read; `starting` until journal and (if it was lost) cloud have been compared. */
   readonly phase: 'opening' | 'starting' | 'serving';
-  readonly startingSince: string;
   readonly journal: 'up' | 'down';
   readonly journalDetail: string;
   readonly startedMs: number;

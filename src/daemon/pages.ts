@@ -5,14 +5,17 @@ import type { Metrics } from './metrics.ts';
 import { checksOf, readyPage } from './readiness.ts';
 import type { Routes } from './server.ts';
 import { stateJson } from './state-page.ts';
-import { type WhyView, whyAnswer } from './why.ts';
+import { readingTurn, type WhyView, whyAnswer } from './why.ts';
 
 export function pagesOf(view: {
   readonly metrics: Metrics;
   readonly state: () => State | undefined;
   readonly why: WhyView;
 }): Routes['pages'] {
-  const checks = () => checksOf(view.state(), reasonText(view.why.starting()));
+  const checks = () => {
+    const state = view.state();
+    return checksOf(state && readingTurn(view.why, state), reasonText(view.why.starting()));
+  };
   return {
     '/livez': () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),
     '/readyz': (query) => readyPage(checks(), query.has('verbose')),

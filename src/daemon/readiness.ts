@@ -2,9 +2,11 @@
  * What `/readyz?verbose` lists. Ready means "can this daemon work", never "has it capacity": a full node is a normal
  * node, and a cloud that is away is served without. Those two are said and do not fail the whole.
  */
+import { startingDetail } from '../core/explain.ts';
 import { holding } from '../core/pool.ts';
 import type { FailureRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
+import type { Turn } from '../core/turn.ts';
 import type { Page } from './server.ts';
 
 export interface Check {
@@ -16,15 +18,15 @@ export interface Check {
 }
 
 /** `starting` is why there is no core yet. */
-export function checksOf(state: State | undefined, starting: string): readonly Check[] {
-  if (state === undefined)
+export function checksOf(turn: Turn | undefined, starting: string): readonly Check[] {
+  if (turn === undefined)
     return (['journal', 'kernel', 'cloud', 'facts', 'addresses'] as const).map((name) => ({
       name,
       ok: false,
       detail: starting,
       required: name !== 'cloud' && name !== 'addresses',
     }));
-  const { runtime } = state;
+  const { state, runtime } = turn;
   return [
     { name: 'journal', ok: runtime.journal === 'up', detail: runtime.journalDetail, required: true },
     kernelCheck(state),
@@ -32,7 +34,7 @@ export function checksOf(state: State | undefined, starting: string): readonly C
     {
       name: 'facts',
       ok: runtime.phase === 'serving',
-      detail: runtime.phase === 'serving' ? '' : `${runtime.phase}: ${runtime.startingSince}`,
+      detail: runtime.phase === 'serving' ? '' : `${runtime.phase}: ${startingDetail(turn)}`,
       required: true,
     },
     addressCheck(state),

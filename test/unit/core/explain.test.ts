@@ -3,6 +3,7 @@
  * The sentences in docs/errors.md are these.
  */
 import { readFileSync } from 'node:fs';
+import type { RequestId } from '../../../src/core/brand.ts';
 import type { CloudFailure } from '../../../src/core/cloud.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import { type Prospect, prospect } from '../../../src/core/prospect.ts';
@@ -223,6 +224,30 @@ test('a pod that is deleted while it waits is told so, and is asked for no more'
   const core = asking().del('a');
   expect(heard(core, 'a')).toEqual({ code: 'DELETED_MEANWHILE' });
   expect(core.state.leaseOf(`underway/${pod('a').containerId}/eth0` as never)).toBeUndefined();
+});
+
+test('until it serves, STATUS says what it is at, or what a read of the cloud failed by', () => {
+  const core = new Core();
+  core.held.add('sync');
+  const said = (): Reason | undefined => {
+    core.send({ kind: 'status', request: 'status' as RequestId });
+    const reply = core.replies.get('status');
+    return reply?.kind === 'refused' ? reply.reason : undefined;
+  };
+  const at = (detail: string): Reason => ({ code: 'DAEMON_STARTING', detail });
+  expect(said()).toEqual(at('reading the kernel'));
+  core.start();
+  expect(said()).toEqual(at('reading node from the cloud'));
+  core.fail('describeNode', { kind: 'denied', code: 'UnauthorizedOperation', message: '' });
+  expect(said()).toMatchObject({ code: 'DENIED', action: 'describeNode' });
+  core.advance(60_000).answerDescribe();
+  expect(said()).toEqual(at('reading enis from the cloud'));
+  core.answer('listEnis', { action: 'listEnis', enis: [primaryFacts] });
+  expect(said()).toEqual(at('reading subnets from the cloud'));
+  core.answerSubnets();
+  expect(said()).toEqual(at('writing routes and rules into the kernel'));
+  for (const effect of core.effects.filter(({ kind }) => kind === 'sync')) core.finish(effect);
+  expect(said()).toBeUndefined();
 });
 
 const tagsOf = (core: Core) => {
