@@ -5,13 +5,10 @@ export const CAPABILITIES: Capabilities = {
   // No documented limit a call; the most slots an ENI of any common type has is 50, one of them its own address.
   maxBlocksPerCall: 49,
   prefixLengths: { 4: [32, 28], 6: [128, 80] },
-  // CreateNetworkInterface: a count of addresses excludes a count of prefixes of the same family.
-  mixedCreate: false,
   ipv6: true,
   token: { create: true, assign: false },
   deviceIndex: 'caller',
   deleteOnTerminationAtCreate: false,
-  attach: 'sync',
   listUse: true,
   // EC2 names no figure ("eventual consistency"); assumed.
   listLagMs: 2_000,

@@ -102,9 +102,8 @@ export class MemoryProvider implements Provider {
     { subnet, groups, blocks, tags, token }: Parameters<Provider['createEni']>[0],
     options: CallOptions,
   ): ReturnType<Provider['createEni']> {
-    const { mixedCreate, deleteOnTerminationAtCreate } = this.capabilities;
-    if (!mixedCreate && isMixed(blocks))
-      return bug('this cloud creates with addresses or with prefixes, not with both');
+    const { deleteOnTerminationAtCreate, token: takes } = this.capabilities;
+    if (isMixed(blocks)) return bug('a create takes addresses or prefixes of a family, not both');
     const reply = await this.#call(
       'create-eni',
       {
@@ -114,7 +113,7 @@ export class MemoryProvider implements Provider {
         wishes: blocks,
         primary6: blocks.some((wish) => wish.family === 6),
         deleteWithInstance: deleteOnTerminationAtCreate,
-        ...(this.capabilities.token.create ? { token } : {}),
+        ...(takes.create ? { token } : {}),
       },
       options,
     );

@@ -166,13 +166,10 @@ export interface Capabilities {
   readonly maxBlocksPerCall: number;
   /** Lengths the cloud assigns, longest (single addresses) first. */
   readonly prefixLengths: { readonly 4: readonly number[]; readonly 6: readonly number[] };
-  /** One create call may carry single addresses and prefixes together. */
-  readonly mixedCreate: boolean;
   readonly ipv6: boolean;
   readonly token: { readonly create: boolean; readonly assign: boolean };
   readonly deviceIndex: 'caller' | 'cloud';
   readonly deleteOnTerminationAtCreate: boolean;
-  readonly attach: 'sync' | 'async';
   /** The cloud tells which addresses of a subnet are taken, and gives single addresses that are asked for by name. */
   readonly listUse: boolean;
   /** After this long a read shows every write (worst replica). */

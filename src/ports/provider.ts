@@ -34,7 +34,10 @@ export interface Provider {
   /** Every ENI attached to this instance, and every ENI tagged with this instance wherever it is. */
   listEnis(options: CallOptions): Promise<Answer<readonly EniFacts[]>>;
 
-  /** The answer already holds the blocks: nothing is described afterwards. Repeat with one token makes one ENI where `token.create`. */
+  /**
+   * The blocks of a family are of one length. The answer already holds them: nothing is described afterwards. Repeat with
+   * one token makes one ENI where `token.create`.
+   */
   createEni(
     wish: {
       readonly subnet: SubnetId;

@@ -3,7 +3,6 @@ import { MemoryCloud } from '../../../providers/memory/cloud.ts';
 import { AWS_2026 } from '../../../providers/memory/figures.ts';
 import { MemoryProvider } from '../../../providers/memory/provider.ts';
 import { limited } from '../../../src/cloud/limited.ts';
-import { type CallSeen, metered } from '../../../src/cloud/metered.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import type { CallOptions, Provider } from '../../../src/ports/provider.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
@@ -19,23 +18,6 @@ function world() {
   const provider: Provider = new MemoryProvider({ cloud, instance, capabilities: ec2Capabilities(AWS_2026), clock });
   return { clock, cloud, provider, primaryEni };
 }
-
-test('a metered call answers as it did, and its time and failure are told', async () => {
-  const { clock, cloud, provider } = world();
-  const seen: CallSeen[] = [];
-  const one = metered(provider, { nowMs: () => clock.nowMs(), seen: (call) => seen.push(call) });
-  const listed = one.listEnis(OPTIONS);
-  await clock.run(clock.nowMs() + 1_000);
-  expect((await listed).ok).toBe(true);
-  cloud.faults.arm({ kind: 'deny' });
-  const denied = one.describeNode(OPTIONS);
-  await clock.run(clock.nowMs() + 1_000);
-  expect(await denied).toMatchObject({ ok: false, failure: { kind: 'denied' } });
-  expect(seen).toMatchObject([
-    { action: 'listEnis', ms: 118 },
-    { action: 'describeNode', ms: 118, failure: { kind: 'denied' } },
-  ]);
-});
 
 test('at most four reads are out at once, and they do not hold up a write', async () => {
   const { clock, cloud, provider, primaryEni } = world();
