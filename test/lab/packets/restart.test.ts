@@ -127,7 +127,7 @@ test('the listener that heard nothing is not deaf', async () => {
   await world.add(world.node(1), 1);
   await sleep(700);
   unlisten();
-  expect(new Set(events.map((event) => (event.kind === 'changed' ? event.what : event.kind)))).toEqual(
-    expect.objectContaining(new Set(['link-seen', 'route', 'neighbour'])),
+  expect(events.map((event) => (event.kind === 'changed' ? event.what : event.kind))).toEqual(
+    expect.arrayContaining(['route', 'neighbour']),
   );
 });
