@@ -5,11 +5,9 @@
 import type { MemoryCloud } from '../../../providers/memory/cloud.ts';
 import type { InstanceId } from '../../core/brand.ts';
 import { type Cidr, cidrContains, type Ip } from '../../core/ip.ts';
+import { isLinkName } from '../../core/link-name.ts';
 import type { KernelState } from '../../datapath/kernel-state.ts';
 import type { Networks } from '../../kernel/networks.ts';
-
-/** Links of pods on the host side: src/core/link-name.ts. */
-const POD_LINK = /^uw[0-9a-f]{13}$/;
 
 export interface CountedNode {
   readonly netns: string;
@@ -33,14 +31,6 @@ export interface CrashCount {
   readonly details: readonly string[];
 }
 
-export interface Leftovers {
-  readonly links: number;
-  readonly rules: number;
-  readonly routes: number;
-  readonly neighbours: number;
-  readonly nft: number;
-}
-
 export async function countCrash(
   world: { readonly networks: Networks; readonly cloud: MemoryCloud; readonly nodes: readonly CountedNode[] },
   pods: readonly CountedPod[],
@@ -62,7 +52,7 @@ export async function countCrash(
   const doubled = [...owners].filter(([, names]) => names.length > 1);
   for (const [ip, names] of doubled) details.push(`${ip} is on ${names.join(' and ')}`);
   const expected = new Set(pods.flatMap((pod) => pod.addresses));
-  const leaks = [...hosts.flatMap(({ state }) => strayRoutes(state, expected)), ...strayEnis(cloud)];
+  const leaks = [...hosts.flatMap(({ state }) => strays(state, expected)), ...strayEnis(cloud)];
   details.push(...leaks);
   return { lost, doubled: doubled.length, leaked: leaks.length, details };
 }
@@ -81,28 +71,39 @@ function served(
   ip: string,
 ): boolean {
   return hosts.some(
-    ({ node, state }) => podRoutes(state).some((route) => route === ip) && onEniOf(cloud, node.instance, ip as Ip),
+    ({ node, state }) => podWays(state).some((way) => way.ip === ip) && onEniOf(cloud, node.instance, ip as Ip),
   );
 }
 
 const onEniOf = (cloud: MemoryCloud, instance: InstanceId, ip: Ip): boolean =>
   cloud.truth.enisOf(instance).some((eni) => eni.blocks.some((block: Cidr) => cidrContains(block, ip)));
 
-const podRoutes = (state: KernelState | undefined): string[] =>
+/** The way to a pod: its address, and the host's link to it. */
+interface Way {
+  readonly ip: string;
+  readonly link: string;
+}
+
+const podWays = (state: KernelState | undefined): Way[] =>
   (state?.objects ?? []).flatMap((object) =>
     object.kind === 'route' &&
     object.link !== undefined &&
-    POD_LINK.test(object.link) &&
+    isLinkName(object.link) &&
     object.type === 'unicast' &&
-    !object.destination.startsWith('fe80')
-      ? [object.destination.split('/')[0] ?? '']
+    !/^f[ef]/.test(object.destination)
+      ? [{ ip: object.destination.split('/')[0] ?? '', link: object.link }]
       : [],
   );
 
-function strayRoutes(state: KernelState | undefined, expected: ReadonlySet<string>): string[] {
-  return podRoutes(state)
-    .filter((ip) => !expected.has(ip) && !ip.startsWith('ff'))
-    .map((ip) => `a route to ${ip} is left`);
+/** Routes to no pod that runs, and pods' links that no such pod is reached by. */
+function strays(state: KernelState | undefined, expected: ReadonlySet<string>): string[] {
+  const ways = podWays(state);
+  const used = new Set(ways.filter(({ ip }) => expected.has(ip)).map(({ link }) => link));
+  const links = (state?.links ?? []).filter(({ name }) => isLinkName(name) && !used.has(name));
+  return [
+    ...ways.filter(({ ip }) => !expected.has(ip)).map(({ ip }) => `a route to ${ip} is left`),
+    ...links.map(({ name }) => `a link ${name} is left`),
+  ];
 }
 
 const strayEnis = (cloud: MemoryCloud): string[] =>
@@ -110,16 +111,3 @@ const strayEnis = (cloud: MemoryCloud): string[] =>
     .enis()
     .filter((eni) => !eni.primary && eni.attachment === undefined)
     .map((eni) => `${eni.id} is attached to nothing`);
-
-/** What pods have left in a node's namespace; all zero when every pod is gone. */
-export function leftovers(state: KernelState | undefined): Leftovers {
-  const objects = state?.objects ?? [];
-  const onPodLink = (link: string | undefined) => link !== undefined && POD_LINK.test(link);
-  return {
-    links: (state?.links ?? []).filter((link) => onPodLink(link.name)).length,
-    rules: 0,
-    routes: objects.filter((object) => object.kind === 'route' && onPodLink(object.link)).length,
-    neighbours: objects.filter((object) => object.kind === 'neighbour' && onPodLink(object.link)).length,
-    nft: 0,
-  };
-}

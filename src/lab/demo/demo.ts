@@ -12,7 +12,8 @@ import type { LabNode } from '../node/node.ts';
 import { startEcho } from '../probe/echo.ts';
 import { ping, probeTcp } from '../probe/probe.ts';
 import { boundMs, freeAddresses } from './bound.ts';
-import { countCrash, leftovers } from './count.ts';
+import { countCrash } from './count.ts';
+import { countOf, Ground } from './leftovers.ts';
 import { type DemoPod, DemoPods, type PodHost } from './pods.ts';
 import { type PodRow, quantile, Report } from './report.ts';
 
@@ -68,6 +69,7 @@ export class Demo {
     const hosts = lab.nodes.map((node) => hostOf(node));
     try {
       await startInOwnSubnets(lab);
+      const ground = await Ground.of(lab);
       for (const node of lab.nodes)
         report.say(`${node.name} ${node.instance.id} in ${node.instance.netns}, its daemon serves`);
       await this.addPods(lab, pods, hosts);
@@ -76,7 +78,7 @@ export class Demo {
       await this.failure(lab, pods, hosts);
       await this.crash(lab, pods, hosts);
       if (options.keep) await this.keep(lab);
-      await this.teardown(lab, pods);
+      await this.teardown(lab, { pods, ground });
     } finally {
       for (const echo of this.echoes) await echo.close();
       await lab.close();
@@ -233,21 +235,19 @@ export class Demo {
     );
   }
 
-  private async teardown(lab: Lab, pods: DemoPods): Promise<void> {
+  private async teardown(
+    lab: Lab,
+    { pods, ground }: { readonly pods: DemoPods; readonly ground: Ground },
+  ): Promise<void> {
     const { report } = this;
     report.step(`Teardown: ${pods.all.length} pods, the daemons, the VPC`);
     const errors = await pods.remove([...pods.all], PARALLEL);
     report.check('every DEL succeeded', errors.length === 0, errors[0]?.msg ?? 'no error');
-    await sleep(500);
-    const states = await Promise.all(lab.nodes.map(({ instance }) => lab.networks.read(instance.netns)));
-    const sum = { links: 0, rules: 0, routes: 0, neighbours: 0, nft: 0 };
-    for (const state of states) {
-      const left = leftovers(state);
-      for (const key of ['links', 'rules', 'routes', 'neighbours', 'nft'] as const) sum[key] += left[key];
-    }
+    const left = await ground.left();
+    for (const { name } of left.slice(0, 5)) report.say(`left: ${name}`);
     for (const echo of this.echoes.splice(0)) await echo.close();
     const { namespaces, files } = await lab.close();
-    report.figures.left = { namespaces, ...sum, files };
+    report.figures.left = { namespaces, ...countOf(left), files };
     const total = Object.values(report.figures.left).reduce((all, count) => all + count, 0);
     report.check(
       'left behind',

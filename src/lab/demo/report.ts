@@ -1,6 +1,7 @@
 /** What the demo prints and writes: progress lines, a table, checks with their proof, and the figures as JSON. */
 import { writeFileSync } from 'node:fs';
-import type { CrashCount, Leftovers } from './count.ts';
+import type { CrashCount } from './count.ts';
+import type { Leftovers } from './leftovers.ts';
 
 export interface Check {
   readonly name: string;

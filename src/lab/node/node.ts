@@ -1,6 +1,7 @@
 /** A node: an instance with a disk, the CNI binary and the daemon. */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLinkName } from '../../core/link-name.ts';
 import type { KernelObject, KernelState } from '../../datapath/kernel-state.ts';
 import type { Networks } from '../../kernel/networks.ts';
 import type { Instance } from '../instance.ts';
@@ -11,8 +12,7 @@ import { type NodeSettings, writeBootId, writeNodeFiles } from './files.ts';
 
 /** What the daemon's objects are known by (src/datapath/numbering.ts). */
 const DAEMON_PROTOCOL = 117;
-const DAEMON_NFT_TABLE = 'underway';
-const POD_LINK = /^uw[0-9a-f]{13}$/;
+export const DAEMON_NFT_TABLE = 'underway';
 const PRIMARY_LINK = 'eth0';
 const BALLAST_CHUNK = Buffer.alloc(1 << 16);
 
@@ -79,7 +79,7 @@ export class LabNode {
 
   async #forget({ links, objects }: KernelState): Promise<void> {
     const { netns } = this.instance;
-    const podLinks = links.filter(({ name }) => POD_LINK.test(name));
+    const podLinks = links.filter(({ name }) => isLinkName(name));
     await this.#networks.apply(
       podLinks.map(({ name }) => ({ do: 'delete-link', at: 'host', name }) as const),
       { netns },

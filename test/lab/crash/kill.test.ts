@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Streams } from '../../../providers/memory/random.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
-import { NO_LEFTOVERS, Stage, until } from './stage.ts';
+import { Stage, until } from './stage.ts';
 import { churn, mesh, Pings } from './traffic.ts';
 
 const SEED = 4_711;
@@ -31,6 +31,7 @@ beforeAll(async () => {
   });
   const idle = stage.on(2);
   await idle.remove(await idle.run(FLOOR + 12));
+  expect(idle.cloudBlocks().length).toBeGreaterThan(2 * FLOOR);
   stage.lab.cloud.faults.arm(
     { kind: 'lost-reply', silent: false },
     { calls: 1, actions: ['unassign'], caller: idle.node.instance.id },
@@ -82,8 +83,7 @@ test(
     });
     expect(await stage.count()).toEqual({ lost: 0, doubled: 0, leaked: 0, details: [] });
     expect(await stage.remove(old)).toEqual([]);
-    await until('no pod link is left', async () => (await stage.leftovers()).links === 0, 5_000);
-    expect(await stage.leftovers()).toEqual(NO_LEFTOVERS);
+    expect(await stage.leftovers()).toEqual([]);
     await stage.atRest();
     await stage.agree();
   },
@@ -94,7 +94,6 @@ test(
   'unassign: after a lost reply no address is in the cloud that the daemon does not know of',
   async () => {
     const idle = stage.on(2);
-    expect(idle.cloudBlocks().length).toBeGreaterThan(2 * FLOOR);
     await until('the answer was lost', () => stage.lab.cloud.faults.fired.get('lost-reply') === 1, 80_000);
     await until('it is given back', () => idle.cloudBlocks().length === 2 * FLOOR);
     await idle.atRest(2 * FLOOR);

@@ -6,6 +6,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EniRecord } from '../../../providers/memory/records.ts';
+import { NFT_TABLE } from '../../../src/datapath/numbering.ts';
 import type { DemoPod, DemoPods } from '../../../src/lab/demo/pods.ts';
 import type { Lab } from '../../../src/lab/lab.ts';
 import type { LabNode } from '../../../src/lab/node/node.ts';
@@ -14,7 +15,6 @@ import { hostOf } from '../world.ts';
 import { neutralText } from './points-text.ts';
 import { found, type StatePage } from './stage.ts';
 
-const NFT_TABLE = 'underway';
 /** What comes after a deed is at rest: a list's answer, a last commit. */
 const TAIL_MS = 1_000;
 /** A place that was passed in the tail is waited for this long. */

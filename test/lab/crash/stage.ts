@@ -7,10 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cidr } from '../../../src/core/ip.ts';
+import { isLinkName } from '../../../src/core/link-name.ts';
 import type { Rows, Table } from '../../../src/core/rows.ts';
 import type { KernelState } from '../../../src/datapath/kernel-state.ts';
+import { NFT_TABLE } from '../../../src/datapath/numbering.ts';
 import type { CniError } from '../../../src/lab/demo/cni.ts';
-import { type CrashCount, countCrash, type Leftovers, leftovers } from '../../../src/lab/demo/count.ts';
+import { type CrashCount, countCrash } from '../../../src/lab/demo/count.ts';
+import { Ground } from '../../../src/lab/demo/leftovers.ts';
 import { type DemoPod, DemoPods, type PodHost } from '../../../src/lab/demo/pods.ts';
 import type { Instance } from '../../../src/lab/instance.ts';
 import { createLab, type Lab } from '../../../src/lab/lab.ts';
@@ -21,22 +24,29 @@ import type { LabOptions } from '../../../src/lab/options.ts';
 /** The daemon's rows as `GET /v1/state` gives them. */
 export type StatePage = { readonly [T in Table]: readonly Rows[T][] };
 
-const NFT_TABLE = 'underway';
 const PARALLEL = 8;
 const POLL_MS = 50;
-export const NO_LEFTOVERS: Leftovers = { links: 0, rules: 0, routes: 0, neighbours: 0, nft: 0 };
+const LINK_GOES_MS = 2_000;
+
+/** What is the lab's, whichever node a stage looks from. */
+interface Whole {
+  readonly lab: Lab;
+  readonly pods: DemoPods;
+  readonly ground: Ground;
+  readonly stateRoot: string;
+}
 
 export class Stage {
   readonly lab: Lab;
   readonly pods: DemoPods;
   readonly node: LabNode;
-  readonly #stateRoot: string;
+  readonly #whole: Whole;
 
-  private constructor(lab: Lab, stateRoot: string, on: { readonly node: LabNode; readonly pods: DemoPods }) {
-    this.lab = lab;
-    this.node = on.node;
-    this.pods = on.pods;
-    this.#stateRoot = stateRoot;
+  private constructor(whole: Whole, node: LabNode) {
+    this.lab = whole.lab;
+    this.pods = whole.pods;
+    this.node = node;
+    this.#whole = whole;
   }
 
   /** A cloud that answers at once, one node, a daemon that is ready. */
@@ -47,12 +57,12 @@ export class Stage {
       .padStart(4, '0')}`;
     const lab = await createLab({ name, fast: true, nodeCount: 1, vmCount: 0, stateRoot, ...options });
     const pods = new DemoPods(lab.networks, lab.name);
-    return new Stage(lab, stateRoot, { node: found(lab.nodes[0], 'node'), pods });
+    return new Stage({ lab, pods, ground: await Ground.of(lab), stateRoot }, found(lab.nodes[0], 'node'));
   }
 
   /** The same lab as another of its nodes sees it. */
   on(n: number): Stage {
-    return new Stage(this.lab, this.#stateRoot, { node: found(this.lab.nodes[n - 1], `node-${n}`), pods: this.pods });
+    return new Stage(this.#whole, found(this.lab.nodes[n - 1], `node-${n}`));
   }
 
   /** Deletes every pod; then the lab must be one without defects, of which nothing is left. */
@@ -64,7 +74,7 @@ export class Stage {
     const invariants = this.lab.cloud.invariants();
     const breach = this.lab.nodes.flatMap((_, at) => this.on(at + 1).said('fatal'));
     const left = await this.lab.close();
-    rmSync(this.#stateRoot, { recursive: true, force: true });
+    rmSync(this.#whole.stateRoot, { recursive: true, force: true });
     expect({ errors, problems, invariants, breach, left }).toEqual({
       errors: [],
       problems: [],
@@ -163,15 +173,19 @@ export class Stage {
       .toSorted();
   }
 
-  /** Lost, doubled and leaked, counted from kernel and cloud. */
-  count(): Promise<CrashCount> {
+  /** Lost, doubled and leaked, counted from kernel and cloud. A deleted pod's link goes a moment after its namespace. */
+  async count(): Promise<CrashCount> {
     const { lab, node } = this;
     const nodes = [{ netns: node.instance.netns, instance: node.instance.id }];
-    return countCrash({ networks: lab.networks, cloud: lab.cloud, nodes }, this.running);
+    const count = () => countCrash({ networks: lab.networks, cloud: lab.cloud, nodes }, this.running);
+    for (let waitedMs = 0; waitedMs < LINK_GOES_MS && (await count()).leaked > 0; waitedMs += POLL_MS)
+      await sleep(POLL_MS);
+    return count();
   }
 
-  async leftovers(): Promise<Leftovers> {
-    return leftovers(await this.kernel());
+  /** By name, what pods left in the kernel. */
+  async leftovers(): Promise<readonly string[]> {
+    return (await this.#whole.ground.left([this.node])).map(({ name }) => name);
   }
 
   /** The addresses that are in the pods' namespaces, each with the pods that have it. */
@@ -225,7 +239,7 @@ export class Stage {
       leased: this.running.flatMap(({ addresses }) => addresses).toSorted(),
       waiting: [],
     });
-    const wired = destinations(({ link }) => link !== undefined && /^uw[0-9a-f]{13}$/.test(link));
+    const wired = destinations(({ link }) => link !== undefined && isLinkName(link));
     expect(wired.map((each) => hostOf(each as Cidr)).filter((ip) => !ip.startsWith('fe80'))).toEqual(
       this.running.flatMap(({ addresses }) => addresses).toSorted(),
     );
