@@ -96,6 +96,7 @@ export class Daemon {
       throw error;
     }
     daemon.open().catch((error) => daemon.fail(error));
+    options.kernel.failed.then((error) => daemon.fail(error));
     return daemon;
   }
 

@@ -44,6 +44,7 @@ export function kernelOver(client: WorkerClient, options: KernelOptions, close: 
       ready.catch(() => listener({ kind: 'changed', what: 'lost' }));
       return stop;
     },
+    failed: client.failed,
     close,
   };
 }

@@ -87,9 +87,14 @@ export function routeEvents(notified: readonly Notified[], interest: Interest): 
   const links = new Map<number, KernelEvent>();
   const found: Found[] = [];
   for (const { message, foreign } of notified) {
-    if (!foreign) seeLink(links, message);
-    const change = isOthers(message, foreign) ? changeOf(message, foreign, interest) : undefined;
-    if (change !== undefined) found.push(change);
+    try {
+      if (!foreign) seeLink(links, message);
+      const change = isOthers(message, foreign) ? changeOf(message, foreign, interest) : undefined;
+      if (change !== undefined) found.push(change);
+    } catch {
+      // Cut short, or of a shape that no kernel we know has: what it told is lost.
+      found.push({ what: 'lost' });
+    }
   }
   const isGone = (index: number | undefined) => index !== undefined && links.get(index)?.kind === 'link-gone';
   const changes = new Set(found.filter(({ index }) => !isGone(index)).map(({ what }) => what));

@@ -32,14 +32,21 @@ export class WorkerClient {
   });
   private readonly pending = new Map<number, Pending>();
   private readonly listeners = new Map<number, (event: KernelEvent) => void>();
+  private readonly failure = Promise.withResolvers<Error>();
   private nextId = 1;
   private ended: Error | undefined;
+  private isClosing = false;
 
   constructor() {
     this.worker.unref();
     this.worker.on('message', (reply: Reply) => this.take(reply));
     this.worker.on('error', (cause) => this.end(new Error('the kernel worker failed', { cause })));
     this.worker.on('exit', () => this.end(new DeedError('the kernel worker has ended', 'ESRCH')));
+  }
+
+  /** Resolves with the reason when the worker ends without having been asked to. */
+  get failed(): Promise<Error> {
+    return this.failure.promise;
   }
 
   /** Rejects with DeedError. Deeds are done in the order in which they are asked for. */
@@ -68,6 +75,7 @@ export class WorkerClient {
 
   async close(): Promise<void> {
     if (this.ended !== undefined) return;
+    this.isClosing = true;
     const exit = new Promise((resolve) => this.worker.once('exit', resolve));
     await this.call('close', {});
     this.worker.ref();
@@ -88,6 +96,7 @@ export class WorkerClient {
 
   private end(error: Error): void {
     this.ended ??= error;
+    if (!this.isClosing) this.failure.resolve(this.ended);
     for (const { reject } of this.pending.values()) reject(this.ended);
     this.pending.clear();
   }

@@ -38,6 +38,8 @@ export interface Kernel {
    * its end counts: the rest is our own doing, and need not be told.
    */
   listen(listener: (event: KernelEvent) => void): () => void;
+  /** Resolves with the reason when the kernel can be spoken to no more, and nothing is heard of it; not by `close`. */
+  readonly failed: Promise<Error>;
   close(): Promise<void>;
 }
 

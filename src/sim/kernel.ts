@@ -79,6 +79,7 @@ export class FakeKernel implements Kernel {
   private readonly namespaces = new Map<string, Namespace>();
   private readonly listeners = new Set<(event: KernelEvent) => void>();
   private readonly options: FakeKernelOptions;
+  private readonly failure = Promise.withResolvers<Error>();
   private nextId = 2;
   private nextIndex = 2;
   private process = 0;
@@ -252,6 +253,15 @@ export class FakeKernel implements Kernel {
   listen(listener: (event: KernelEvent) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  get failed(): Promise<Error> {
+    return this.failure.promise;
+  }
+
+  /** From now on nobody can speak to it or hears of it. */
+  fail(reason: Error): void {
+    this.failure.resolve(reason);
   }
 
   close(): Promise<void> {

@@ -84,6 +84,13 @@ test('a link is told once a burst, as it was last', () => {
   expect(routeEvents(burst, interest)).toEqual([{ kind: 'link-gone', name: 'uw0', index: 9, mac }]);
 });
 
+test('a notification that cannot be understood is lost, the others of its burst are not', () => {
+  const link = told(linkMessage(RTM_LINK.NEW), OTHERS);
+  const cut = { ...link, message: { ...link.message, payload: link.message.payload.subarray(0, 3) } };
+  const seen = { kind: 'link-seen', name: 'uw0', index: 9, mac, type: 'veth' };
+  expect(routeEvents([cut, link, cut], interest)).toEqual([seen, ...changed('lost')]);
+});
+
 test("the kernel's own neighbour upkeep is no change", () => {
   const neighbour = { kind: 'neighbour', link: 'eth1', address: '10.0.0.1' as Ip, mac } as const;
   expect(routeEvents([told(putNeighbour(neighbour, 3), KERNEL)], interest)).toEqual([]);
