@@ -8,9 +8,9 @@ import { cheapest, LADDERS } from './day-statics.ts';
 import { quantile } from './measure.ts';
 
 const SEEDS = 5;
-const SHARE_MAX = 0.6;
-const P99_MAX_MS = 2_600;
-const AUTO = { policy: 'underway', targets: { floor: 0, headroom: 'auto', ceiling: 1_000 } } as const;
+export const SHARE_MAX = 0.6;
+export const P99_MAX_MS = 2_600;
+export const AUTO = { policy: 'underway', targets: { floor: 0, headroom: 'auto', ceiling: 1_000 } } as const;
 const DEFAULTS = {
   aws: { policy: 'aws', settings: {} },
   terway: { policy: 'terway', settings: {} },

@@ -70,14 +70,32 @@ async function peers(seed: number): Promise<Pick<BarReport['figures'], 'aws' | '
   };
 }
 
+/** Our own three, without the peers. */
+export async function own(seed: number): Promise<Own> {
+  const alone = await fleet(POLICIES.underway(), NODE_COUNT, seed);
+  const led = await fleet(POLICIES['underway, broker'](), NODE_COUNT, seed);
+  const left = await fleet(POLICIES['underway, broker dies'](NODE_COUNT), NODE_COUNT, seed);
+  const bound = boundMs(NODE_COUNT);
+  const all = [
+    verdictsOf('alone', alone, bound, 2),
+    verdictsOf('broker', led, bound, 0),
+    verdictsOf('broker dies', left, bound, 2),
+  ];
+  return { alone, led, left, verdicts: all.flat() };
+}
+
+export interface Own {
+  readonly alone: FleetRun;
+  readonly led: FleetRun;
+  readonly left: FleetRun;
+  readonly verdicts: readonly Verdict[];
+}
+
 export const thousandNodes: Bar = {
   name: 'thousand-nodes',
   title: `${NODE_COUNT} nodes started together under one account, floor ${FLOOR} on the primary (times: until a node holds it)`,
   run: async ({ seedFrom = 1 }) => {
-    const alone = await fleet(POLICIES.underway(), NODE_COUNT, seedFrom);
-    const led = await fleet(POLICIES['underway, broker'](), NODE_COUNT, seedFrom);
-    const left = await fleet(POLICIES['underway, broker dies'](NODE_COUNT), NODE_COUNT, seedFrom);
-    const bound = boundMs(NODE_COUNT);
+    const { alone, led, left, verdicts } = await own(seedFrom);
     const report: BarReport = {
       scenario: 'thousand-nodes',
       figures: {
@@ -86,12 +104,8 @@ export const thousandNodes: Bar = {
         'underway, broker': led.figures,
         'underway, broker dies': left.figures,
       },
-      bound: { boundMs: bound },
-      verdicts: [
-        ...verdicts('alone', alone, bound, 2),
-        ...verdicts('broker', led, bound, 0),
-        ...verdicts('broker dies', left, bound, 2),
-      ],
+      bound: { boundMs: boundMs(NODE_COUNT) },
+      verdicts,
       notes: [
         `throttle errors in all: alone ${alone.throttles}, broker ${led.throttles}, broker dies ${left.throttles}`,
         `times are from the start until a node holds ${FLOOR} addresses, or the scenario's length; ${alone.podCount} pods`,
@@ -101,7 +115,7 @@ export const thousandNodes: Bar = {
   },
 };
 
-const verdicts = (who: string, run: FleetRun, bound: number, throttlesAtMost: number): Verdict[] => [
+const verdictsOf = (who: string, run: FleetRun, bound: number, throttlesAtMost: number): Verdict[] => [
   { what: `${who}: nodes without their floor`, value: NODE_COUNT - run.atFloor, atMost: 0 },
   { what: `${who}: last node at its floor, ms`, value: run.figures.maxMs, atMost: bound * ALLOWED },
   { what: `${who}: failed ADDs`, value: run.figures.failed, atMost: 0 },
