@@ -17,6 +17,8 @@ export function quarantine(turn: Turn, addresses: readonly Ip[]): void {
     const known = turn.state.get('address', ip);
     const block = known?.block ?? blockOf(turn, ip);
     if (block === undefined || known?.state === 'quarantined') continue;
+    // On its way back to the cloud it is out of everybody's reach.
+    if (turn.state.get('block', block)?.state === 'releasing') continue;
     turn.tx.put('address', { ip, block, state: 'quarantined', sinceMs: turn.nowMs });
   }
 }

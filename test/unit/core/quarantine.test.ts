@@ -134,3 +134,14 @@ test('an address that is none of ours is nobody to set apart', () => {
   const core = doubting(first, ['192.0.2.1' as Ip]);
   expect(core.state.get('address', '192.0.2.1')).toBeUndefined();
 });
+
+test('one that is on its way back to the cloud goes there', () => {
+  const first = firstLife();
+  const rows = [...first.journal.values()].map((row) =>
+    row.table === 'block' && row.key === `${B}/32`
+      ? { ...row, row: { ...(row.row as object), state: 'releasing' } }
+      : row,
+  );
+  const core = doubting(first, [B, C], { rows, links: wiredLinks(first) });
+  expect([stateOf(core, B), stateOf(core, C)]).toEqual(['free', 'quarantined']);
+});
