@@ -9,6 +9,7 @@ import type { EniId, InstanceId } from '../core/brand.ts';
 import { attachmentKey } from '../core/brand.ts';
 import type { Capabilities } from '../core/cloud.ts';
 import { isRead, OWNER_TAGS } from '../core/cloud.ts';
+import type { NicLink } from '../core/events.ts';
 import { type Cidr, cidrContains, type Ip } from '../core/ip.ts';
 import { isLinkName, linkName } from '../core/link-name.ts';
 import { isPresent } from '../core/pool.ts';
@@ -127,6 +128,13 @@ export class Oracle {
       );
       if (!wired) this.breach(`${pod.name} was answered before ${ip} was in its namespace`);
     }
+  }
+
+  /** A process without a journal starts: of numbers it knows what the kernel tells, which somebody may have flushed. */
+  rebuilding(links: readonly NicLink[]): void {
+    this.forgetRest();
+    const told = new Set(links.filter(({ number }) => number !== undefined).map(({ name }) => name));
+    for (const link of this.numbers.keys()) if (!told.has(link)) this.numbers.delete(link);
   }
 
   /** The kernel is as a sync wanted it: established connections carry their ENI's number, so it never changes. */

@@ -230,7 +230,7 @@ export class World {
     this.events++;
     // Whoever ended before a process without a journal had read the kernel left no trace that it could know of.
     const isRebuilding = this.node.driver?.state.get('node', 'node')?.trusted !== true;
-    if (event.kind === 'started' && isRebuilding) this.oracle.forgetRest();
+    if (event.kind === 'started' && isRebuilding) this.oracle.rebuilding(event.eniLinks);
     if (event.kind === 'synced') this.oracle.synced();
     const changes = this.rows.take();
     this.trace.event(this.clock.nowMs(), event, changes);
