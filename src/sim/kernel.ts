@@ -76,6 +76,8 @@ export interface FakeKernelOptions {
 
 export class FakeKernel implements Kernel {
   readonly host = new Namespace('4:1');
+  /** When the connections of each address were last flushed. */
+  readonly flushedMs = new Map<Ip, number>();
   private readonly namespaces = new Map<string, Namespace>();
   private readonly listeners = new Set<(event: KernelEvent) => void>();
   private readonly options: FakeKernelOptions;
@@ -245,9 +247,13 @@ export class FakeKernel implements Kernel {
   }
 
   flushConntrack(
-    _what: { readonly addresses: readonly Ip[] } | { readonly mark: number; readonly mask: number },
+    what: { readonly addresses: readonly Ip[] } | { readonly mark: number; readonly mask: number },
   ): Promise<boolean> {
-    return this.later(() => this.options.flushes ?? true);
+    return this.later(() => {
+      const { flushes = true, clock } = this.options;
+      if (flushes && 'addresses' in what) for (const ip of what.addresses) this.flushedMs.set(ip, clock.nowMs());
+      return flushes;
+    });
   }
 
   listen(listener: (event: KernelEvent) => void): () => void {

@@ -18,6 +18,7 @@ import { Tx } from '../core/state.ts';
 import { nodePlan } from '../core/sync.ts';
 import { Turn } from '../core/turn.ts';
 import { veth } from '../datapath/veth.ts';
+import type { Cooldowns } from './cooldowns.ts';
 import type { MemoryJournal } from './journal.ts';
 import type { FakeKernel } from './kernel.ts';
 import { CLUSTER } from './node.ts';
@@ -34,8 +35,8 @@ export interface OracleOptions {
   readonly capabilities: Capabilities;
   /** The cloud may give fewer than was asked, so that what an assign in doubt brought cannot be told from others'. */
   readonly givesFewer?: boolean;
-  /** The least time that an address rests between two pods; not looked at without it. */
-  readonly reuse?: { readonly nowMs: () => number; readonly restMinMs: number };
+  /** How addresses rest between two pods; not looked at without it. */
+  readonly cooldowns?: Cooldowns;
 }
 
 export class Oracle {
@@ -46,10 +47,8 @@ export class Oracle {
   /** ENIs that somebody is taking away: what they are given meanwhile goes with them. */
   private readonly takenEnis = new Set<EniId>();
   private readonly doubted = new Set<Ip>();
-  /** When the last pod on an address ended, and who it was. */
   /** The journal was lost: of what the primary carries then, nothing tells whose it is. */
   private hadNoJournal = false;
-  private readonly ended = new Map<Ip, { readonly atMs: number; readonly pod: Pod }>();
   /** Of each link that an ENI has or had; no two have the same name. */
   private readonly numbers = new Map<string, number>();
   private readonly options: OracleOptions;
@@ -60,7 +59,7 @@ export class Oracle {
 
   blockTaken(block: Cidr): void {
     this.taken.add(block);
-    for (const ip of this.ended.keys()) if (cidrContains(block, ip)) this.ended.delete(ip);
+    this.options.cooldowns?.forgetBlock(block);
     for (const ip of this.doubted) if (cidrContains(block, ip)) this.doubted.delete(ip);
   }
 
@@ -103,7 +102,7 @@ export class Oracle {
 
   /** Nobody can know any more which addresses rested: the journal is gone, or what it was told last. */
   forgetRest(): void {
-    this.ended.clear();
+    this.options.cooldowns?.forget();
   }
 
   journalLost(): void {
@@ -118,7 +117,8 @@ export class Oracle {
       const other = this.owners.get(ip);
       if (other !== undefined) this.breach(`${ip} is on ${other.name} and on ${pod.name}`);
       this.owners.set(ip, pod);
-      this.rested(ip, pod);
+      const early = this.options.cooldowns?.handedOut(ip, pod);
+      if (early !== undefined) this.breach(early);
       if (this.doubted.has(ip)) this.breach(`${pod.name} got ${ip}, which is quarantined`);
       if (!this.onOurEni(ip) && !this.wasTaken(ip))
         this.breach(`${pod.name} got ${ip}, which the cloud has on no ENI attached here`);
@@ -147,22 +147,11 @@ export class Oracle {
     }
   }
 
-  private rested(ip: Ip, pod: Pod): void {
-    const { reuse } = this.options;
-    const before = this.ended.get(ip);
-    this.ended.delete(ip);
-    if (reuse === undefined || before === undefined) return;
-    const restMs = reuse.nowMs() - before.atMs;
-    if (restMs < reuse.restMinMs)
-      this.breach(`${ip} went from ${before.pod.name} to ${pod.name} after ${Math.round(restMs)} ms`);
-  }
-
   stopped(pod: Pod): void {
-    const { reuse } = this.options;
     for (const ip of pod.addresses) {
       if (this.owners.get(ip) !== pod) continue;
       this.owners.delete(ip);
-      if (reuse !== undefined && !this.wasTaken(ip)) this.ended.set(ip, { atMs: reuse.nowMs(), pod });
+      if (!this.wasTaken(ip)) this.options.cooldowns?.stopped(ip, pod);
     }
   }
 

@@ -14,12 +14,19 @@ export interface RowChange {
 
 export class RowWatch {
   private changes: RowChange[] = [];
+  /** Called before a row is replaced. */
+  private readonly before: (state: State, table: Table, key: string, after: Rows[Table] | undefined) => void;
+
+  constructor(before: RowWatch['before']) {
+    this.before = before;
+  }
 
   /** Follows a process's state from now on; what it inherited from the journal was no change. */
   follow(state: State): void {
     this.changes = [];
     const replace = state.replace.bind(state);
     state.replace = (table, key, after) => {
+      this.before(state, table, key, after);
       const before = replace(table, key, after);
       this.changes.push({ table, key, before, after });
       return before;

@@ -12,8 +12,9 @@ import { limited } from '../cloud/limited.ts';
 import { journalOwner } from '../core/boot.ts';
 import type { InstanceId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
-import type { Cidr } from '../core/ip.ts';
+import type { Cidr, Ip } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
+import { Cooldowns } from './cooldowns.ts';
 import { Coverage } from './coverage.ts';
 import { exponential } from './exponential.ts';
 import { MemoryJournal } from './journal.ts';
@@ -35,8 +36,6 @@ const UPTIME_MS = 8_000;
 const NETNS_MS = 50;
 const NETNS_SLOW_MS = 4_000;
 const NETNS_SLOW_RATE = 0.03;
-/** The least that an address rests: under pressure where its connections are flushed, else a SYN's life. */
-const REST_MIN_MS = { flushed: 5_000, unflushed: 120_000 };
 
 export class World {
   readonly scenario: Scenario;
@@ -61,7 +60,7 @@ export class World {
   crashIn: number[] = [];
   /** A process ends right after its next call went out. */
   crashAfterCall = false;
-  private readonly rows = new RowWatch();
+  private readonly rows: RowWatch;
   private readonly order: ServingOrder;
   private linkNumber = 1;
 
@@ -79,10 +78,13 @@ export class World {
     const capabilities = scenario.cloud === 'ec2' ? ec2Capabilities(AWS_2026) : ecsCapabilities(AWS_2026);
     const provider = limited(new MemoryProvider({ cloud, instance, capabilities, clock }));
     this.provider = new UnluckyProvider(provider, this.streams);
-    const restMinMs = scenario.faults.has('no-flush') ? REST_MIN_MS.unflushed : REST_MIN_MS.flushed;
-    const reuse = { nowMs: () => clock.nowMs(), restMinMs };
     const givesFewer = scenario.faults.has('partial');
-    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, reuse, givesFewer });
+    const cooldowns = new Cooldowns({ nowMs: () => clock.nowMs(), nodeNowMs: () => this.node.nowMs(), kernel });
+    this.rows = new RowWatch((state, table, key, after) => {
+      if (table === 'address' && after === undefined && state.get(table, key)?.state === 'cooling')
+        cooldowns.freeing(state, key as Ip);
+    });
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, givesFewer });
     const breach = (text: string): void => this.oracle.breach(text);
     this.refusals = new Refusals({ scenario, freeCount: (subnet) => cloud.truth.freeCount(subnet), breach });
     this.order = new ServingOrder(breach);

@@ -31,6 +31,18 @@ export const MUTATIONS: readonly Mutation[] = [
       "    if (known !== undefined) turn.tx.put('address', { ip, block, state: 'quarantined', sinceMs: turn.nowMs });\n",
   },
   {
+    name: 'cooldown cut short though an address is free',
+    file: 'src/core/step.ts',
+    find: '  return waiting > free && !canGrow(turn, pool);',
+    replace: '  return !canGrow(turn, pool);',
+  },
+  {
+    name: 'cooldown cut short though more can be asked for',
+    file: 'src/core/step.ts',
+    find: '  return waiting > free && !canGrow(turn, pool);',
+    replace: '  return waiting > free;',
+  },
+  {
     name: 'an unflushed address is reused as a flushed one',
     file: 'src/core/address.ts',
     find: "if (row.flushed !== 'yes') return",
