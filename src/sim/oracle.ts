@@ -175,6 +175,8 @@ export class Oracle {
       // A quiet node reads from time to time.
       if (!isRead(call.action)) this.breach(`${call.action} is still ${at}`);
     }
+    for (const address of state.all('address'))
+      if (address.state === 'cooling') this.breach(`${address.ip} still cools`);
     this.cloudAgrees(state, putsOffRemoval);
     this.journalAgrees(state);
     this.kernelAgrees(state);

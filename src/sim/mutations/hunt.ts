@@ -41,7 +41,8 @@ async function inSeeds(from: number, to: number): Promise<Catch> {
   // Loaded only now, with the bug in it.
   const { runSeed } = await import('../run.ts');
   for (let seed = from; seed <= to; seed++) {
-    const [breach] = (await runSeed(seed)).breaches;
+    const { breaches, unconverged } = await runSeed(seed);
+    const [breach] = [...breaches, ...unconverged];
     if (breach !== undefined) return { seeds: seed, breach };
   }
   return {};

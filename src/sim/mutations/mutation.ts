@@ -12,8 +12,6 @@ export interface Mutation {
   /** Stands exactly once in the file. */
   readonly find: string;
   readonly replace: string;
-  /** Only seeds find it, and many: left to `node src/sim/mutations/main.ts`. */
-  readonly isRare?: boolean;
 }
 
 /** The file's text with the bug in it; throws where the text to replace is not there exactly once. */

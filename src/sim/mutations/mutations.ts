@@ -205,7 +205,6 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the boot id is ignored',
-    isRare: true,
     file: 'src/core/boot.ts',
     find: 'known.bootId !== identity.bootId;',
     replace: "known.bootId === '';",
