@@ -4,7 +4,10 @@
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import type { Effect } from '../../src/core/events.ts';
+import { tell } from '../../src/sim/stories/crash-everywhere.ts';
 import { SAGAS } from '../../src/sim/stories/sagas.ts';
+import { STORIES } from '../../src/sim/stories/stories.ts';
 import { SWEEPS } from '../../src/sim/stories/sweeps.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -23,6 +26,27 @@ test.concurrent.each(PARTS)(
   },
   300_000,
 );
+
+/** What the driver runs, and whether a story does: none has a broker. */
+const EFFECTS: Readonly<Record<Effect['kind'], boolean>> = {
+  reply: true,
+  wire: true,
+  unwire: true,
+  verify: true,
+  reap: true,
+  flush: true,
+  sync: true,
+  cloud: true,
+  'ask-budget': false,
+};
+
+test('every failpoint is passed by some story', async () => {
+  const passed = new Set<string>();
+  for (const story of STORIES) for (const at of (await tell(story, [])).passed) passed.add(at);
+  const effects = Object.entries(EFFECTS).flatMap(([kind, isTold]) => (isTold ? [kind] : []));
+  const all = ['commit', ...effects].flatMap((kind) => [`before-${kind}`, `after-${kind}`]);
+  expect([...passed].sort()).toEqual(['kernel-step', ...all].sort());
+});
 
 describe('the resume table', () => {
   test.each(SAGAS.map((saga) => [saga.name, saga] as const))('%s', async (_, saga) => {

@@ -73,6 +73,17 @@ export const STORIES: readonly Story[] = [
     },
   },
   {
+    name: 'CHECK, and a namespace that outlives its DEL',
+    shape: { targets: { floor: 2, headroom: 0, ceiling: 2 }, netnsLingersMs: 4_000 },
+    begin: withPods(1),
+    act: async (world) => {
+      for (const { pod } of world.wantedPods()) world.pods.check(pod);
+      await world.pass(1_000);
+      for (const pod of world.wantedPods()) world.unwant(pod);
+      await world.pass(8_000);
+    },
+  },
+  {
     name: 'a burst fills the primary and needs an ENI',
     isLong: true,
     shape: { instanceType: 'm5.large' },

@@ -33,6 +33,8 @@ export interface Shape {
   readonly figures?: Figures;
   /** How long after its end the process is started again. */
   readonly restartMs?: number;
+  /** How long after its DEL a sandbox's namespace goes; at once without it. */
+  readonly netnsLingersMs?: number;
 }
 
 const NO_TARGETS: Targets = { floor: 0, headroom: 0, ceiling: 1_000 };
@@ -107,6 +109,7 @@ export class StoryWorld {
       up: () => this.node.driver !== undefined,
       onRunning: (pod) => this.running(pod),
       onStopped: (pod) => this.oracle.stopped(pod),
+      netnsLingersMs: () => shape.netnsLingersMs ?? 0,
     });
   }
 
