@@ -15,7 +15,7 @@ beforeAll(async () => {
       pool: { targets: { floor: ADDRESSES, headroom: 0, ceiling: ADDRESSES } },
     },
   });
-  await stage.atRest(2 * ADDRESSES);
+  await stage.atRest({ blocks: 2 * ADDRESSES });
 }, LIMIT_MS);
 afterAll(() => stage.down(), LIMIT_MS);
 

@@ -16,7 +16,7 @@ beforeAll(async () => {
     instanceType: 't3.xlarge',
     daemonConfig: { pool: { targets: { floor: FLOOR, headroom: 0 } } },
   });
-  await stage.atRest(2 * FLOOR);
+  await stage.atRest({ blocks: 2 * FLOOR });
   const [pod] = await stage.run(1);
   netns = pod?.netns ?? '';
 }, LIMIT_MS);

@@ -28,7 +28,7 @@ beforeAll(async () => {
       pool: { primaryEni: 'skip', targets: { floor: FLOOR, headroom: 0, ceiling: 4 * 29 } },
     },
   });
-  await stage.atRest(2 * FLOOR);
+  await stage.atRest({ blocks: 2 * FLOOR });
 }, LIMIT_MS);
 // The next test finds the pool as the first did, whatever became of this one.
 afterEach(async () => {

@@ -96,7 +96,7 @@ test(
     const idle = stage.on(2);
     await until('the answer was lost', () => stage.lab.cloud.faults.fired.get('lost-reply') === 1, 80_000);
     await until('it is given back', () => idle.cloudBlocks().length === 2 * FLOOR);
-    await idle.atRest(2 * FLOOR);
+    await idle.atRest({ blocks: 2 * FLOOR });
     await idle.agree();
     expect(idle.said('"kind":"ambiguous"')).not.toEqual([]);
   },

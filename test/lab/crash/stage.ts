@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { OWNER_TAGS } from '../../../src/core/cloud.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import { isLinkName } from '../../../src/core/link-name.ts';
 import type { Rows, Table } from '../../../src/core/rows.ts';
@@ -202,13 +203,14 @@ export class Stage {
   }
 
   /** The pool is at its size and at rest: `blocks` secondary addresses, nothing under way. */
-  async atRest(blocks?: number): Promise<void> {
-    await until(`${blocks ?? 'all'} blocks and nothing under way`, async () => {
+  async atRest({ blocks, limitMs }: { readonly blocks?: number; readonly limitMs?: number } = {}): Promise<void> {
+    const isAtRest = async () => {
       const { eni, block, operation, runtime } = await this.state();
       const ready = [...(eni ?? []), ...(block ?? [])].every((row) => row.state === 'ready');
       const synced = runtime?.every(({ sync }) => sync.done === sync.wanted) === true;
       return ready && synced && operation.length === 0 && (blocks === undefined || block.length === blocks);
-    });
+    };
+    await until(`${blocks ?? 'all'} blocks and nothing under way`, isAtRest, limitMs);
   }
 
   /** Rejects where daemon, cloud and kernel do not say the same of blocks, ENIs and running pods. */
@@ -231,7 +233,7 @@ export class Stage {
     }).toEqual({
       enis: this.lab.cloud.truth
         .enis()
-        .filter(({ attachment }) => attachment === undefined || attachment.instance === this.node.instance.id)
+        .filter(({ attachment, tags }) => (attachment?.instance ?? tags[OWNER_TAGS.instance]) === this.node.instance.id)
         .map(({ id }) => id)
         .toSorted(),
       blocks: this.cloudBlocks(),
