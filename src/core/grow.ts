@@ -109,7 +109,7 @@ function askAgain(turn: Turn, pool: PoolRow): void {
         (block) =>
           block.state === 'missing' &&
           turn.state.takenIn(block.id) > turn.state.coolingIn(block.id) &&
-          (block.askedMs === undefined || turn.due(block.askedMs + ASK_AGAIN_MS)),
+          (block.askAgainMs === undefined || turn.due(block.askAgainMs)),
       );
     const first = missing[0];
     if (first === undefined) continue;
@@ -120,7 +120,7 @@ function askAgain(turn: Turn, pool: PoolRow): void {
     const blocks = alike.map((block) => block.id);
     const call = { action: 'assign', eni: eni.id, wish, blocks, again: true } as const;
     if (!startOperation(turn, call, 'blocked-pod', eni.key)) continue;
-    for (const block of alike) turn.tx.put('block', { ...block, askedMs: turn.nowMs });
+    for (const block of alike) turn.tx.put('block', { ...block, askAgainMs: turn.nowMs + ASK_AGAIN_MS });
   }
 }
 

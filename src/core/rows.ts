@@ -207,8 +207,8 @@ export interface BlockRow {
   readonly sync: number;
   /** When one of its addresses last became free: the longest idle is handed out first. */
   readonly idleSinceMs: number;
-  /** missing: when it was last asked for. */
-  readonly askedMs?: number;
+  /** missing: when it may be asked for again. */
+  readonly askAgainMs?: number;
 }
 
 /** A row only while held, cooling or quarantined; free is the block minus its rows. */

@@ -18,6 +18,8 @@ import type { Turn } from './turn.ts';
 const FRESH_MS = 60_000;
 const READ_MS = 600_000;
 const WRONG_MS = 60_000;
+/** How often an address that a pod lost to somebody is asked for. */
+const TAKEN_RETRY_MS = 600_000;
 
 /** Share of the free addresses that no prefix can be made of: 0 when every free address is in a whole one. */
 export const fragmentation = ({ free, wholePrefixes }: UseRow, prefixSize = 16): number =>
@@ -134,8 +136,17 @@ function chosen(turn: Turn, { broken }: UseRow, count: number): Cidr[] {
 
 /** Somebody has an address that was asked for by name. */
 export function addressesTaken(turn: Turn, { call, eni }: OperationRow): void {
-  if (call.action !== 'assign' || call.blocks === undefined || call.again === true) return;
+  if (call.action !== 'assign' || call.blocks === undefined) return;
+  if (call.again === true) return leaveToOthers(turn, call.blocks);
   const id = eni === undefined ? undefined : turn.state.get('eni', eni)?.subnet;
   const use = id && turn.state.get('use', id);
   if (use) turn.tx.put('use', { ...use, wrongUntilMs: turn.nowMs + WRONG_MS });
+}
+
+/** A pod lost its address, and somebody has it: it comes back only when they let go of it. */
+function leaveToOthers(turn: Turn, blocks: readonly Cidr[]): void {
+  for (const id of blocks) {
+    const block = turn.state.get('block', id);
+    if (block?.state === 'missing') turn.tx.put('block', { ...block, askAgainMs: turn.nowMs + TAKEN_RETRY_MS });
+  }
 }

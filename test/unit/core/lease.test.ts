@@ -82,3 +82,19 @@ test('a link that no lease knows keeps its address until the fence stands', () =
   core.finish(lastOf(core, 'unwire') as Effect);
   expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
 });
+
+test('an address that somebody has now is asked for once in ten minutes, not every minute', () => {
+  const core = withTwo().add('a');
+  const left = { ...primaryFacts, blocks: ['10.0.1.21/32' as Cidr] };
+  let asked = 0;
+  for (let n = 0; n < 1_800; n++) {
+    core.advance(1_000);
+    if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis: [left] });
+    if (core.callOf('assign') === undefined) continue;
+    core.fail('assign', { kind: 'conflict', code: 'PrivateIpAddressInUse', message: '' });
+    asked++;
+  }
+  expect(onlyLease(core).state).toBe('lost');
+  expect(asked).toBeGreaterThanOrEqual(2);
+  expect(asked).toBeLessThanOrEqual(3);
+});
