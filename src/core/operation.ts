@@ -290,7 +290,7 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     turn.tx.remove('operation', operation.id);
     // Whoever wanted the list still does.
     if (call.action === 'listEnis') turn.wantListing(turn.nowMs);
-  } else if (failure.kind === 'notFound' && NEEDS_ENI.includes(call.action)) eniNotFound(turn, operation);
+  } else if (isAboutEni(call, failure)) eniInDoubt(turn, operation);
   else if (call.action === 'create' || call.action === 'assign') {
     if (inDoubt) repeatOrSettle(turn, operation, failure);
     else if (call.action === 'create') dropCreate(turn, operation);
@@ -312,11 +312,16 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
 /** Calls that the planner makes again as long as it believes in the ENI. */
 const NEEDS_ENI: readonly CloudAction[] = ['assign', 'modify', 'tag'];
 
+/** The ENI is not found, or not as the call wants it; a conflict over addresses that were named is about those. */
+const isAboutEni = (call: CloudCall, { kind }: CloudFailure): boolean =>
+  NEEDS_ENI.includes(call.action) &&
+  (kind === 'notFound' || (kind === 'conflict' && !(call.action === 'assign' && call.blocks !== undefined)));
+
 /**
  * A replica may not have heard of a new ENI yet. Said twice, the ENI may be gone: reads decide, and nothing is asked of
  * it meanwhile, since they tell nothing of an ENI with a call in flight.
  */
-function eniNotFound(turn: Turn, operation: OperationRow): void {
+function eniInDoubt(turn: Turn, operation: OperationRow): void {
   if (operation.attempts === 1) wait(turn, operation);
   else settle(turn, operation);
 }

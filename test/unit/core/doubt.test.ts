@@ -8,6 +8,7 @@ import { CAPABILITIES, Core, primaryFacts } from './harness.ts';
 const LOST: CloudFailure = { kind: 'ambiguous', code: 'reset', message: '' };
 const DENIED: CloudFailure = { kind: 'denied', code: 'UnauthorizedOperation', message: '' };
 const NOT_FOUND: CloudFailure = { kind: 'notFound', code: 'InvalidNetworkInterfaceID.NotFound', message: '' };
+const CONFLICT: CloudFailure = { kind: 'conflict', code: 'InvalidNetworkInterface.InUse', message: '' };
 const LANDED_MS = Math.max(CAPABILITIES.callDeadlineMs, CAPABILITIES.listLagMs);
 
 const TARGETS = { floor: 0, headroom: 0, ceiling: 1_000 };
@@ -110,13 +111,16 @@ test('an ENI that takes no more is left alone; others are filled and made meanwh
   expect(alone.replyOf('add-a')).toBe('ADDRESS_LIMIT');
 });
 
-test('an ENI that two calls did not find is asked nothing until reads have told', () => {
-  const core = onPrimary(3);
-  core.add('a');
-  core.fail('assign', NOT_FOUND);
-  core.advance(30_000);
-  expect(actions(core)).toContain('assign');
-  core.fail('assign', NOT_FOUND);
-  core.advance(LANDED_MS - 1);
-  expect(actions(core)).not.toContain('assign');
-});
+test.each([NOT_FOUND, CONFLICT])(
+  'an ENI that two calls found wrong ($kind) is asked nothing until reads have told',
+  (wrong) => {
+    const core = onPrimary(3);
+    core.add('a');
+    core.fail('assign', wrong);
+    core.advance(30_000);
+    expect(actions(core)).toContain('assign');
+    core.fail('assign', wrong);
+    core.advance(LANDED_MS - 1);
+    expect(actions(core)).not.toContain('assign');
+  },
+);
