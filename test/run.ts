@@ -3,11 +3,13 @@
  * With CI=true a skip is a failure. How it is for who may do less than root: test/lab/unprivileged.test.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
+import { isInUserNamespace, isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
 import { defaultStateRoot } from '../src/lab/state-folder.ts';
+import { findBoto, HOW_TO_GET_IT } from './lab/ec2/boto.ts';
 
 const ROOT = dirname(import.meta.dirname);
 
@@ -40,6 +42,15 @@ if (values.help) {
 const prefix = namespacePrefix();
 const namespaces = typeof prefix === 'string' ? [{ needs: prefix }] : [];
 const compiler = hasCompiler() ? [] : [{ needs: 'It needs a C compiler (Debian: apt-get install gcc libc6-dev).' }];
+// Fetched out here: who is not root has the tests in a namespace without a network.
+const boto =
+  namespaces.length === 0 && isChosen('lab') && (await findBoto()) === undefined
+    ? [{ part: 'a client of EC2 that is not ours', needs: HOW_TO_GET_IT }]
+    : [];
+const nobody =
+  isPrivileged() && !isInUserNamespace()
+    ? []
+    : [{ part: 'what nobody may do', needs: 'It becomes nobody: run it as root.' }];
 const mounts = isPrivileged() ? [] : [{ part: 'a full disk', needs: 'It mounts a small one: run it as root.' }];
 
 const TIERS: readonly Tier[] = [
@@ -52,28 +63,40 @@ const TIERS: readonly Tier[] = [
   },
   { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], inBand: false },
   { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inBand: true },
-  { name: 'lab', what: 'a VPC with real packets', lacks: [...namespaces, ...compiler], inBand: true },
+  { name: 'lab', what: 'a VPC with real packets', lacks: labLacks(), inBand: true },
 ];
 
+const cache = cacheFolder();
 const skipped: string[] = [];
 let failed = false;
 
 if (compiler.length === 0) execFileSync(process.execPath, [join(ROOT, 'deploy/build-shim.ts')], { stdio: 'inherit' });
 
 for (const tier of TIERS) {
-  if (values.tier !== undefined && !values.tier.includes(tier.name)) continue;
+  if (!isChosen(tier.name)) continue;
   for (const { part, needs } of tier.lacks) skipped.push(`${tier.name} (${part ?? tier.what}): ${needs}`);
   if (tier.lacks.some(({ part }) => part === undefined)) continue;
   console.log(`\n=== ${tier.name}: ${tier.what}`);
   if (!runTier(tier)) failed = true;
 }
 
+if (cache.temporary) rmSync(cache.folder, { recursive: true, force: true });
 for (const line of skipped) console.log(`SKIPPED ${line}`);
 if (skipped.length > 0 && process.env.CI === 'true') failed = true;
 console.log(
   failed ? '\nnpm test: FAILED' : `\nnpm test: passed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`,
 );
 process.exit(failed ? 1 : 0);
+
+function isChosen(name: string): boolean {
+  return values.tier === undefined || values.tier.includes(name);
+}
+
+/** What part of it lacks is of no interest where all of it does. */
+function labLacks(): readonly Lack[] {
+  const all = [...namespaces, ...compiler];
+  return all.length > 0 ? all : [...boto, ...nobody];
+}
 
 function runTier(tier: Tier): boolean {
   const jest = join(ROOT, 'node_modules/jest/bin/jest.js');
@@ -83,8 +106,7 @@ function runTier(tier: Tier): boolean {
     'test/jest.config.mjs',
     `--selectProjects=${tier.name}`,
     '--passWithNoTests',
-    // Its own choice goes by the user's number, which in a user namespace is root's.
-    `--cacheDirectory=${join(tmpdir(), `underway-jest-${process.getuid?.()}`)}`,
+    `--cacheDirectory=${cache.folder}`,
     ...(tier.inBand ? ['--runInBand'] : []),
   ];
   if (positionals.length > 0) args.push(`--testPathPatterns=${positionals.join('|')}`);
@@ -101,6 +123,15 @@ function runTier(tier: Tier): boolean {
     },
   });
   return result.status === 0;
+}
+
+/** A user namespace's root has the number of the machine's, whose folder it may not write: then one for this run. */
+function cacheFolder(): { readonly folder: string; readonly temporary: boolean } {
+  const folder = join(tmpdir(), `underway-jest-${process.getuid?.()}`);
+  mkdirSync(folder, { recursive: true });
+  return statSync(folder).uid === process.getuid?.()
+    ? { folder, temporary: false }
+    : { folder: mkdtempSync(`${folder}-`), temporary: true };
 }
 
 /** What to put before the tests that make namespaces, or a sentence on how to be let make them. */

@@ -1,5 +1,8 @@
 /** `npm test` as somebody who is not root: with user namespaces, and where the machine forbids those too. */
 import { spawnSync } from 'node:child_process';
+import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const RUN = fileURLToPath(new URL('../run.ts', import.meta.url));
@@ -11,13 +14,18 @@ const FORBIDDEN = `echo 0 > /proc/sys/user/max_user_namespaces &&
   exec setpriv --inh-caps=-all --bounding-set=-all "$@"`;
 const LIMIT_MS = 60_000;
 
-function npmTest(args: readonly string[], options: { readonly before?: readonly string[]; readonly ci?: boolean }) {
-  const { before = [], ci = false } = options;
+interface How {
+  readonly before: readonly string[];
+  readonly ci?: boolean;
+  readonly temporary?: string;
+}
+
+function npmTest(args: readonly string[], { before, ci = false, temporary = tmpdir() }: How) {
   const [program = '', ...words] = [...before, process.execPath, RUN, ...args];
   const { CI: _, ...env } = process.env;
   const { status, stdout, stderr } = spawnSync(program, words, {
     encoding: 'utf8',
-    env: { ...env, ...(ci && { CI: 'true' }) },
+    env: { ...env, TMPDIR: temporary, ...(ci && { CI: 'true' }) },
   });
   return { code: status, stdout, stderr };
 }
@@ -67,6 +75,32 @@ const canBeNobody =
     const said = npmTest(['--tier', 'kernel', NO_SUCH_TEST], { before: nobody });
     expect(said.stdout).not.toContain('SKIPPED');
     expect(said).toMatchObject({ code: 0, stdout: expect.stringContaining('=== kernel') });
+  },
+  LIMIT_MS,
+);
+
+(canBeNobody ? test : test.skip)(
+  'what only root can test is named (needs root, to become nobody)',
+  () => {
+    const said = npmTest(['--tier', 'lab', NO_SUCH_TEST], { before: nobody });
+    expect(said.stdout).toMatch(/^SKIPPED lab \(what nobody may do\): .*run it as root/m);
+    expect(said).toMatchObject({ code: 0, stdout: expect.stringContaining('=== lab') });
+  },
+  LIMIT_MS,
+);
+
+(canBeNobody ? test : test.skip)(
+  'root of a user namespace leaves the folder of another root alone (needs root, to become nobody)',
+  () => {
+    const temporary = mkdtempSync(join(tmpdir(), 'uwu'));
+    try {
+      mkdirSync(join(temporary, 'underway-jest-0'));
+      chownSync(join(temporary, 'underway-jest-0'), NOBODY, NOBODY);
+      expect(npmTest(['--tier', 'tidy', NO_SUCH_TEST], { before: forbidden, temporary })).toMatchObject({ code: 0 });
+      expect(readdirSync(temporary)).toEqual(['underway-jest-0']);
+    } finally {
+      rmSync(temporary, { recursive: true });
+    }
   },
   LIMIT_MS,
 );
