@@ -2,6 +2,7 @@
  * Every number and name by which the kernel's objects are known as ours.
  * Invariant: what does not carry one of these is never changed or removed.
  */
+import type { Mac } from '../core/brand.ts';
 
 /** Routes' and rules' protocol (rtnetlink's rtm_protocol); iproute2 prints it as a number. */
 export const PROTOCOL = 117;
@@ -22,6 +23,13 @@ export const ROUTE_METRIC = { 4: 0, 6: 1024 } as const;
 
 /** Link groups nobody else uses: a packet's rights follow its link's group. `reap` is deleted as a whole. */
 export const LINK_GROUP = { live: 0x5557_0000, dead: 0x5557_0001, reap: 0x5557_0002 } as const;
+
+/**
+ * Inside a pod, of an interface beside its first: its own table, and the metric of its routes in main, worse than any
+ * that a person chooses. From the hash in its MAC (core/lease.ts), so that two interfaces of a pod differ.
+ */
+export const asideNumber = (podMac: Mac): number =>
+  0x8000_0000 + (Number.parseInt(podMac.slice(3, 14).replaceAll(':', ''), 16) & 0x7fff_ffff);
 
 export const NFT_TABLE = 'underway';
 

@@ -106,6 +106,34 @@ test('a pod is wired as planned, in both families', async () => {
   expect(tool(host, 'ping', '-c1', '-W1', plan.addresses[0] ?? '')).toContain('1 received');
 });
 
+test('an interface beside the first answers on its own address, and leaves the default route where it is', async () => {
+  const addresses = [ip('10.0.1.22'), ip('2001:db8:1::22')];
+  const attachment = { ...plan.attachment, ifname: 'net1' };
+  const beside = {
+    ...plan,
+    attachment,
+    link: 'uw00000000000d3',
+    linkIndex: 100_103,
+    addresses,
+    podMac: mac('02:00:00:00:22:00'),
+  };
+  const ways = () => ['-4', '-6'].map((family) => tool(plan.netns, 'ip', family, 'route', 'show', 'default').trim());
+  const before = ways();
+  expect(await kernel.apply(veth.wirePod(beside), beside)).toEqual([]);
+  expect(veth.checkPod(beside, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+  expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+  expect(ways()).toEqual([
+    `${before[0]}\ndefault via 169.254.1.1 dev net1 proto 117 metric 2147483682 onlink`,
+    `${before[1]}\ndefault via fe80::1 dev net1 proto 117 metric 2147483682 pref medium`,
+  ]);
+  for (const to of [...addresses, ...plan.addresses])
+    expect(tool(host, 'ping', '-c1', '-W1', to)).toContain('1 received');
+  expect(await kernel.apply(veth.fencePod(beside))).toEqual([]);
+  expect(await kernel.apply([{ do: 'delete-link', at: 'host', name: beside.link }])).toEqual([]);
+  expect(ways()).toEqual(before);
+  expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+});
+
 test('wiring a pod whose link is there fails at the create and stops', async () => {
   const [failure, ...more] = await kernel.apply(veth.wirePod(plan), plan);
   expect(failure).toMatchObject({ step: { do: 'create-veth' }, errno: 'EEXIST' });

@@ -8,8 +8,10 @@ import { HOST_MAC, POD_GATEWAY, type PodPlan } from '../../core/plan.ts';
 import { formatAlias } from '../alias.ts';
 import type { FencedPod, WantedPod } from '../datapath.ts';
 import type { KernelObject, LinkChange, Place, RouteObject, Step } from '../kernel-state.ts';
-import { LINK_GROUP, MAIN_TABLE, POD_TABLE, PROTOCOL, ROUTE_METRIC } from '../numbering.ts';
+import { asideNumber, LINK_GROUP, MAIN_TABLE, POD_TABLE, PROTOCOL, ROUTE_METRIC, RULE_PRIORITY } from '../numbering.ts';
 
+/** What every runtime calls a pod's first interface; other names are of networks beside it (Multus: `net1`). */
+const FIRST = 'eth0';
 const DEFAULT = { 4: '0.0.0.0/0' as Cidr, 6: '::/0' as Cidr } as const;
 /** Strict: a pod cannot speak with another's IPv4 address. No cost per packet was measurable. */
 const HOST_RP_FILTER = 1;
@@ -98,7 +100,6 @@ const onLinkRoute = (way: { link: string; family: Family; table: number; destina
 function insidePod(plan: PodPlan, ip: Ip): KernelObject[] {
   const family = familyOf(ip);
   const link = plan.attachment.ifname;
-  const gateway = POD_GATEWAY[family];
   return [
     {
       kind: 'address',
@@ -109,20 +110,42 @@ function insidePod(plan: PodPlan, ip: Ip): KernelObject[] {
       noDad: family === 6,
       deprecated: false,
     },
-    { kind: 'neighbour', link, address: gateway, mac: HOST_MAC },
-    // An IPv6 gateway is link-local, which needs no route to it.
-    ...(family === 4 ? [onLinkRoute({ link, family, table: MAIN_TABLE, destination: hostCidr(gateway) })] : []),
-    {
-      kind: 'route',
-      family,
-      table: MAIN_TABLE,
-      type: 'unicast',
-      destination: DEFAULT[family],
-      link,
-      gateway,
-      metric: ROUTE_METRIC[family],
-      scope: 'global',
-      protocol: PROTOCOL,
-    },
+    { kind: 'neighbour', link, address: POD_GATEWAY[family], mac: HOST_MAC },
+    ...(link === FIRST ? firstWays(family) : asideWays(plan, ip)),
   ];
 }
+
+/** An IPv6 gateway is link-local, which needs no route to it. */
+const firstWays = (family: Family): RouteObject[] => [
+  ...(family === 4
+    ? [onLinkRoute({ link: FIRST, family, table: MAIN_TABLE, destination: hostCidr(POD_GATEWAY[family]) })]
+    : []),
+  defaultRoute({ link: FIRST, family, table: MAIN_TABLE, metric: ROUTE_METRIC[family] }),
+];
+
+/**
+ * The pod's own traffic stays with its first interface, whichever was wired first, and what is sent from this one's
+ * address leaves by it: by another, the host's rp_filter would drop it. Alone in its pod, it has the default route.
+ */
+function asideWays(plan: PodPlan, ip: Ip): KernelObject[] {
+  const family = familyOf(ip);
+  const link = plan.attachment.ifname;
+  const number = asideNumber(plan.podMac);
+  // The first interface has the one route to the gateway.
+  const way = { link, family, ...(family === 4 ? { onLink: true } : {}) };
+  return [
+    defaultRoute({ ...way, table: MAIN_TABLE, metric: number }),
+    defaultRoute({ ...way, table: number, metric: ROUTE_METRIC[family] }),
+    { kind: 'rule', family, priority: RULE_PRIORITY.from, table: number, from: hostCidr(ip), protocol: PROTOCOL },
+  ];
+}
+
+const defaultRoute = (way: Pick<RouteObject, 'link' | 'family' | 'table' | 'metric' | 'onLink'>): RouteObject => ({
+  kind: 'route',
+  type: 'unicast',
+  ...way,
+  destination: DEFAULT[way.family],
+  gateway: POD_GATEWAY[way.family],
+  scope: 'global',
+  protocol: PROTOCOL,
+});

@@ -8,6 +8,8 @@ export interface CniPod {
   readonly containerId: string;
   /** Path of the pod's network namespace. */
   readonly netns: string;
+  /** `eth0` without it. */
+  readonly ifname?: string;
 }
 
 export interface CniPlugin {
@@ -49,7 +51,7 @@ export function runCni(
       CNI_COMMAND: verb,
       CNI_CONTAINERID: pod.containerId,
       CNI_NETNS: pod.netns,
-      CNI_IFNAME: 'eth0',
+      CNI_IFNAME: pod.ifname ?? 'eth0',
       CNI_PATH: '/opt/cni/bin',
       CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=demo;K8S_POD_NAME=${pod.name};K8S_POD_UID=${pod.containerId}`,
     },

@@ -23,6 +23,11 @@ test('the fences tell which blocks the node holds', () => {
   expect(veth.fenced({ links: [], objects: veth.wantedNode(n1) })).toEqual(n1.enis.flatMap(({ blocks }) => blocks));
 });
 
+test('an interface beside the first has a table of its own, and no say in main while the first is there', () => {
+  const { pod } = veth.wantedPod({ ...p3, attachment: { ...p3.attachment, ifname: 'net1' } });
+  expect(toolsText(pod)).toBe(golden('p3-pod-net1.txt'));
+});
+
 test('accept_ra is set before forwarding: else the default route goes', () => {
   const paths = veth.wantedNode(n1).flatMap((object) => (object.kind === 'sysctl' ? [object.path] : []));
   expect(paths.indexOf('net/ipv6/conf/eth0/accept_ra')).toBeLessThan(paths.indexOf('net/ipv6/conf/all/forwarding'));

@@ -95,6 +95,7 @@ function routeText(route: RouteObject): string {
     ...(route.scope === 'link' ? ['scope link'] : []),
     ...(route.source === undefined ? [] : [`src ${route.source}`]),
     ...(route.metric === 0 ? [] : [`metric ${route.metric}`]),
+    ...(route.onLink ? ['onlink'] : []),
     ...(six ? ['pref medium'] : []),
   ].join(' ');
 }
