@@ -6,7 +6,7 @@
  * down: ADDs are refused, DELs are fenced and kept in memory, cloud calls stop, and the commit is tried every second.
  */
 import { type Identity, openState } from '../core/boot.ts';
-import { needsDisk } from '../core/durability.ts';
+import { bringsToPrimary, needsDisk } from '../core/durability.ts';
 import type { Effect, Event } from '../core/events.ts';
 import { type Breach, breaches, touchedBreaches } from '../core/invariants.ts';
 import { UnderwayError } from '../core/reasons.ts';
@@ -123,10 +123,20 @@ export class Driver {
         return;
       }
       this.options.failpoint?.('after-commit');
+      if (bringsToPrimary(this.state, rows)) this.keepIfItCan();
     }
     for (const event of events) this.options.observe?.({ kind: 'event', event, nowMs });
     this.arm(outcome.wakeAtMs);
     for (const effect of this.safeEffects(outcome.effects)) this.runEffect(effect, nowMs);
+  }
+
+  /** Without it a power loss leaves the intent, by which most of what the answer brought is found again. */
+  private keepIfItCan(): void {
+    try {
+      this.options.journal.checkpoint();
+    } catch {
+      // A full disk: the next commit says so.
+    }
   }
 
   /** Where the disk cannot promise to keep an intent that must survive a power loss, its call is answered as not done. */

@@ -4,6 +4,8 @@
 import { DEFAULT_SETTINGS } from '../../../src/core/boot.ts';
 import type { PoolId, RequestId } from '../../../src/core/brand.ts';
 import type { Effect, Event } from '../../../src/core/events.ts';
+import type { Cidr } from '../../../src/core/ip.ts';
+import type { EniRow } from '../../../src/core/rows.ts';
 import { Driver, type Failpoint } from '../../../src/driver/driver.ts';
 import type { RowChange } from '../../../src/ports/journal.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
@@ -177,7 +179,7 @@ test('what gives something back is fsynced before it is sent', async () => {
   expect(log.slice(detach - 2, detach + 1)).toEqual([expect.stringContaining('operation'), 'fsync', 'cloud detach']);
 });
 
-test('an assign on the primary is fsynced before it is sent, one on an ENI with our tags is not', async () => {
+test('an assign on the primary is fsynced before it is sent, and what it brought; one on an ENI with our tags is not', async () => {
   const { clock, driver, log } = await start();
   const ask = async (primaryEni: 'use' | 'skip', headroom: number): Promise<readonly string[]> => {
     log.length = 0;
@@ -187,8 +189,21 @@ test('an assign on the primary is fsynced before it is sent, one on an ENI with 
     await clock.run(clock.nowMs() + 100);
     return log.filter((line) => line === 'fsync' || line === 'cloud assign');
   };
+  const answerAssign = (kind: EniRow['kind'], blocks: readonly Cidr[]): void => {
+    const operation = [...driver.state.all('operation')].find(
+      ({ call, eni }) => call.action === 'assign' && driver.state.get('eni', eni ?? '')?.kind === kind,
+    )?.id;
+    log.length = 0;
+    if (operation === undefined) throw new Error('no assign is in flight');
+    const value = { action: 'assign', blocks } as const;
+    driver.enqueue({ kind: 'cloud-answered', operation, answer: { ok: true, value } });
+  };
   expect(await ask('skip', 10)).toEqual(['cloud assign']);
   expect(await ask('use', 24)).toEqual(['fsync', 'cloud assign']);
+  answerAssign('secondary', ['10.0.1.80/32' as Cidr]);
+  expect(log).not.toContain('fsync');
+  answerAssign('primary', ['10.0.1.90/32' as Cidr]);
+  expect(log.slice(0, 2)).toEqual([expect.stringContaining('block'), 'fsync']);
 });
 
 test('a death between commit and effect: the rows are there, the effect never ran', async () => {
