@@ -17,7 +17,7 @@ import type { Turn } from '../core/turn.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import { Driver, type Failpoint, type Observation } from '../driver/driver.ts';
 import { runEffect } from '../driver/effects.ts';
-import { coreEvent, startedEvent } from '../driver/kernel-events.ts';
+import { hearKernel, startedEvent } from '../driver/kernel-events.ts';
 import type { Clock, Entropy } from '../ports/clock.ts';
 import type { Kernel } from '../ports/kernel.ts';
 import type { Provider } from '../ports/provider.ts';
@@ -190,11 +190,7 @@ export class Daemon {
     if (driver === undefined) return;
     this.driver = driver;
     const enqueue = (event: Event): void => driver.enqueue(event);
-    const unlisten = kernel.listen((heard) => {
-      const event = coreEvent(heard);
-      if (event !== undefined) enqueue(event);
-    });
-    this.ends.push(unlisten);
+    this.ends.push(hearKernel({ kernel, clock, state: driver.state, enqueue }));
     this.setApart(identity, enqueue);
     enqueue({ kind: 'configured', pools: poolsOf(this.config), settings: settingsOf(this.config) });
     enqueue(await startedEvent(driver.state, kernel, datapath));

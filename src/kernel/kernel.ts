@@ -5,12 +5,14 @@
  * notification carries the port of the socket that asked for the change (notification.ts says what that covers).
  */
 import { statfsSync, statSync } from 'node:fs';
+import { systemClock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent, NamespaceId } from '../ports/kernel.ts';
 import { PROTOCOL } from './read.ts';
 import { WorkerClient } from './worker-client.ts';
 
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
 const NSFS_MAGIC = 0x6e73_6673;
+const REOPEN_MS = 1_000;
 /** src/datapath/numbering.ts has the same name. */
 export const NFT_TABLE = 'underway';
 
@@ -38,14 +40,46 @@ export function kernelOver(client: WorkerClient, options: KernelOptions, close: 
         : client.call('read', { netns, scope: { nftTables: [] }, keep: false }),
     identify: namespaceIdentity,
     flushConntrack: (what) => client.call('flushConntrack', { netns: host, what }),
-    listen(listener: (event: KernelEvent) => void) {
-      const { ready, stop } = client.listen({ netns: host, protocol: PROTOCOL, nftTables }, listener);
-      // A subscription that could not be opened has lost every event; the next read will say why.
-      ready.catch(() => listener({ kind: 'changed', what: 'lost' }));
-      return stop;
-    },
+    listen: (listener) => listenFrom(client, { netns: host, protocol: PROTOCOL, nftTables }, listener),
     failed: client.failed,
     close,
+  };
+}
+
+/**
+ * Opens the subscription, again until that succeeds: descriptors may have run out, or the namespace may be yet to come.
+ * Until then, and once it does, every event is lost.
+ */
+function listenFrom(
+  client: WorkerClient,
+  request: Parameters<WorkerClient['listen']>[0],
+  listener: (event: KernelEvent) => void,
+): () => void {
+  let close = () => {};
+  let isStopped = false;
+  const open = (isFirst: boolean): void => {
+    const { ready, stop } = client.listen(request, listener);
+    close = stop;
+    const again = () => {
+      close = systemClock.timer(systemClock.nowMs() + REOPEN_MS, () => open(false));
+    };
+    const lost = () => listener({ kind: 'changed', what: 'lost' });
+    ready.then(
+      () => {
+        if (!isFirst && !isStopped) lost();
+      },
+      () => {
+        stop();
+        if (isStopped || client.hasEnded) return;
+        again();
+        lost();
+      },
+    );
+  };
+  open(true);
+  return () => {
+    isStopped = true;
+    close();
   };
 }
 

@@ -89,14 +89,23 @@ export class Subscription {
     this.interest = interest;
     this.tell = tell;
     [this.route, this.nft] = session.inside(() => {
-      const route = new NetlinkSocket(NETLINK.ROUTE);
-      const nft = new NetlinkSocket(NETLINK.NETFILTER);
-      route.filter(UNHEARD.route);
-      nft.filter(UNHEARD.nft);
-      for (const group of ROUTE_GROUPS) route.join(group);
-      route.hearAllNamespaces();
-      nft.join(NFT_GROUP);
-      return [new Ears(route), new Ears(nft)];
+      const open: NetlinkSocket[] = [];
+      try {
+        const route = new NetlinkSocket(NETLINK.ROUTE);
+        open.push(route);
+        const nft = new NetlinkSocket(NETLINK.NETFILTER);
+        open.push(nft);
+        route.filter(UNHEARD.route);
+        nft.filter(UNHEARD.nft);
+        for (const group of ROUTE_GROUPS) route.join(group);
+        route.hearAllNamespaces();
+        nft.join(NFT_GROUP);
+        return [new Ears(route), new Ears(nft)];
+      } catch (error) {
+        // It will be tried again: nothing may be left of it.
+        for (const socket of open) socket.close();
+        throw error;
+      }
     });
   }
 

@@ -49,6 +49,11 @@ export class WorkerClient {
     return this.failure.promise;
   }
 
+  /** By itself or as asked: no deed is done any more. */
+  get hasEnded(): boolean {
+    return this.ended !== undefined;
+  }
+
   /** Rejects with DeedError. Deeds are done in the order in which they are asked for. */
   call<D extends DeedName>(deed: D, request: Parameters<Deeds[D]>[0]): Promise<ReturnType<Deeds[D]>> {
     if (this.ended !== undefined) return Promise.reject(this.ended);

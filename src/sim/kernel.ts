@@ -82,6 +82,9 @@ export class FakeKernel implements Kernel {
   private readonly listeners = new Set<(event: KernelEvent) => void>();
   private readonly options: FakeKernelOptions;
   private readonly failure = Promise.withResolvers<Error>();
+  private isDeaf = false;
+  /** NICs that came while nobody heard of it. */
+  private readonly untold = new Set<Mac>();
   private nextId = 2;
   private nextIndex = 2;
   private process = 0;
@@ -126,7 +129,13 @@ export class FakeKernel implements Kernel {
   plug(name: string, mac: Mac, type = ''): void {
     const index = this.nextIndex++;
     this.host.links.set(name, { name, index, mac, mtu: 9_001, up: false, group: 0, alias: '', type });
+    if (this.isDeaf) this.untold.add(mac);
     this.tell({ kind: 'link-seen', name, index, mac, type });
+  }
+
+  /** The NIC's coming could be heard, if it has come. */
+  hasTold(mac: Mac): boolean {
+    return !this.untold.has(mac);
   }
 
   unplug(mac: Mac): void {
@@ -287,7 +296,21 @@ export class FakeKernel implements Kernel {
     });
   }
 
+  /** From now on nothing is heard: the queue of notifications is full, or there is none. */
+  deafen(): void {
+    this.isDeaf = true;
+  }
+
+  /** Notifications are heard again, and that some were lost. */
+  undeafen(): void {
+    if (!this.isDeaf) return;
+    this.isDeaf = false;
+    this.untold.clear();
+    this.tell({ kind: 'changed', what: 'lost' });
+  }
+
   private tell(event: KernelEvent): void {
+    if (this.isDeaf) return;
     // Heard later, as from a socket: never in the middle of the batch that caused it.
     this.options.clock.timer(this.options.clock.nowMs(), () => {
       for (const listener of this.listeners) listener(event);

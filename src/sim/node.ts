@@ -13,7 +13,7 @@ import type { State } from '../core/state.ts';
 import { veth } from '../datapath/veth.ts';
 import { Driver, type Failpoint, type Observation } from '../driver/driver.ts';
 import { runEffect } from '../driver/effects.ts';
-import { coreEvent, startedEvent } from '../driver/kernel-events.ts';
+import { hearKernel, startedEvent } from '../driver/kernel-events.ts';
 import type { BudgetBroker } from '../ports/budget-broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Provider } from '../ports/provider.ts';
@@ -187,10 +187,7 @@ export class SimNode {
       return;
     }
     const deafen = [
-      kernel.listen((heard) => {
-        const event = coreEvent(heard);
-        if (event !== undefined) enqueue(event);
-      }),
+      hearKernel({ kernel, clock, state: driver.state, enqueue }),
       broker?.listen((lease) => enqueue({ kind: 'budget-leased', lease })),
     ];
     const unlisten = (): void => {

@@ -3,6 +3,7 @@ import type { Event } from '../../src/core/events.ts';
 import { State } from '../../src/core/state.ts';
 import { veth } from '../../src/datapath/veth.ts';
 import { coreEvent, startedEvent } from '../../src/driver/kernel-events.ts';
+import type { KernelEvent } from '../../src/ports/kernel.ts';
 import { mac, TestNetworks, tool } from './namespaces.ts';
 
 const nets = new TestNetworks();
@@ -41,5 +42,29 @@ test("what is made upon an ENI's link, with its MAC, is no NIC: not in notificat
     expect(await startedEvent(new State(), kernel, veth)).toMatchObject({ eniLinks: [nic] });
   } finally {
     stop();
+  }
+});
+
+test('a subscription that cannot be opened is tried again, and everything until then was lost', async () => {
+  const netns = `${await nets.make()}-later`;
+  const heard: KernelEvent[] = [];
+  const stop = nets.networks.kernel({ netns }).listen((event) => heard.push(event));
+  const until = async (isIt: () => boolean) => {
+    for (let tries = 0; tries < 200 && !isIt(); tries++) await new Promise((resolve) => setTimeout(resolve, 25));
+    return isIt();
+  };
+  const lost = { kind: 'changed', what: 'lost' };
+  try {
+    expect(await until(() => heard.length > 0)).toBe(true);
+    expect(heard[0]).toEqual(lost);
+    await nets.networks.createNamespace(netns);
+    heard.length = 0;
+    expect(await until(() => heard.length > 0)).toBe(true);
+    expect(heard).toEqual([lost]);
+    tool(netns, 'ip', 'link', 'add', 'nic0', 'type', 'veth', 'peer', 'name', 'nic1');
+    expect(await until(() => heard.some((event) => event.kind === 'link-seen' && event.name === 'nic0'))).toBe(true);
+  } finally {
+    stop();
+    await nets.networks.deleteNamespace(netns);
   }
 });
