@@ -51,6 +51,7 @@ export class Misfortunes {
     world.crashAfterCall = false;
     world.journal.full = false;
     world.kernel.refuse = undefined;
+    world.kernel.undeafen();
     world.cloud.faults.clear();
     world.provider.clear();
     world.neighbours.leave();
@@ -94,6 +95,7 @@ export class Misfortunes {
       case 'kernel-refuses':
       case 'netns-gone':
       case 'sabotage':
+      case 'unheard':
       case 'hang-up':
       case 'crossing':
       case 'repeat-add':
@@ -213,6 +215,9 @@ export class Misfortunes {
         return this.pick(fault, 'running', (pod) => pods.vanish(pod));
       case 'sabotage':
         return kernel.sabotage((objects) => objects[streams.pick('misfortune/sabotage', objects.length)]);
+      case 'unheard':
+        kernel.deafen();
+        return this.later(fault, () => kernel.undeafen());
       case 'hang-up':
         return this.pick(fault, 'adding', (pod) => pods.hangUp(pod));
       case 'crossing':

@@ -91,8 +91,10 @@ export class Oracle {
     if (this.carries(eni) && !this.takenEnis.has(eni.id)) for (const block of eni.blocks) this.taken.delete(block);
   }
 
+  /** As far as the node can know. */
   private carries(eni: EniRecord): boolean {
-    return eni.attachment?.instance === this.options.instance && this.options.cloud.truth.linked(eni.id);
+    const { cloud, instance, kernel } = this.options;
+    return eni.attachment?.instance === instance && cloud.truth.linked(eni.id) && kernel.hasTold(eni.mac);
   }
 
   /** The link of an ENI is gone: nobody may be using its addresses, unless somebody else took it. */
@@ -234,6 +236,10 @@ export class Oracle {
     const links = [...kernel.host.links.values()].filter((link) => isLinkName(link.name)).map((link) => link.name);
     const wanted = [...state.all('lease')].map((lease) => linkName(lease.key));
     if (links.sort().join() !== wanted.sort().join()) this.breach(`links ${links} are not the leases' ${wanted}`);
+    const nics = [...kernel.host.links.values()].filter((link) => link.type === '' && link.name !== 'lo');
+    const told = [...state.all('link')].map(({ mac, name, index }) => `${mac} ${name} ${index}`);
+    const there = nics.map(({ mac, name, index }) => `${mac} ${name} ${index}`);
+    if (told.sort().join() !== there.sort().join()) this.breach(`the core knows of NICs ${told}, there are ${there}`);
     const plan = nodePlan(new Turn(new Tx(state), { nowMs: 0, wallMs: 0, capabilities }));
     const actual = { links: [...kernel.host.links.values()], objects: [...kernel.host.objects.values()] };
     const steps = veth.diffNode(plan, actual);

@@ -44,6 +44,7 @@ export const FAULT_CLASSES = [
   'kernel-refuses',
   'netns-gone',
   'sabotage',
+  'unheard',
   'no-flush',
   // The runtime, and the one who configures.
   'hang-up',

@@ -17,7 +17,7 @@ test('each of at least 24 mutations is one edit of one place', () => {
 });
 
 test('every one of them is found, and nothing is where there is none', async () => {
-  const child = spawn(process.execPath, ['src/sim/mutations/main.ts', '--seeds', '12'], { cwd: ROOT });
+  const child = spawn(process.execPath, ['src/sim/mutations/main.ts', '--seeds', '20'], { cwd: ROOT });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
   const code = await new Promise((resolve) => child.on('close', resolve));
