@@ -10,11 +10,11 @@ import { freeSlots, isLeaving, nodeRow, ownerTags, usedOn } from './eni.ts';
 import { cidrLength, type Family, familyOf } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
+import { blocksOfFamily, demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow, Targets } from './rows.ts';
 import { askable, closedUntilMs, isOpen, isPoolExhausted, subnetFor } from './subnet.ts';
 import { placedIn } from './subnet-use.ts';
-import { wishSize } from './tally.ts';
+import { blockSize, wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 /** How often a block that the cloud took from running pods is asked for. */
@@ -113,6 +113,9 @@ function askAgain(turn: Turn, pool: PoolRow): void {
       );
     const first = missing[0];
     if (first === undefined) continue;
+    // What came meanwhile has its place (a journal that lost its end): an idle address makes room, if there is one.
+    const isFull = nodeRow(turn).limits !== undefined && freeSlots(turn, eni, familyOf(first.id)) < 0;
+    if (isFull && giveUpSingle(turn, eni, familyOf(first.id))) continue;
     const alike = missing.filter(
       (block) => familyOf(block.id) === familyOf(first.id) && cidrLength(block.id) === cidrLength(first.id),
     );
@@ -122,6 +125,19 @@ function askAgain(turn: Turn, pool: PoolRow): void {
     if (!startOperation(turn, call, 'blocked-pod', eni.key)) continue;
     for (const block of alike) turn.tx.put('block', { ...block, askAgainMs: turn.nowMs + ASK_AGAIN_MS });
   }
+}
+
+/** ready -> releasing for one idle single address of the ENI; true when it goes. */
+export function giveUpSingle(turn: Turn, eni: EniPresent, family: Family): boolean {
+  if (turn.state.tally(eni.key, family).idleSingles === 0) return false;
+  const single = blocksOfFamily(turn.state, eni, family).find(
+    (block) => block.state === 'ready' && blockSize(block) === 1 && turn.state.takenIn(block.id) === 0,
+  );
+  if (single === undefined) return false;
+  const call = { action: 'unassign', eni: eni.id, blocks: [single.id] } as const;
+  if (!startOperation(turn, call, 'release', eni.key)) return false;
+  turn.tx.put('block', { ...single, state: 'releasing' });
+  return true;
 }
 
 /** Fills free slots, fullest ENI first; what is left then is missing when every slot that can be asked for is. */

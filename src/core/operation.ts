@@ -16,7 +16,7 @@ import { nodeObserved, observed, subnetsObserved } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { askedOf, countFree, size4 } from './subnet.ts';
-import { addressesTaken, useObserved } from './subnet-use.ts';
+import { addressesTaken, leaveToOthers, useObserved } from './subnet-use.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
@@ -274,8 +274,9 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
 /** The ENI takes less than we thought; the others do not mind. The next list may tell why. */
 function markEni(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   const eni = eniOf(turn, operation);
-  if (failure.kind === 'exhausted' && failure.scope === 'eni' && eni !== undefined)
-    turn.tx.put('eni', { ...eni, fullUntilMs: turn.nowMs + REFUSAL_RETRY_MS });
+  if (failure.kind !== 'exhausted' || failure.scope !== 'eni' || eni === undefined) return;
+  turn.tx.put('eni', { ...eni, fullUntilMs: turn.nowMs + REFUSAL_RETRY_MS });
+  leaveToOthers(turn, operation.call);
 }
 
 /**

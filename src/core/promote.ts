@@ -7,14 +7,14 @@
  * that makes the slot for the first prefix.
  */
 import { freeSlots } from './eni.ts';
-import { lengthFor } from './grow.ts';
+import { giveUpSingle, lengthFor } from './grow.ts';
 import type { Family } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { blocksOfFamily, demand, enisOf, holding, idleSinglesOf, serves, waitersOf } from './pool.ts';
+import { demand, enisOf, holding, idleSinglesOf, serves, waitersOf } from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow } from './rows.ts';
 import { askable, isOpen } from './subnet.ts';
-import { blockSize, wishSize } from './tally.ts';
+import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 /** How long a subnet that had no prefix is left alone by those who can do without: many nodes ask the same subnet. */
@@ -30,7 +30,10 @@ export function promote(turn: Turn, pool: PoolRow): void {
     const roomy = enis.find((eni) => freeSlots(turn, eni, family) > 0);
     if (roomy !== undefined) askForPrefix(turn, pool, family, roomy);
     // The other is there for the next pod meanwhile.
-    else if (idle > 1) giveUpSingle(turn, family, enis);
+    else if (idle > 1) {
+      const eni = enis.find(({ key }) => turn.state.tally(key, family).idleSingles > 0);
+      if (eni !== undefined) giveUpSingle(turn, eni, family);
+    }
   }
 }
 
@@ -56,18 +59,6 @@ function askForPrefix(turn: Turn, pool: PoolRow, family: Family, eni: EniPresent
   if (subnet === undefined) return;
   const wish = { family, prefixLength: prefixLengthFor(turn, pool, family, subnet), count: 1 };
   startOperation(turn, { action: 'assign', eni: eni.id, wish }, 'release', eni.key);
-}
-
-/** ready -> releasing for one idle single address of the first of these ENIs that has one. */
-function giveUpSingle(turn: Turn, family: Family, enis: readonly EniPresent[]): void {
-  const eni = enis.find(({ key }) => turn.state.tally(key, family).idleSingles > 0);
-  if (eni === undefined) return;
-  const single = blocksOfFamily(turn.state, eni, family).find(
-    (block) => block.state === 'ready' && blockSize(block) === 1 && turn.state.takenIn(block.id) === 0,
-  );
-  if (single === undefined) return;
-  const call = { action: 'unassign', eni: eni.id, blocks: [single.id] } as const;
-  if (startOperation(turn, call, 'release', eni.key)) turn.tx.put('block', { ...single, state: 'releasing' });
 }
 
 /** Idle single addresses that the pool can do without, by what is free in its prefixes; 0 in a pool without them. */

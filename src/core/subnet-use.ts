@@ -6,7 +6,7 @@
  * the cloud refuses an address that somebody took meanwhile, and chooses itself for a while after that.
  */
 import { uniformOf } from './budget.ts';
-import type { BlockWish } from './cloud.ts';
+import type { BlockWish, CloudCall } from './cloud.ts';
 import { type Cidr, cidrAddress, cidrBase, cidrSize, familyOf, hostCidr, type Ip, ipValue } from './ip.ts';
 import { isFlying, startOperation } from './operation.ts';
 import { waitersOf } from './pool.ts';
@@ -18,7 +18,7 @@ import type { Turn } from './turn.ts';
 const FRESH_MS = 60_000;
 const READ_MS = 600_000;
 const WRONG_MS = 60_000;
-/** How often an address that a pod lost to somebody is asked for. */
+/** How often an address that a pod lost is asked for while somebody has it, or its place. */
 const TAKEN_RETRY_MS = 600_000;
 
 /** Share of the free addresses that no prefix can be made of: 0 when every free address is in a whole one. */
@@ -137,15 +137,16 @@ function chosen(turn: Turn, { broken }: UseRow, count: number): Cidr[] {
 /** Somebody has an address that was asked for by name. */
 export function addressesTaken(turn: Turn, { call, eni }: OperationRow): void {
   if (call.action !== 'assign' || call.blocks === undefined) return;
-  if (call.again === true) return leaveToOthers(turn, call.blocks);
+  if (call.again === true) return leaveToOthers(turn, call);
   const id = eni === undefined ? undefined : turn.state.get('eni', eni)?.subnet;
   const use = id && turn.state.get('use', id);
   if (use) turn.tx.put('use', { ...use, wrongUntilMs: turn.nowMs + WRONG_MS });
 }
 
-/** A pod lost its address, and somebody has it: it comes back only when they let go of it. */
-function leaveToOthers(turn: Turn, blocks: readonly Cidr[]): void {
-  for (const id of blocks) {
+/** A pod lost its address, and somebody has it, or its place on the ENI: it comes back only when they let go of it. */
+export function leaveToOthers(turn: Turn, call: CloudCall): void {
+  if (call.action !== 'assign' || call.again !== true) return;
+  for (const id of call.blocks ?? []) {
     const block = turn.state.get('block', id);
     if (block?.state === 'missing') turn.tx.put('block', { ...block, askAgainMs: turn.nowMs + TAKEN_RETRY_MS });
   }

@@ -1,10 +1,11 @@
 /** Leases whose link, block or fence goes another way than asked. */
 import { attachmentKey, type LeaseId, type Mac } from '../../../src/core/brand.ts';
+import type { CloudFailure } from '../../../src/core/cloud.ts';
 import type { Effect } from '../../../src/core/events.ts';
-import type { Cidr, Ip } from '../../../src/core/ip.ts';
+import { type Cidr, hostCidr, type Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import type { LeaseRow } from '../../../src/core/rows.ts';
-import { Core, pod, primaryFacts } from './harness.ts';
+import { Core, INSTANCE, pod, primaryFacts } from './harness.ts';
 
 const POD_MAC = '02:75:77:00:00:01' as Mac;
 const nameOf = (name: string): string => linkName(attachmentKey(pod(name)));
@@ -83,7 +84,13 @@ test('a link that no lease knows keeps its address until the fence stands', () =
   expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
 });
 
-test('an address that somebody has now is asked for once in ten minutes, not every minute', () => {
+test.each<[string, CloudFailure]>([
+  ['that somebody has now', { kind: 'conflict', code: 'PrivateIpAddressInUse', message: '' }],
+  [
+    'whose place on the ENI is taken',
+    { kind: 'exhausted', scope: 'eni', code: 'PrivateIpAddressLimitExceeded', message: '' },
+  ],
+])('an address %s is asked for once in ten minutes, not every minute', (_, failure) => {
   const core = withTwo().add('a');
   const left = { ...primaryFacts, blocks: ['10.0.1.21/32', '10.0.1.22/32'] as Cidr[] };
   let asked = 0;
@@ -93,10 +100,30 @@ test('an address that somebody has now is asked for once in ten minutes, not eve
     const call = core.callOf('assign')?.call;
     if (call?.action !== 'assign') continue;
     if (call.again !== true) core.answer('assign', { action: 'assign', blocks: ['10.0.1.22/32' as Cidr] });
-    else core.fail('assign', { kind: 'conflict', code: 'PrivateIpAddressInUse', message: '' });
+    else core.fail('assign', failure);
     if (call.again === true) asked++;
   }
   expect(onlyLease(core).state).toBe('lost');
   expect(asked).toBeGreaterThanOrEqual(2);
   expect(asked).toBeLessThanOrEqual(3);
+});
+
+test('where others came into the place of a lost address, an idle one is given back for it', () => {
+  const core = new Core({ slots: 4, targets: { floor: 3, headroom: 0, ceiling: 3 } }).serving();
+  const facts = core.bringUpEni(1);
+  core.answer('modify', { action: 'modify' }).add('a');
+  const lost = hostCidr(core.addressOf('a') as Ip);
+  const found = { ...facts, blocks: [...facts.blocks.filter((block) => block !== lost), '10.0.1.99/32' as Cidr] };
+  const attachment = { instance: INSTANCE, deviceIndex: 1, state: 'attached' } as const;
+  const enis = [primaryFacts, { ...found, attachment }];
+  for (let n = 0; n < 700 && core.callOf('unassign') === undefined; n++) {
+    core.advance(1_000);
+    if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis });
+    expect(core.callOf('assign')).toBeUndefined();
+  }
+  expect(core.callOf('unassign')?.call).toMatchObject({ eni: facts.id });
+  core.answer('unassign', { action: 'unassign' });
+  expect(core.callOf('assign')?.call).toMatchObject({ eni: facts.id, blocks: [lost], again: true });
+  core.answer('assign', { action: 'assign', blocks: [lost] });
+  expect(onlyLease(core).state).toBe('ready');
 });
