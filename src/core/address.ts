@@ -1,5 +1,5 @@
 /**
- * Addresses: free -> held -> cooling -> free, and which free one a pod gets.
+ * Addresses: free -> held -> cooling -> free (or held -> free), and which free one a pod gets.
  * Placement packs: fullest ENI, fullest block, longest idle, lowest address, so that whole prefixes and ENIs empty.
  */
 import type { LeaseId, PoolId } from './brand.ts';
@@ -67,6 +67,20 @@ export function coolAddress(turn: Turn, ip: Ip): void {
   turn.tx.put('address', { ip, block: row.block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
 }
 
+/** held -> free: it was free when its lease began, and the kernel made nothing of that. */
+export function freeAddress(turn: Turn, ip: Ip): void {
+  const row = turn.state.get('address', ip);
+  if (row?.state === 'held') becomeFree(turn, row);
+  else coolAddress(turn, ip);
+}
+
+function becomeFree(turn: Turn, { ip, block: id }: { readonly ip: Ip; readonly block: Cidr }): void {
+  turn.tx.remove('address', ip);
+  const block = turn.state.get('block', id);
+  if (block?.state === 'missing' && turn.state.takenIn(id) === 0) removeBlock(turn, id);
+  else if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
+}
+
 /** When the address may be handed out or given back again. */
 function cooledAtMs(turn: Turn, row: CoolingRow, pressed: boolean): number {
   const { cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = turn.runtime.settings;
@@ -83,10 +97,7 @@ export function endCooldowns(turn: Turn, pressed: (pool: PoolId) => boolean): vo
       for (;;) {
         const row = turn.state.cooling.oldest(pool, flushed);
         if (row === undefined || !turn.due(cooledAtMs(turn, row, hurry))) break;
-        turn.tx.remove('address', row.ip);
-        const block = turn.state.get('block', row.block);
-        if (block?.state === 'missing' && turn.state.takenIn(block.id) === 0) removeBlock(turn, block.id);
-        else if (block !== undefined) turn.tx.put('block', { ...block, idleSinceMs: turn.nowMs });
+        becomeFree(turn, row);
       }
     }
   }

@@ -79,8 +79,17 @@ export type Event =
   /** Somebody else changed kernel state of ours. */
   | { readonly kind: 'kernel-changed' }
   | { readonly kind: 'cloud-answered'; readonly operation: OperationId; readonly answer: Answer<CloudResult> }
-  /** `linkIndex` is the host side's, which a mended pod may have anew; left out where nothing was done. */
-  | { readonly kind: 'wired'; readonly lease: LeaseId; readonly linkIndex?: number; readonly failure?: KernelFailure }
+  /**
+   * `linkIndex` is the host side's, which a mended pod may have anew; left out where nothing was done. `unmade`: the very
+   * link of a fresh pod was refused, so nothing of it was made, and no packet can have left with its addresses.
+   */
+  | {
+      readonly kind: 'wired';
+      readonly lease: LeaseId;
+      readonly linkIndex?: number;
+      readonly failure?: KernelFailure;
+      readonly unmade?: boolean;
+    }
   | { readonly kind: 'unwired'; readonly lease: LeaseId; readonly failure?: KernelFailure }
   | { readonly kind: 'verified'; readonly lease: LeaseId; readonly problems: readonly string[] }
   | { readonly kind: 'reaped'; readonly links: readonly string[]; readonly failure?: KernelFailure }

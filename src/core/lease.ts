@@ -2,9 +2,10 @@
  * Leases and the requests that make and end them.
  *
  * Invariants: an attachment has at most one lease; at most one kernel effect a lease is in flight; an address starts
- * cooling only after the kernel confirmed the fence; whoever asked is answered exactly once.
+ * cooling only after the kernel confirmed the fence, and does without only where the kernel made nothing of its lease;
+ * whoever asked is answered exactly once.
  */
-import { coolAddress, holdAddress, type Place } from './address.ts';
+import { coolAddress, freeAddress, holdAddress, type Place } from './address.ts';
 import type { LeaseId, RequestId } from './brand.ts';
 import type { Event, KernelFailure, Reply } from './events.ts';
 import { familyOf, type Ip } from './ip.ts';
@@ -88,7 +89,7 @@ export function release(turn: Turn, lease: LeaseRow): void {
 
 /** held -> ready, -> lost when the cloud took its block, or -> unwiring when the kernel refused or a DEL came. */
 export function wired(turn: Turn, event: Extract<Event, { kind: 'wired' }>): void {
-  const { lease: id, failure } = event;
+  const { lease: id, failure, unmade = false } = event;
   const lease = turn.state.get('lease', id);
   if (lease?.busy !== 'wire') return;
   const { unlinked, ...rest } = lease;
@@ -103,7 +104,7 @@ export function wired(turn: Turn, event: Extract<Event, { kind: 'wired' }>): voi
     // A pod that was serving stays as it is when only its repeated ADD failed; the runtime's DEL will come.
     if (failure !== undefined && !lease.doomed && lease.state !== 'held' && unlinked === undefined)
       return turn.tx.put('lease', { ...idle, checks: [] });
-    return release(turn, { ...idle, checks: [] });
+    return release(turn, { ...idle, checks: [], ...(unmade && { unmade }) });
   }
   const lost = lease.state === 'lost' || lease.addresses.some((ip) => isTakenAway(turn, ip));
   turn.tx.put('lease', { ...idle, state: lost ? 'lost' : 'ready' });
@@ -140,7 +141,10 @@ export function verified(turn: Turn, id: LeaseId, problems: readonly string[]): 
   } else if (lease.adds.length > 0) wire(turn, idle, false);
 }
 
-/** unwiring -> gone: the fence stands, its addresses cool down, its link goes with the namespace. */
+/**
+ * unwiring -> gone: the fence stands, its addresses cool down, its link goes with the namespace. What was never made is
+ * fenced all the same: a link that stands in its name, whose ever it is, is out of the next ADD's way.
+ */
 export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefined): void {
   const lease = turn.state.get('lease', id);
   if (lease?.busy !== 'unwire') return;
@@ -149,7 +153,7 @@ export function unwired(turn: Turn, id: LeaseId, failure: KernelFailure | undefi
     turn.tx.put('lease', { ...lease, busy: undefined, dels: [], notBeforeMs: turn.nowMs + UNWIRE_RETRY_MS });
     return;
   }
-  for (const ip of lease.addresses) coolAddress(turn, ip);
+  for (const ip of lease.addresses) (lease.unmade ? freeAddress : coolAddress)(turn, ip);
   turn.tx.put('deadLink', { name: linkName(lease.key), netnsId: lease.netns.id, sinceMs: turn.nowMs });
   turn.tx.remove('lease', id);
   answer(turn, lease.dels, { kind: 'done' });

@@ -253,6 +253,8 @@ export interface LeaseRow {
   readonly doomed: boolean;
   /** Its link went while it was being wired: by the wiring, which makes it anew, or with its namespace. */
   readonly unlinked?: true;
+  /** The kernel made nothing of it: its addresses need no cooldown. A restart does not know, and lets them cool. */
+  readonly unmade?: boolean;
   /** Requests answered when the effect in flight is done. */
   readonly adds: readonly RequestId[];
   readonly checks: readonly RequestId[];

@@ -63,10 +63,14 @@ async function wire({ plan, fresh, deadLinks }: Of<'wire'>, ports: EffectPorts):
     : await repairSteps(plan, ports).catch(kernelFailure);
   if ('errno' in way) return { kind: 'wired', lease, failure: way };
   const { steps, linkIndex } = way;
-  const failure = await applied(ports.kernel, [...first, ...steps], netns);
-  if (failure === undefined) return { kind: 'wired', lease, linkIndex };
+  const failed = await attempt(ports.kernel, [...first, ...steps], netns);
+  if (failed[0] === undefined) return { kind: 'wired', lease, linkIndex };
+  const { failure } = failed[0];
   const alive = await ports.kernel.identify(netns);
-  return { kind: 'wired', lease, linkIndex, failure: alive === undefined ? { ...failure, errno: 'ENONET' } : failure };
+  const errno = alive === undefined ? 'ENONET' : failure.errno;
+  // The kernel port tries none of the steps after that one.
+  const unmade = fresh && failed.some(({ deed }) => deed === 'create-veth');
+  return { kind: 'wired', lease, linkIndex, failure: { ...failure, errno }, unmade };
 }
 
 /** What a repeated ADD finds undone, often nothing. */
@@ -84,7 +88,7 @@ async function repairSteps(
 
 async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPorts): Promise<Event> {
   // ENODEV: the link went with its namespace, which is as good as the fence.
-  const failure = await applied(ports.kernel, ports.datapath.fencePod({ link, addresses }), undefined, ['ENODEV']);
+  const failure = await applied(ports.kernel, ports.datapath.fencePod({ link, addresses }), ['ENODEV']);
   return { kind: 'unwired', lease, ...(failure && { failure }) };
 }
 
@@ -150,20 +154,30 @@ function isDamaged(wanted: readonly KernelObject[], there: ReadonlyMap<string, K
   });
 }
 
-/** The first failure that matters, as the core hears of it; undefined when all steps are done. */
+/** The first failure that matters; undefined when all steps are done. */
 async function applied(
   kernel: Kernel,
   steps: readonly Step[],
-  netns?: string,
   forgiven: readonly string[] = [],
 ): Promise<KernelFailure | undefined> {
-  if (steps.length === 0) return undefined;
+  const failed = await attempt(kernel, steps);
+  return failed.find(({ failure }) => !forgiven.includes(failure.errno))?.failure;
+}
+
+interface Failed {
+  /** Undefined where nobody knows how far the kernel came. */
+  readonly deed: Step['do'] | undefined;
+  /** As the core hears of it. */
+  readonly failure: KernelFailure;
+}
+
+async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): Promise<readonly Failed[]> {
+  if (steps.length === 0) return [];
   try {
     const failures = await kernel.apply(steps, netns === undefined ? undefined : { netns });
-    const first = failures.find((failure) => !forgiven.includes(failure.errno));
-    return first && { step: stepText(first), errno: first.errno };
+    return failures.map((each) => ({ deed: each.step.do, failure: { step: stepText(each), errno: each.errno } }));
   } catch (cause) {
-    return kernelFailure(cause);
+    return [{ deed: undefined, failure: kernelFailure(cause) }];
   }
 }
 

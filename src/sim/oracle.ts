@@ -10,9 +10,10 @@ import { attachmentKey } from '../core/brand.ts';
 import type { Capabilities } from '../core/cloud.ts';
 import { isRead, OWNER_TAGS } from '../core/cloud.ts';
 import type { NicLink } from '../core/events.ts';
-import { type Cidr, cidrContains, type Ip } from '../core/ip.ts';
+import { type Cidr, cidrContains, hostCidr, type Ip } from '../core/ip.ts';
 import { isLinkName, linkName } from '../core/link-name.ts';
 import { isPresent } from '../core/pool.ts';
+import type { LeaseRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { Tx } from '../core/state.ts';
 import { nodePlan } from '../core/sync.ts';
@@ -147,6 +148,15 @@ export class Oracle {
       if (before !== undefined && before !== number) this.breach(`the ENI at ${link} was ${before} and is ${number}`);
       this.numbers.set(link, number);
     }
+  }
+
+  /** An address is about to be free without a cooldown: then its pod's namespace never had it. */
+  freedAtOnce(ip: Ip, lease: LeaseRow | undefined): void {
+    if (lease === undefined) return;
+    const { path, id } = lease.netns;
+    const inside = this.options.kernel.namespaceAt(path);
+    if (inside?.id === id && inside.objects.has(`address ${lease.attachment.ifname} ${hostCidr(ip)}`))
+      this.breach(`${ip} is free at once, and is in ${path}`);
   }
 
   stopped(pod: Pod): void {

@@ -54,6 +54,7 @@ const BLOCK = [
 const ADDRESS = [
   'free -> held',
   'held -> cooling',
+  'held -> free',
   'cooling -> free',
   'free -> quarantined',
   'held -> quarantined',

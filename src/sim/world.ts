@@ -12,7 +12,7 @@ import { limited } from '../cloud/limited.ts';
 import { journalOwner } from '../core/boot.ts';
 import type { InstanceId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
-import type { Cidr, Ip } from '../core/ip.ts';
+import type { Cidr } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
 import { Cooldowns } from './cooldowns.ts';
 import { Coverage } from './coverage.ts';
@@ -81,8 +81,9 @@ export class World {
     const givesFewer = scenario.faults.has('partial');
     const cooldowns = new Cooldowns({ nowMs: () => clock.nowMs(), nodeNowMs: () => this.node.nowMs(), kernel });
     this.rows = new RowWatch((state, table, key, after) => {
-      if (table === 'address' && after === undefined && state.get(table, key)?.state === 'cooling')
-        cooldowns.freeing(state, key as Ip);
+      const freed = table === 'address' && after === undefined ? state.get(table, key) : undefined;
+      if (freed?.state === 'cooling') cooldowns.freeing(state, freed.ip);
+      if (freed?.state === 'held') this.oracle.freedAtOnce(freed.ip, state.get('lease', freed.lease));
     });
     this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, givesFewer });
     const breach = (text: string): void => this.oracle.breach(text);

@@ -140,6 +140,20 @@ test('wiring a pod whose link is there fails at the create and stops', async () 
   expect(more).toEqual([]);
 });
 
+test('wiring a pod that has a link of the name fails at the create, and leaves nothing on the host', async () => {
+  const other = { ...p3, netns: await nets.make(), link: 'uw00000000000d6', linkIndex: 100_106 };
+  const end = { netns: other.netns, mtu: 1500 };
+  await nets.networks.createVeth(
+    { ...end, name: 'eth0', mac: mac('02:00:00:00:0b:01') },
+    { ...end, name: 'b', mac: mac('02:00:00:00:0b:02') },
+  );
+  const failures = await kernel.apply(veth.wirePod(other), other);
+  expect(failures).toMatchObject([{ step: { do: 'create-veth' }, errno: 'EEXIST' }]);
+  const { links, objects } = await state();
+  expect(links.map(({ name }) => name)).not.toContain(other.link);
+  expect(objects.filter((object) => 'link' in object && object.link === other.link)).toEqual([]);
+});
+
 test('in a pod where index 2 is taken, the link is found all the same', async () => {
   const other = { ...p3, netns: await nets.make(), link: 'uw00000000000d4', linkIndex: 100_104 };
   const addresses = [ip('10.0.1.22')];

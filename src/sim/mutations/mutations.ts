@@ -68,6 +68,12 @@ export const MUTATIONS: readonly Mutation[] = [
       'provider.createEni({ subnet, groups, blocks, tags, token: `${token}-${performance.now()}` as OperationId }, options)',
   },
   {
+    name: 'an address is free at once though its pod was wired in part',
+    file: 'src/driver/effects.ts',
+    find: "const unmade = fresh && failed.some(({ deed }) => deed === 'create-veth');",
+    replace: 'const unmade = fresh;',
+  },
+  {
     name: 'effects run before the commit',
     file: 'src/driver/driver.ts',
     find: '    const rows = tx.journalRows();\n',

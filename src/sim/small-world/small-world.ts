@@ -260,7 +260,7 @@ export class Stepper {
         const pod = podNames.get(name) ?? -1;
         if (!this.netnsAlive(netnsOf(pod).id)) {
           const failure = { step: 'create-veth', errno: 'ENONET' };
-          return { kind: 'wired', lease, linkIndex: index, failure };
+          return { kind: 'wired', lease, linkIndex: index, failure, unmade: work.fresh };
         }
         const others = around.podLinks.filter((link) => link.name !== name && !work.deadLinks.includes(link.name));
         const there = around.podLinks.find((link) => link.name === name && link.lease === lease && !link.fenced);

@@ -62,6 +62,22 @@ describe('the verbs', () => {
     expect(await node.rows('lease')).toEqual([]);
   });
 
+  test('ADD into a pod that has a link of the name is told so, and its address is free; refused later, it cools', async () => {
+    await node.serve();
+    const inside = node.kernel.namespaceAt(node.sandbox('c1'));
+    const [lo] = inside?.links.values() ?? [];
+    if (lo !== undefined) inside?.links.set('eth0', { ...lo, name: 'eth0', index: 9 });
+    expect((await node.cni('ADD', 'c1')).json?.msg).toContain('EEXIST');
+    expect(await node.rows('address')).toEqual([]);
+
+    node.sandbox('c2');
+    node.kernel.refuse = (step) => (step.do === 'put' && step.at === 'pod' ? 'ENOMEM' : undefined);
+    expect((await node.cni('ADD', 'c2')).json?.msg).toContain('ENOMEM');
+    node.kernel.refuse = undefined;
+    expect(await node.rows('lease')).toEqual([]);
+    expect(await node.rows('address')).toMatchObject([{ state: 'cooling' }]);
+  });
+
   test('CHECK finds a pod as it was wired, another address than it was told, and a link that was taken down', async () => {
     await node.serve();
     const ip = await node.add('c1');
