@@ -60,7 +60,13 @@ export type Event =
       readonly pod?: PodRef;
       readonly deadlineMs: number;
     }
-  | { readonly kind: 'del'; readonly request: RequestId; readonly attachment: Attachment }
+  /** `askedMs` is when it was asked for, where that was not now: what its attachment has got since is not its. */
+  | {
+      readonly kind: 'del';
+      readonly request: RequestId;
+      readonly attachment: Attachment;
+      readonly askedMs?: number;
+    }
   | { readonly kind: 'check'; readonly request: RequestId; readonly attachment: Attachment }
   /** `valid` are the attachments the runtime still has on this network. */
   | {

@@ -64,7 +64,7 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
     const detail = `${doubted} is set apart since what is known of it was found wrong again and again`;
     return answer(turn, [event.request], refused({ code: 'INTERNAL', detail }));
   }
-  const again: LeaseRow = { ...lease, adds: [...lease.adds, event.request] };
+  const again: LeaseRow = { ...lease, sinceMs: turn.nowMs, adds: [...lease.adds, event.request] };
   if (lease.busy !== undefined) return turn.tx.put('lease', again);
   wire(turn, { ...again, netns: event.netns }, false);
 }
@@ -76,13 +76,14 @@ function poolFor(turn: Turn): PoolRow {
 
 export function del(turn: Turn, event: Of<'del'>): void {
   const key = attachmentKey(event.attachment);
+  const isMeant = ({ sinceMs }: { readonly sinceMs: number }): boolean => sinceMs <= (event.askedMs ?? turn.nowMs);
   const waiter = turn.state.get('waiter', key);
-  if (waiter !== undefined) {
+  if (waiter !== undefined && isMeant(waiter)) {
     turn.tx.remove('waiter', key);
     answer(turn, waiter.requests, refused({ code: 'DELETED_MEANWHILE' }));
   }
   const lease = turn.state.leaseOf(key);
-  if (lease === undefined) return answer(turn, [event.request], { kind: 'done' });
+  if (lease === undefined || !isMeant(lease)) return answer(turn, [event.request], { kind: 'done' });
   const asked: LeaseRow = { ...lease, dels: [...lease.dels, event.request] };
   if (lease.state === 'unwiring' && lease.busy !== undefined) turn.tx.put('lease', asked);
   else release(turn, asked);

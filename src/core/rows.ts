@@ -245,6 +245,7 @@ export interface LeaseRow {
   readonly netns: NetnsRef;
   readonly pod?: PodRef;
   readonly linkIndex: number;
+  /** The newest ADD. */
   readonly sinceMs: number;
   /** At most one kernel effect a lease. */
   readonly busy: 'wire' | 'unwire' | 'verify' | undefined;

@@ -116,7 +116,8 @@ export class Daemon {
     });
     this.spool = new Spool({
       stateDir: config.stateDir,
-      replay: (request) => this.desk.replay(request),
+      clock,
+      replay: (request, askedMs) => this.desk.replay(request, askedMs),
       log: (file, outcome, detail) =>
         log[outcome === 'replayed' ? 'info' : 'warn'](
           { file, ...(detail && { why: detail }) },

@@ -48,6 +48,8 @@ export interface DeskOptions {
 interface Pending {
   readonly request: CniRequest;
   readonly sinceMs: number;
+  /** When a spooled DEL was asked for. */
+  readonly askedMs?: number;
   readonly settle: (reply: Reply) => void;
 }
 
@@ -101,9 +103,9 @@ export class Desk {
     return () => this.hangUp(id);
   }
 
-  /** A DEL that the shim wrote down while no daemon listened. */
-  replay(request: CniRequest): Promise<Reply> {
-    return new Promise((resolve) => this.take(request, resolve));
+  /** A DEL that the shim wrote down at `askedMs`, while no daemon listened. */
+  replay(request: CniRequest, askedMs: number): Promise<Reply> {
+    return new Promise((resolve) => this.take(request, resolve, askedMs));
   }
 
   /** The core's answer. Who asked may be gone. */
@@ -137,9 +139,10 @@ export class Desk {
     return this.pending.size === 0;
   }
 
-  private take(request: CniRequest, settle: (reply: Reply) => void): RequestId {
+  private take(request: CniRequest, settle: (reply: Reply) => void, askedMs?: number): RequestId {
     const id = `r${++this.count}` as RequestId;
-    this.pending.set(id, { request, sinceMs: this.options.clock.nowMs(), settle });
+    const sinceMs = this.options.clock.nowMs();
+    this.pending.set(id, { request, sinceMs, ...(askedMs !== undefined && { askedMs }), settle });
     if (this.core !== undefined && !this.closed) this.submit(id);
     else if (this.closed || request.verb === 'STATUS') this.refuse(id, this.notYet);
     else this.awaitCore(id, request);
@@ -153,11 +156,11 @@ export class Desk {
   }
 
   private submit(id: RequestId): void {
-    const request = this.pending.get(id)?.request;
+    const { request, askedMs } = this.pending.get(id) ?? {};
     if (request === undefined) return;
     if (request.verb === 'ADD') this.identify(id, request);
     else if (request.verb === 'GC' && request.valid === undefined) this.reply(id, { kind: 'done' });
-    else this.core?.enqueue(eventOf(id, request));
+    else this.core?.enqueue(eventOf(id, request, askedMs));
   }
 
   /** Who the pod's namespace is, before the core hears of it: a path may be another pod's tomorrow. */
@@ -220,10 +223,10 @@ export class Desk {
   }
 }
 
-function eventOf(id: RequestId, request: Exclude<CniRequest, { verb: 'ADD' }>): Event {
+function eventOf(id: RequestId, request: Exclude<CniRequest, { verb: 'ADD' }>, askedMs: number | undefined): Event {
   switch (request.verb) {
     case 'DEL':
-      return { kind: 'del', request: id, attachment: request.attachment };
+      return { kind: 'del', request: id, attachment: request.attachment, ...(askedMs !== undefined && { askedMs }) };
     case 'CHECK':
       return { kind: 'check', request: id, attachment: request.attachment };
     case 'GC': {

@@ -2,11 +2,13 @@
  * DELs that the shim wrote down while no daemon listened: `<stateDir>/del/<containerID>@<ifname>.json`, the envelope
  * as it would have come over the socket.
  *
- * Invariant: a file goes only after the core answered `done`; one that cannot be understood gets another name.
+ * Invariants: a file goes only after the core answered `done`; one that cannot be understood gets another name. A DEL
+ * ends what there was when it was written, not what the same container was given since.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Reply } from '../core/events.ts';
+import type { Clock } from '../ports/clock.ts';
 import { type CniRequest, ENVELOPE_BYTES_MAX, parseRequest } from '../protocol/request.ts';
 
 /** Files taken in one scan; the next one takes the rest. */
@@ -14,7 +16,8 @@ const FILES_A_SCAN_MAX = 1_000;
 
 export interface SpoolOptions {
   readonly stateDir: string;
-  readonly replay: (request: CniRequest) => Promise<Reply>;
+  readonly clock: Clock;
+  readonly replay: (request: CniRequest, askedMs: number) => Promise<Reply>;
   readonly log: (file: string, outcome: 'replayed' | 'unreadable' | 'refused', detail?: string) => void;
 }
 
@@ -52,12 +55,21 @@ export class Spool {
       );
     }
     this.busy.add(name);
-    this.options.replay(request).then((reply) => {
+    this.options.replay(request, this.writtenMs(stat)).then((reply) => {
       this.busy.delete(name);
       if (reply.kind === 'refused') return this.options.log(name, 'refused', reply.reason.code);
       // The shim may have replaced the file by a newer DEL of the same attachment: that one is for the next scan.
       if (statSync(path, { throwIfNoEntry: false })?.ino === stat.ino) unlinkSync(path);
       this.options.log(name, 'replayed');
     });
+  }
+
+  /**
+   * In monotonic time, by the file's age on the wall clock. Who sets that clock meanwhile makes it seem older, and what
+   * came before it is spared until its link goes; or newer, but never newer than now.
+   */
+  private writtenMs({ mtimeMs }: { readonly mtimeMs: number }): number {
+    const { clock } = this.options;
+    return clock.nowMs() - Math.max(0, clock.wallMs() - mtimeMs);
   }
 }

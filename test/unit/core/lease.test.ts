@@ -1,5 +1,5 @@
 /** Leases whose link, block or fence goes another way than asked. */
-import { attachmentKey, type LeaseId, type Mac } from '../../../src/core/brand.ts';
+import { attachmentKey, type LeaseId, type Mac, type RequestId } from '../../../src/core/brand.ts';
 import type { CloudFailure } from '../../../src/core/cloud.ts';
 import type { Effect } from '../../../src/core/events.ts';
 import { type Cidr, hostCidr, type Ip } from '../../../src/core/ip.ts';
@@ -126,4 +126,35 @@ test('where others came into the place of a lost address, an idle one is given b
   expect(core.callOf('assign')?.call).toMatchObject({ eni: facts.id, blocks: [lost], again: true });
   core.answer('assign', { action: 'assign', blocks: [lost] });
   expect(onlyLease(core).state).toBe('ready');
+});
+
+describe('a DEL of some time ago', () => {
+  function del(core: Core, askedMs: number): void {
+    core.replies.delete('del-a');
+    core.send({ kind: 'del', request: 'del-a' as RequestId, attachment: pod('a'), askedMs });
+  }
+
+  test('ends what its attachment had then', () => {
+    const core = withTwo().add('a').advance(1_000);
+    del(core, core.nowMs - 500);
+    expect([core.replyOf('del-a'), core.state.count('lease')]).toEqual(['done', 0]);
+  });
+
+  test('leaves a lease that is younger, or asked for again since, and an ADD that waits', () => {
+    const core = withTwo();
+    const askedMs = core.nowMs;
+    core.advance(1).add('a');
+    del(core, askedMs);
+    expect([core.replyOf('del-a'), onlyLease(core).state]).toEqual(['done', 'ready']);
+    const later = core.advance(1_000).nowMs;
+    core.advance(1).add('a');
+    del(core, later);
+    expect([core.replyOf('del-a'), onlyLease(core).state]).toEqual(['done', 'ready']);
+
+    const waiting = new Core({ targets: { floor: 0, headroom: 2, ceiling: 100 } }).serving();
+    const before = waiting.nowMs;
+    waiting.advance(1).add('a');
+    del(waiting, before);
+    expect([waiting.replyOf('del-a'), waiting.replyOf('add-a')]).toEqual(['done', 'waits']);
+  });
 });

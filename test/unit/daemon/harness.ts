@@ -2,10 +2,10 @@
  * A node with a real daemon on a real socket and disk, over a kernel and a cloud in memory on real time.
  * Starting a daemon again on the same node is a restart; `kill` leaves it as kill -9 would, but for the lock.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ec2Capabilities } from '../../../providers/memory/capabilities.ts';
 import { MemoryCloud } from '../../../providers/memory/cloud.ts';
 import { AWS_2026, type Figures, withoutLatency } from '../../../providers/memory/figures.ts';
@@ -174,6 +174,17 @@ export class TestNode {
 
   cni(command: string, id: string, change: Record<string, unknown> = {}): Promise<Answer> {
     return this.post(JSON.stringify(this.envelope(command, id, change)));
+  }
+
+  /** Writes a DEL down as the shim does, some time ago. */
+  spool(id: string, agoMs = 0): string {
+    const file = join(this.stateDir, 'del', `${id}@eth0.json`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, JSON.stringify(this.envelope('DEL', id)));
+    // The kernel's own time of it may be a tick old.
+    const wall = (promptClock.wallMs() - agoMs) / 1_000;
+    utimesSync(file, wall, wall);
+    return file;
   }
 
   async add(id: string): Promise<string> {

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { AWS_2026 } from '../../../providers/memory/figures.ts';
 import { JournalLockedError } from '../../../src/daemon/journal.ts';
+import { pause } from '../../../src/daemon/rhythm.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
 import { ipIn, TestNode } from './harness.ts';
 
@@ -380,7 +381,7 @@ describe('files', () => {
   test('without the cloud and a journal there is no heartbeat', async () => {
     node.cloud.faults.arm({ kind: 'api-down' });
     await node.start();
-    await new Promise<void>((resolve) => systemClock.timer(systemClock.nowMs() + 200, resolve));
+    await pause(systemClock, 200);
     expect(existsSync(join(node.stateDir, 'heartbeat'))).toBe(false);
   });
 
@@ -389,9 +390,8 @@ describe('files', () => {
     await node.add('c1');
     await node.daemon?.stop();
     const spool = join(node.stateDir, 'del');
-    mkdirSync(spool, { recursive: true });
-    writeFileSync(join(spool, 'c1@eth0.json'), JSON.stringify(node.envelope('DEL', 'c1')));
-    writeFileSync(join(spool, 'c7@eth0.json'), JSON.stringify(node.envelope('DEL', 'c7')));
+    node.spool('c1');
+    node.spool('c7');
     writeFileSync(join(spool, 'odd@eth0.json'), '{"command":');
     writeFileSync(join(spool, '.c8@eth0.json.1'), 'half');
     await node.serve();
@@ -400,9 +400,29 @@ describe('files', () => {
     expect(await node.rows('lease')).toEqual([]);
     // One that came while the daemon was on its way up.
     await node.add('c2');
-    writeFileSync(join(spool, 'c2@eth0.json'), JSON.stringify(node.envelope('DEL', 'c2')));
+    node.spool('c2');
     await node.until(() => !existsSync(join(spool, 'c2@eth0.json')), 4_000);
     expect(await node.rows('lease')).toEqual([]);
+  });
+
+  test('a spooled DEL leaves what its container got since: a new address, or the old one asked for again', async () => {
+    await node.serve();
+    const leases = async () => (await node.rows('lease')).map(({ attachment }) => attachment);
+    await node.add('old');
+    await node.add('again');
+    await node.add('new');
+    // A runtime that restarts a container keeps its id, and takes longer than a file's time is coarse.
+    const files = [node.spool('old'), node.spool('again'), node.spool('new', 60_000)];
+    await pause(systemClock, 20);
+    await node.cni('ADD', 'again');
+    await node.until(() => files.every((file) => !existsSync(file)), 4_000);
+    expect(await leases()).toEqual(['again', 'new'].map((containerId) => expect.objectContaining({ containerId })));
+    // The wall clock was set back since the DEL was written: it is no younger than now.
+    const file = node.spool('new', -3_600_000);
+    await node.daemon?.stop();
+    await node.serve();
+    await node.until(() => !existsSync(file));
+    expect(await leases()).toEqual([expect.objectContaining({ containerId: 'again' })]);
   });
 });
 
