@@ -30,7 +30,8 @@ const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
   CLOUD_UNREACHABLE: ['api-down', 'lost-reply', 'lost-request', 'latency', 'disk-full', 'suspend', 'two-daemons'],
   METADATA_UNREACHABLE: ['metadata-down'],
   JOURNAL_UNWRITABLE: ['disk-full'],
-  KERNEL: ['kernel-refuses', ...ENDS],
+  // The link of an ENI that somebody took is gone, and the daemon was not told.
+  KERNEL: ['kernel-refuses', 'unheard', ...ENDS],
   NETNS_GONE: ['netns-gone', 'hang-up', 'crossing', 'repeat-add', ...ENDS],
   DELETED_MEANWHILE: ['hang-up', 'crossing', 'repeat-add', 'netns-gone', ...ENDS],
   ADDRESS_LOST: ['address-taken', 'eni-taken', ...ENDS],
