@@ -5,10 +5,7 @@ import { MemoryProvider } from '../../providers/memory/provider.ts';
 import type { Capabilities } from '../../src/core/cloud.ts';
 import { VirtualClock } from '../unit/memory/virtual-clock.ts';
 import { providerContract } from './provider-suite.ts';
-import { type MakeWorld, populate } from './provider-world.ts';
-
-/** Lets every promise that can go on do so. */
-const drain = () => new Promise<void>((resolve) => setImmediate(resolve));
+import { type MakeWorld, populate, stepping, turn } from './provider-world.ts';
 
 const worldOf =
   (capabilities: Capabilities): MakeWorld =>
@@ -21,18 +18,13 @@ const worldOf =
       ...populated,
       cloud,
       provider,
-      async run(promise) {
-        let settled = false;
-        const end = () => {
-          settled = true;
-        };
-        promise.then(end, end);
-        for (await drain(); !settled; await drain()) if (!clock.step()) throw new Error('nothing left to wait for');
-        return promise;
-      },
+      run: (promise) =>
+        stepping(promise, () => {
+          if (!clock.step()) throw new Error('nothing left to wait for');
+        }),
       async wait(ms) {
         clock.advance(ms);
-        await drain();
+        await turn();
       },
       async close() {},
     };

@@ -57,6 +57,20 @@ export interface ContractWorld extends Populated {
   close(): Promise<void>;
 }
 
+/** Lets every promise that can go on do so. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Resolves as the promise does; `step` is called each time that nothing else goes on. */
+export async function stepping<T>(promise: Promise<T>, step: () => void): Promise<T> {
+  let settled = false;
+  const end = () => {
+    settled = true;
+  };
+  promise.then(end, end);
+  for (await turn(); !settled; await turn()) step();
+  return promise;
+}
+
 /** A world of its own for each case. */
 export type MakeWorld = () => Promise<ContractWorld>;
 

@@ -11,12 +11,10 @@ import { AWS_2026 } from '../../../providers/memory/figures.ts';
 import { createEc2Endpoint } from '../../../src/lab/ec2/endpoint.ts';
 import { createImds } from '../../../src/lab/imds/imds.ts';
 import { providerContract } from '../../contract/provider-suite.ts';
-import { type MakeWorld, populate } from '../../contract/provider-world.ts';
+import { type MakeWorld, populate, stepping, turn } from '../../contract/provider-world.ts';
 import { VirtualClock } from '../../unit/memory/virtual-clock.ts';
 
 const REGION = 'us-east-1';
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 async function listen(server: Server): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -53,15 +51,10 @@ const makeWorld: MakeWorld = async () => {
     ...populated,
     cloud,
     provider,
-    async run(promise) {
-      let settled = false;
-      const end = () => {
-        settled = true;
-      };
-      promise.then(end, end);
-      for (await turn(); !settled; await turn()) if (inFlight > 0) clock.step();
-      return promise;
-    },
+    run: (promise) =>
+      stepping(promise, () => {
+        if (inFlight > 0) clock.step();
+      }),
     async wait(ms) {
       clock.advance(ms);
       await turn();
