@@ -14,6 +14,8 @@ import { type NodeFolder, writeJson } from '../state-folder.ts';
 const inRepository = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const BUNDLE = inRepository('build/underwayd/underwayd.js');
 const SOURCE = inRepository('src/daemon/main.ts');
+/** Half of a start from source is to strip and to compile it; keyed by what is in the files, so it is never stale. */
+const COMPILED = inRepository('build/compile-cache');
 const READY_LIMIT_MS = 30_000;
 const READY_POLL_MS = 50;
 const STOP_LIMIT_MS = 10_000;
@@ -44,7 +46,7 @@ export class NodeDaemon {
       // A terminal's Ctrl-C is for the lab, which then stops its daemons in order.
       detached: true,
       stdio: ['ignore', log, log],
-      env: { PATH: process.env.PATH, ...env },
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED, ...env },
     });
     closeSync(log);
     this.#child = child;
