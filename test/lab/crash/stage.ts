@@ -2,7 +2,7 @@
  * One node of a lab with its shipped daemon, for tests that break it: pods through the shim, and what kernel, cloud and
  * daemon each say of them. Whatever a test did, nothing is left after `down`.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -142,9 +142,10 @@ export class Stage {
     return series.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   }
 
-  /** Lines of the daemon's log at this level or with this text. */
+  /** Lines of the daemon's log at this level or with this text; none where none was ever started. */
   said(what: string): string[] {
-    const lines = readFileSync(this.node.folder.log, 'utf8').split('\n');
+    const { log } = this.node.folder;
+    const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n') : [];
     return lines.filter((line) => line.includes(`"level":"${what}"`) || (what.length > 5 && line.includes(what)));
   }
 
