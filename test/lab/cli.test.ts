@@ -6,7 +6,7 @@ import { NETNS_FOLDER } from '../../src/lab/namespaces.ts';
 import { processRecord } from '../../src/lab/processes.ts';
 import { defaultStateRoot, type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
 import type { LabStatus } from '../../src/lab/status.ts';
-import { labName } from './stand.ts';
+import { labName } from './pod-lab.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const DEMO = fileURLToPath(new URL('../../src/lab/demo/main.ts', import.meta.url));

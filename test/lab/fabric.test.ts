@@ -6,7 +6,8 @@ import { runIn } from '../../src/lab/launch.ts';
 import type { NamespaceServer } from '../../src/lab/namespace-server.ts';
 import { startEcho } from '../../src/lab/probe/echo.ts';
 import { ping, probeTcp, probeUdp } from '../../src/lab/probe/probe.ts';
-import { call, dropsSince, giveAddress, instance, own, primaryEni, routeFrom, smallLab, until } from './stand.ts';
+import { until } from './pod-lab.ts';
+import { call, dropsSince, giveAddress, instance, own, primaryEni, routeFrom, smallLab } from './stand.ts';
 
 const SILENT_MS = 300;
 let lab: Lab;

@@ -5,7 +5,8 @@ import { runIn } from '../../src/lab/launch.ts';
 import type { NamespaceServer } from '../../src/lab/namespace-server.ts';
 import { startEcho } from '../../src/lab/probe/echo.ts';
 import { probeTcp } from '../../src/lab/probe/probe.ts';
-import { call, instance, primaryEni, smallLab, until } from './stand.ts';
+import { until } from './pod-lab.ts';
+import { call, instance, primaryEni, smallLab } from './stand.ts';
 
 let lab: Lab;
 let echo: NamespaceServer;

@@ -14,7 +14,8 @@ import type { DemoPod } from '../../src/lab/demo/pods.ts';
 import { runIn } from '../../src/lab/launch.ts';
 import { systemClock } from '../../src/ports/clock.ts';
 import type { WhyAnswer } from '../../src/protocol/why.ts';
-import { found, reasonOf, Stage, until } from './crash/stage.ts';
+import { reasonOf, Stage } from './crash/stage.ts';
+import { found, until } from './pod-lab.ts';
 
 const UNDERWAYD = fileURLToPath(new URL('../../src/daemon/main.ts', import.meta.url));
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));

@@ -1,5 +1,4 @@
 /** A small lab for tests, with names of its own; and what a test does to it beyond its API. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiAction, ApiRequest, ApiResult } from '../../providers/memory/api.ts';
 import type { EniRecord } from '../../providers/memory/records.ts';
 import type { Cidr, Ip } from '../../src/core/ip.ts';
@@ -8,9 +7,7 @@ import type { AddressObject, RouteObject } from '../../src/datapath/kernel-state
 import type { Instance } from '../../src/lab/instance.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
 import { ping } from '../../src/lab/probe/probe.ts';
-
-/** No two runs share a name. */
-export const labName = (): string => `uwl${process.pid.toString(36)}${Math.floor(Math.random() * 1e4).toString(36)}`;
+import { found, labName, until } from './pod-lab.ts';
 
 /** Two VMs and a node without a daemon, in a cloud that answers at once. */
 export function smallLab(options: Parameters<typeof createLab>[0] = {}): Promise<Lab> {
@@ -18,15 +15,18 @@ export function smallLab(options: Parameters<typeof createLab>[0] = {}): Promise
 }
 
 export function instance(lab: Lab, name: string): Instance {
-  const found = lab.instances.find((candidate) => candidate.name === name);
-  if (found === undefined) throw new Error(`no ${name} in the lab`);
-  return found;
+  return found(
+    lab.instances.find((candidate) => candidate.name === name),
+    name,
+  );
 }
 
 export function primaryEni(lab: Lab, name: string): EniRecord {
-  const eni = lab.cloud.truth.enisOf(instance(lab, name).id).find(({ primary }) => primary);
-  if (eni === undefined) throw new Error(`${name} has no primary ENI`);
-  return eni;
+  const enis = lab.cloud.truth.enisOf(instance(lab, name).id);
+  return found(
+    enis.find(({ primary }) => primary),
+    `primary ENI of ${name}`,
+  );
 }
 
 /** The ENI's own address of the family. */
@@ -95,13 +95,4 @@ export async function dropsSince(lab: Lab, before: Readonly<Record<string, numbe
       count > (before[name] ?? 0) ? [[name, count - (before[name] ?? 0)]] : [],
     ),
   );
-}
-
-/** Rejects when it does not become true in time. */
-export async function until(what: string, isTrue: () => Promise<boolean> | boolean, limitMs = 10_000): Promise<void> {
-  for (let waitedMs = 0; waitedMs < limitMs; waitedMs += 50) {
-    if (await isTrue()) return;
-    await sleep(50);
-  }
-  throw new Error(`not within ${limitMs} ms: ${what}`);
 }

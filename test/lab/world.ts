@@ -1,57 +1,36 @@
-/** A lab with daemons and pods for tests that send packets: brought up in beforeAll, and nothing of it is left after. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** A lab with daemons and pods for tests that send packets. */
 import type { EniRecord } from '../../providers/memory/records.ts';
 import { cidrContains, familyOf, type Ip } from '../../src/core/ip.ts';
-import { type DemoPod, DemoPods, type PodHost } from '../../src/lab/demo/pods.ts';
+import { type DemoPod, type DemoPods, hostOf } from '../../src/lab/demo/pods.ts';
 import type { Instance } from '../../src/lab/instance.ts';
-import { createLab, type Lab } from '../../src/lab/lab.ts';
+import type { Lab } from '../../src/lab/lab.ts';
 import type { NamespaceServer } from '../../src/lab/namespace-server.ts';
-import { NETWORK_NAME } from '../../src/lab/node/files.ts';
 import type { LabNode } from '../../src/lab/node/node.ts';
 import type { LabOptions } from '../../src/lab/options.ts';
 import { startEcho } from '../../src/lab/probe/echo.ts';
+import { found, PARALLEL, PodLab } from './pod-lab.ts';
 
-/** How many pods are added at a time. */
-const PARALLEL = 8;
 export const FAMILIES = [4, 6] as const;
 
 export class World {
   readonly lab: Lab;
   readonly pods: DemoPods;
-  readonly #stateRoot: string;
+  readonly #whole: PodLab;
   readonly #echoes: NamespaceServer[] = [];
 
-  private constructor(lab: Lab, stateRoot: string) {
-    this.lab = lab;
-    this.pods = new DemoPods(lab.networks, lab.name);
-    this.#stateRoot = stateRoot;
+  private constructor(whole: PodLab) {
+    this.lab = whole.lab;
+    this.pods = whole.pods;
+    this.#whole = whole;
   }
 
-  /** A cloud that answers at once; a daemon on each node, ready; a name of its own. */
   static async up(options: Partial<LabOptions>): Promise<World> {
-    const stateRoot = mkdtempSync(join(tmpdir(), 'uwp'));
-    const name = `uwp${Math.floor(Math.random() * 0x10000)
-      .toString(16)
-      .padStart(4, '0')}`;
-    return new World(await createLab({ name, fast: true, stateRoot, ...options }), stateRoot);
+    return new World(await PodLab.up(options));
   }
 
-  /** Deletes every pod; then the lab must be a lab without defects, of which nothing is left. */
   async down(): Promise<void> {
-    const errors = await this.pods.remove([...this.pods.all], PARALLEL);
     await Promise.all(this.#echoes.map((echo) => echo.close()));
-    const { problems } = await this.lab.status();
-    const invariants = this.lab.cloud.invariants();
-    const left = await this.lab.close();
-    rmSync(this.#stateRoot, { recursive: true, force: true });
-    expect({ errors, problems, invariants, left }).toEqual({
-      errors: [],
-      problems: [],
-      invariants: [],
-      left: { processes: 0, namespaces: 0, mounts: 0, files: 0 },
-    });
+    await this.#whole.down();
   }
 
   /** Pods through the shim, each with its address. */
@@ -95,12 +74,6 @@ export class World {
   }
 }
 
-export const hostOf = ({ name, instance, folder }: LabNode): PodHost => ({
-  name,
-  netns: instance.netns,
-  plugin: { binary: join(folder.cniBin, 'underway'), network: NETWORK_NAME },
-});
-
 export const addressOf = ({ name, addresses }: DemoPod, family: 4 | 6): Ip =>
   found(
     (addresses as readonly Ip[]).find((ip) => familyOf(ip) === family),
@@ -109,8 +82,3 @@ export const addressOf = ({ name, addresses }: DemoPod, family: 4 | 6): Ip =>
 
 export const ownAddress = (eni: EniRecord, family: 4 | 6): Ip =>
   found(family === 4 ? eni.primary4 : eni.primary6, `IPv${family} address of ${eni.id}`);
-
-export function found<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new Error(`there is no ${what}`);
-  return value;
-}

@@ -7,14 +7,12 @@ import type { Ip } from '../../core/ip.ts';
 import { INTERNET4, INTERNET6 } from '../fabric/addressing.ts';
 import { createLab, type Lab } from '../lab.ts';
 import type { NamespaceServer } from '../namespace-server.ts';
-import { NETWORK_NAME } from '../node/files.ts';
-import type { LabNode } from '../node/node.ts';
 import { startEcho } from '../probe/echo.ts';
 import { ping, probeTcp } from '../probe/probe.ts';
 import { boundMs, freeAddresses } from './bound.ts';
 import { countCrash } from './count.ts';
 import { countOf, Ground } from './leftovers.ts';
-import { type DemoPod, DemoPods, type PodHost } from './pods.ts';
+import { type DemoPod, DemoPods, hostOf, type PodHost } from './pods.ts';
 import { type PodRow, quantile, Report } from './report.ts';
 
 /** 8 ENIs of 30 addresses: room for a burst of 100 pods on one node. */
@@ -285,12 +283,6 @@ async function startInOwnSubnets(lab: Lab): Promise<void> {
   }
   await Promise.all(lab.nodes.map(({ daemon }) => daemon.ready()));
 }
-
-const hostOf = (node: LabNode): PodHost => ({
-  name: node.name,
-  netns: node.instance.netns,
-  plugin: { binary: `${node.folder.cniBin}/underway`, network: NETWORK_NAME },
-});
 
 function rowOf(lab: Lab, pod: DemoPod): PodRow {
   const address = pod.addresses[0] ?? '';

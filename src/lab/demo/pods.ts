@@ -1,9 +1,12 @@
 /**
  * The demo's pods: a namespace each, an address through the CNI binary, and an echo host that says whom it sees.
  */
+import { join } from 'node:path';
 import type { Networks } from '../../kernel/networks.ts';
 import type { NamespaceServer } from '../namespace-server.ts';
 import { netnsPath } from '../namespaces.ts';
+import { NETWORK_NAME } from '../node/files.ts';
+import type { LabNode } from '../node/node.ts';
 import { startEcho } from '../probe/echo.ts';
 import { type CniAnswer, type CniError, type CniPlugin, type CniPod, runCni } from './cni.ts';
 
@@ -12,6 +15,12 @@ export interface PodHost {
   readonly netns: string;
   readonly plugin: CniPlugin;
 }
+
+export const hostOf = ({ name, instance, folder }: LabNode): PodHost => ({
+  name,
+  netns: instance.netns,
+  plugin: { binary: join(folder.cniBin, 'underway'), network: NETWORK_NAME },
+});
 
 export interface DemoPod extends CniPod {
   readonly host: PodHost;

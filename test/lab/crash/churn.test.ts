@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { openJournal } from '../../../src/daemon/journal.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
-import { Stage, until } from './stage.ts';
+import { until } from '../pod-lab.ts';
+import { Stage } from './stage.ts';
 import { churn } from './traffic.ts';
 
 const SEED = 20_261_124;

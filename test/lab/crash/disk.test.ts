@@ -1,5 +1,6 @@
 /** The journal's disk is full in mid-burst: pods are deleted but not added, and nothing is left when there is space again. */
-import { reasonOf, Stage, until } from './stage.ts';
+import { until } from '../pod-lab.ts';
+import { reasonOf, Stage } from './stage.ts';
 
 const LIMIT_MS = 40_000;
 const ADDRESSES = 29;

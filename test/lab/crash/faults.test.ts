@@ -8,7 +8,8 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { readJson } from '../../../src/lab/state-folder.ts';
-import { found, reasonOf, Stage, until } from './stage.ts';
+import { found, until } from '../pod-lab.ts';
+import { reasonOf, Stage } from './stage.ts';
 
 const LIMIT_MS = 60_000;
 /** An attach is given a minute (src/core/eni.ts), and what was refused is asked for again after half of one. */

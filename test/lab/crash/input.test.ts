@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { hostOf } from '../../../src/lab/demo/pods.ts';
 import { Stage } from './stage.ts';
 
 const LIMIT_MS = 30_000;
@@ -53,7 +54,7 @@ function shim(env: Readonly<Record<string, string | undefined>>, stdin: string):
     CNI_PATH: '/opt/cni/bin',
     ...env,
   };
-  const child = spawn(stage.host.plugin.binary, [], { env: all });
+  const child = spawn(hostOf(stage.node).plugin.binary, [], { env: all });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text;

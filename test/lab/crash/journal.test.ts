@@ -3,7 +3,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runIn } from '../../../src/lab/launch.ts';
-import { Stage, until } from './stage.ts';
+import { until } from '../pod-lab.ts';
+import { Stage } from './stage.ts';
 import { mesh, Pings } from './traffic.ts';
 
 const LIMIT_MS = 60_000;

@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Streams } from '../../../providers/memory/random.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
-import { Stage, until } from './stage.ts';
+import { until } from '../pod-lab.ts';
+import { Stage } from './stage.ts';
 import { churn, mesh, Pings } from './traffic.ts';
 
 const SEED = 4_711;

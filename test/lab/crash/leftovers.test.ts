@@ -3,7 +3,8 @@ import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { KernelObject } from '../../../src/datapath/kernel-state.ts';
 import { POD_TABLE, PROTOCOL, ROUTE_METRIC } from '../../../src/datapath/numbering.ts';
 
-import { found, Stage } from './stage.ts';
+import { found } from '../pod-lab.ts';
+import { Stage } from './stage.ts';
 
 const LIMIT_MS = 60_000;
 const LINK = 'uw0123456789abc';

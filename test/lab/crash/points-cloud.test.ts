@@ -4,9 +4,11 @@
  * one life and dies in it up to three times; after each death it must come to where an undisturbed node is, in the kernel
  * and in the cloud. What a pool has too much of goes after a minute, so the nodes live at the same time.
  */
+
+import { found, until } from '../pod-lab.ts';
 import { type Deed, Gate, PointNode } from './points-node.ts';
 import { difference } from './points-text.ts';
-import { found, Stage, until } from './stage.ts';
+import { Stage } from './stage.ts';
 
 const LIMIT_MS = 500_000;
 const DEED_MS = 200_000;

@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EniRecord } from '../../../providers/memory/records.ts';
 import { NFT_TABLE } from '../../../src/datapath/numbering.ts';
-import type { DemoPod, DemoPods } from '../../../src/lab/demo/pods.ts';
+import { type DemoPod, type DemoPods, hostOf } from '../../../src/lab/demo/pods.ts';
 import type { Lab } from '../../../src/lab/lab.ts';
 import type { LabNode } from '../../../src/lab/node/node.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
-import { hostOf } from '../world.ts';
+import { found } from '../pod-lab.ts';
 import { neutralText } from './points-text.ts';
-import { found, type StatePage } from './stage.ts';
+import type { StatePage } from './stage.ts';
 
 /** What comes after a deed is at rest: a list's answer, a last commit. */
 const TAIL_MS = 1_000;

@@ -3,9 +3,11 @@
  * kernel step and each of the cloud's answers. The daemon is started again, the runtime tries again, and the kernel's
  * text is that of a node where nothing happened. (ENIs and addresses from the cloud: points-cloud.test.ts.)
  */
+
+import { found, until } from '../pod-lab.ts';
 import { type Deed, Gate, PointNode } from './points-node.ts';
 import { difference } from './points-text.ts';
-import { found, Stage, until } from './stage.ts';
+import { Stage } from './stage.ts';
 
 const LIMIT_MS = 180_000;
 const NODES = 4;

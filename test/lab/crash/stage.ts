@@ -1,64 +1,46 @@
 /**
  * One node of a lab with its shipped daemon, for tests that break it: pods through the shim, and what kernel, cloud and
- * daemon each say of them. Whatever a test did, nothing is left after `down`.
+ * daemon each say of them.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OWNER_TAGS } from '../../../src/core/cloud.ts';
-import type { Cidr } from '../../../src/core/ip.ts';
+import { type Cidr, cidrBase } from '../../../src/core/ip.ts';
 import { isLinkName } from '../../../src/core/link-name.ts';
 import type { Rows, Table } from '../../../src/core/rows.ts';
 import type { KernelState } from '../../../src/datapath/kernel-state.ts';
 import { NFT_TABLE } from '../../../src/datapath/numbering.ts';
 import type { CniError } from '../../../src/lab/demo/cni.ts';
 import { type CrashCount, countCrash } from '../../../src/lab/demo/count.ts';
-import { Ground } from '../../../src/lab/demo/leftovers.ts';
-import { type DemoPod, DemoPods, type PodHost } from '../../../src/lab/demo/pods.ts';
+import { type DemoPod, type DemoPods, hostOf } from '../../../src/lab/demo/pods.ts';
 import type { Instance } from '../../../src/lab/instance.ts';
-import { createLab, type Lab } from '../../../src/lab/lab.ts';
-import { NETWORK_NAME } from '../../../src/lab/node/files.ts';
+import type { Lab } from '../../../src/lab/lab.ts';
 import type { LabNode } from '../../../src/lab/node/node.ts';
 import type { LabOptions } from '../../../src/lab/options.ts';
+import { found, logOf, PARALLEL, PodLab, until } from '../pod-lab.ts';
 
 /** The daemon's rows as `GET /v1/state` gives them. */
 export type StatePage = { readonly [T in Table]: readonly Rows[T][] };
 
-const PARALLEL = 8;
 const POLL_MS = 50;
 const LINK_GOES_MS = 2_000;
-
-/** What is the lab's, whichever node a stage looks from. */
-interface Whole {
-  readonly lab: Lab;
-  readonly pods: DemoPods;
-  readonly ground: Ground;
-  readonly stateRoot: string;
-}
 
 export class Stage {
   readonly lab: Lab;
   readonly pods: DemoPods;
   readonly node: LabNode;
-  readonly #whole: Whole;
+  readonly #whole: PodLab;
 
-  private constructor(whole: Whole, node: LabNode) {
+  private constructor(whole: PodLab, node: LabNode) {
     this.lab = whole.lab;
     this.pods = whole.pods;
     this.node = node;
     this.#whole = whole;
   }
 
-  /** A cloud that answers at once, one node, a daemon that is ready. */
+  /** One node, unless more are asked for. */
   static async up(options: Partial<LabOptions> = {}): Promise<Stage> {
-    const stateRoot = mkdtempSync(join(tmpdir(), 'uwc'));
-    const name = `uwc${Math.floor(Math.random() * 0x10000)
-      .toString(16)
-      .padStart(4, '0')}`;
-    const lab = await createLab({ name, fast: true, nodeCount: 1, vmCount: 0, stateRoot, ...options });
-    const pods = new DemoPods(lab.networks, lab.name);
-    return new Stage({ lab, pods, ground: await Ground.of(lab), stateRoot }, found(lab.nodes[0], 'node'));
+    const whole = await PodLab.up({ nodeCount: 1, vmCount: 0, ...options });
+    return new Stage(whole, found(whole.lab.nodes[0], 'node'));
   }
 
   /** The same lab as another of its nodes sees it. */
@@ -66,36 +48,12 @@ export class Stage {
     return new Stage(this.#whole, found(this.lab.nodes[n - 1], `node-${n}`));
   }
 
-  /** Deletes every pod; then the lab must be one without defects, of which nothing is left. */
-  async down(): Promise<void> {
-    this.lab.heal();
-    this.lab.cloud.faults.clear();
-    const errors = await this.remove([...this.pods.all]);
-    const { problems } = await this.lab.status();
-    const invariants = this.lab.cloud.invariants();
-    const breach = this.lab.nodes.flatMap((_, at) => this.on(at + 1).said('fatal'));
-    const left = await this.lab.close();
-    rmSync(this.#whole.stateRoot, { recursive: true, force: true });
-    expect({ errors, problems, invariants, breach, left }).toEqual({
-      errors: [],
-      problems: [],
-      invariants: [],
-      breach: [],
-      left: { processes: 0, namespaces: 0, mounts: 0, files: 0 },
-    });
+  down(): Promise<void> {
+    return this.#whole.down();
   }
 
   get vm(): Instance {
     return found(this.lab.vms[0], 'VM');
-  }
-
-  get host(): PodHost {
-    const { name, instance, folder } = this.node;
-    return {
-      name,
-      netns: instance.netns,
-      plugin: { binary: join(folder.cniBin, 'underway'), network: NETWORK_NAME },
-    };
   }
 
   /** This node's pods that have an address. */
@@ -105,7 +63,7 @@ export class Stage {
 
   /** New pods through the shim, whether or not they got an address. */
   add(count = 1, parallel = PARALLEL): Promise<DemoPod[]> {
-    return this.pods.add(this.host, count, parallel);
+    return this.pods.add(hostOf(this.node), count, parallel);
   }
 
   /** New pods, all of which must have an address. */
@@ -142,11 +100,9 @@ export class Stage {
     return series.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   }
 
-  /** Lines of the daemon's log at this level or with this text; none where none was ever started. */
-  said(what: string): string[] {
-    const { log } = this.node.folder;
-    const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n') : [];
-    return lines.filter((line) => line.includes(`"level":"${what}"`) || (what.length > 5 && line.includes(what)));
+  /** Lines of the daemon's log with this text. */
+  said(text: string): string[] {
+    return logOf(this.node, text);
   }
 
   /** What the node's namespace holds: links, addresses, routes, rules, neighbours, nft, as sorted lines. */
@@ -243,28 +199,11 @@ export class Stage {
       waiting: [],
     });
     const wired = destinations(({ link }) => link !== undefined && isLinkName(link));
-    expect(wired.map((each) => hostOf(each as Cidr)).filter((ip) => !ip.startsWith('fe80'))).toEqual(
+    expect(wired.map((each) => cidrBase(each as Cidr)).filter((ip) => !ip.startsWith('fe80'))).toEqual(
       this.running.flatMap(({ addresses }) => addresses).toSorted(),
     );
   }
 }
 
-const hostOf = (cidr: Cidr): string => cidr.split('/')[0] ?? '';
-
 /** `THROTTLED, see docs/errors.md#throttled`: the code; of an error without one, its sentence. */
 export const reasonOf = ({ details, msg }: CniError): string => details?.split(',')[0] ?? msg;
-
-export function found<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new Error(`there is no ${what}`);
-  return value;
-}
-
-/** Rejects when it does not become true in time. */
-export async function until(what: string, isTrue: () => Promise<boolean> | boolean, limitMs = 20_000): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (performance.now() < endMs) {
-    if (await isTrue()) return;
-    await sleep(POLL_MS);
-  }
-  throw new Error(`not within ${limitMs} ms: ${what}`);
-}

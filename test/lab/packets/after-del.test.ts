@@ -9,8 +9,8 @@ import { runCni } from '../../../src/lab/demo/cni.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { ping, probeTcp, probeUdp } from '../../../src/lab/probe/probe.ts';
 import { openDatagram } from '../../../src/lab/probe/socket.ts';
-import { until } from '../stand.ts';
-import { addressOf, FAMILIES, found, ownAddress, World } from '../world.ts';
+import { found, until } from '../pod-lab.ts';
+import { addressOf, FAMILIES, ownAddress, World } from '../world.ts';
 import { linkCounters } from './counters.ts';
 
 /** Nobody else listens there. */

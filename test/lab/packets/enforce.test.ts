@@ -3,8 +3,9 @@ import type { RuleObject } from '../../../src/datapath/kernel-state.ts';
 import { PROTOCOL, RULE_PRIORITY } from '../../../src/datapath/numbering.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { ping, probeTcp } from '../../../src/lab/probe/probe.ts';
+import { found } from '../pod-lab.ts';
 import { dropsSince } from '../stand.ts';
-import { addressOf, FAMILIES, found, ownAddress, World } from '../world.ts';
+import { addressOf, FAMILIES, ownAddress, World } from '../world.ts';
 import { linkCounters } from './counters.ts';
 
 const SILENT_MS = 300;

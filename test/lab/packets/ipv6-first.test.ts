@@ -6,7 +6,8 @@
 import type { Ip } from '../../../src/core/ip.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { ping } from '../../../src/lab/probe/probe.ts';
-import { addressOf, found, ownAddress, World } from '../world.ts';
+import { found } from '../pod-lab.ts';
+import { addressOf, ownAddress, World } from '../world.ts';
 
 const LIMIT_MS = 50;
 const EVERY_MS = 10;

@@ -13,7 +13,8 @@ import { runIn } from '../../../src/lab/launch.ts';
 import type { LabNode } from '../../../src/lab/node/node.ts';
 import { ping, probeTcp } from '../../../src/lab/probe/probe.ts';
 import { beginConnect } from '../../../src/lab/probe/socket.ts';
-import { addressOf, FAMILIES, found, ownAddress, World } from '../world.ts';
+import { found } from '../pod-lab.ts';
+import { addressOf, FAMILIES, ownAddress, World } from '../world.ts';
 
 type Family = 4 | 6;
 

@@ -6,8 +6,8 @@ import type { Ip } from '../../../src/core/ip.ts';
 import { type CniPod, runCni } from '../../../src/lab/demo/cni.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { type ProbeAnswer, ping, probeTcp } from '../../../src/lab/probe/probe.ts';
-import { until } from '../stand.ts';
-import { addressOf, FAMILIES, found, ownAddress, World } from '../world.ts';
+import { found, until } from '../pod-lab.ts';
+import { addressOf, FAMILIES, ownAddress, World } from '../world.ts';
 
 let world: World;
 let pod: DemoPod;

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { findCompiler } from '../../../deploy/build-shim.ts';
+import { hostOf } from '../../../src/lab/demo/pods.ts';
 import { quantile } from '../../../src/lab/demo/report.ts';
 import { spawnIn } from '../../../src/lab/launch.ts';
 import { netnsPath } from '../../../src/lab/namespaces.ts';
-import { hostOf, World } from '../world.ts';
+import { World } from '../world.ts';
 
 /** Where Debian's containernetworking-plugins has them. */
 const CNI_PATH = '/usr/lib/cni';
