@@ -34,8 +34,11 @@ export interface OracleOptions {
   readonly kernel: FakeKernel;
   readonly journal: MemoryJournal;
   readonly capabilities: Capabilities;
-  /** The cloud may give fewer than was asked, so that what an assign in doubt brought cannot be told from others'. */
-  readonly givesFewer?: boolean;
+  /**
+   * The cloud may give fewer than was asked, or somebody take some of it, so that what an assign in doubt brought cannot be
+   * told from others'.
+   */
+  readonly fallsShort?: boolean;
   /** How addresses rest between two pods; not looked at without it. */
   readonly cooldowns?: Cooldowns;
 }
@@ -215,7 +218,7 @@ export class Oracle {
       const held = state.blocksOf(row.key).map((block) => block.id);
       const foreign = new Set(row.foreignBlocks);
       // Nobody but the node assigns anything to its primary here.
-      if (!this.hadNoJournal && this.options.givesFewer !== true)
+      if (!this.hadNoJournal && this.options.fallsShort !== true)
         for (const block of foreign) this.breach(`${block} on ${eni.id} is stranded`);
       for (const block of eni.blocks)
         if (!held.includes(block) && !foreign.has(block)) this.breach(`${block} on ${eni.id} is leaked`);

@@ -78,14 +78,14 @@ export class World {
     const capabilities = scenario.cloud === 'ec2' ? ec2Capabilities(AWS_2026) : ecsCapabilities(AWS_2026);
     const provider = limited(new MemoryProvider({ cloud, instance, capabilities, clock }));
     this.provider = new UnluckyProvider(provider, this.streams);
-    const givesFewer = scenario.faults.has('partial');
+    const fallsShort = scenario.faults.has('partial') || scenario.faults.has('address-taken');
     const cooldowns = new Cooldowns({ nowMs: () => clock.nowMs(), nodeNowMs: () => this.node.nowMs(), kernel });
     this.rows = new RowWatch((state, table, key, after) => {
       const freed = table === 'address' && after === undefined ? state.get(table, key) : undefined;
       if (freed?.state === 'cooling') cooldowns.freeing(state, freed.ip);
       if (freed?.state === 'held') this.oracle.freedAtOnce(freed.ip, state.get('lease', freed.lease));
     });
-    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, givesFewer });
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, fallsShort });
     const breach = (text: string): void => this.oracle.breach(text);
     this.refusals = new Refusals({ scenario, freeCount: (subnet) => cloud.truth.freeCount(subnet), breach });
     this.order = new ServingOrder(breach);
