@@ -250,7 +250,8 @@ export function leave(turn: Turn, eni: EniPresent): void {
 /** ready -> lost: the cloud no longer lists the block. Kept for its pods, asked for again; gone when nobody uses it. */
 export function blockMissing(turn: Turn, block: BlockRow): void {
   for (const address of turn.state.addressesOf(block.id)) {
-    if (!isUsed(turn, address)) turn.tx.remove('address', address.ip);
+    // What cools goes on cooling: the cloud may give it to another ENI of ours at once.
+    if (address.state === 'quarantined' && !isUsed(turn, address)) turn.tx.remove('address', address.ip);
     const lease = address.state === 'held' ? turn.state.get('lease', address.lease) : undefined;
     if (lease?.state === 'ready') turn.tx.put('lease', { ...lease, state: 'lost' });
   }
