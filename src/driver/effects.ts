@@ -117,17 +117,11 @@ async function flush({ addresses, marks, markMask }: Of<'flush'>, { kernel }: Ef
 const flushed = (kernel: Kernel, what: Parameters<Kernel['flushConntrack']>[0]): Promise<boolean> =>
   kernel.flushConntrack(what).catch(() => false);
 
+const HOST_GONE: KernelFailure = { step: "find the host's network namespace", errno: 'ENONET' };
+
 async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promise<Event> {
-  const host = await ports.kernel.read().catch((): KernelState | undefined => undefined);
-  if (host === undefined) {
-    return {
-      kind: 'synced',
-      sync,
-      changed: 0,
-      damaged: [],
-      failure: { step: 'read the host namespace', errno: 'EIO' },
-    };
-  }
+  const host = (await ports.kernel.read().catch(kernelFailure)) ?? HOST_GONE;
+  if ('errno' in host) return { kind: 'synced', sync, changed: 0, damaged: [], failure: host };
   const steps = ports.datapath.diffNode(plan, host);
   const failure = await applied(ports.kernel, steps);
   const links = new Set(host.links.map(({ name }) => name));
