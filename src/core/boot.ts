@@ -223,10 +223,14 @@ function judge(turn: Turn, lease: LeaseRow, link: FoundLink | undefined, namespa
 /** A link no lease knows. Journal lost: its pod is adopted. Journal intact: it is fenced and goes. */
 function orphan(turn: Turn, link: FoundLink): void {
   const addresses = link.addresses.filter((ip) => turn.state.get('address', ip) === undefined);
-  // Its ADD died before it had a name: nothing of it but the link is there.
+  // Its ADD died before it had a name, and so before it had an address; or somebody changed the name since.
   if (link.lease === undefined || linkName(attachmentKey(link.lease.attachment)) !== link.name) {
     turn.emit({ kind: 'unwire', lease: '' as LeaseId, link: link.name, addresses });
     turn.tx.put('deadLink', { name: link.name, netnsId: link.netns?.id ?? '', sinceMs: turn.nowMs });
+    for (const ip of addresses) {
+      const block = blockOf(turn, ip) ?? hostCidr(ip);
+      turn.tx.put('address', { ip, block, state: 'cooling', sinceMs: turn.nowMs, flushed: 'no' });
+    }
     return;
   }
   const lease = foundLease(turn, link, link.lease, addresses);

@@ -1,8 +1,9 @@
 /**
- * What must survive a power loss too: the rest of the journal needs to survive no more than the process. Calls that go
- * out only when their intent does. What gives something back: a journal that forgot an unassign would hand out an address that is
- * somebody else's by now. And an assign on the primary ENI, and then what it brought: of what the primary carries nothing but the journal tells our
- * own from an operator's (EC2 cannot tag an address), so what a forgotten one brought would be nobody's for good.
+ * What must survive a power loss too; the rest of the journal needs to survive no more than the process.
+ * - The intent of what gives something back, before its call: a journal that forgot an unassign would hand out an address
+ *   that is somebody else's by now.
+ * - The intent of an assign on the primary ENI, and then what it brought: of what the primary carries nothing but the
+ *   journal tells our own from an operator's (EC2 cannot tag an address), so what is forgotten would be nobody's for good.
  */
 import type { CloudCall } from './cloud.ts';
 import { isPresent, primaryOf } from './pool.ts';
@@ -17,6 +18,9 @@ export function needsDisk(state: State, call: CloudCall): boolean {
 
 /** Blocks that came to the primary ENI, or were looked at again there. */
 export function bringsToPrimary(state: State, rows: readonly JournalRow[]): boolean {
-  const primary = primaryOf(state);
-  return rows.some(({ table, key }) => table === 'block' && state.get('block', key)?.eni === primary?.key);
+  const primary = primaryOf(state)?.key;
+  return (
+    primary !== undefined &&
+    rows.some(({ table, key }) => table === 'block' && state.get('block', key)?.eni === primary)
+  );
 }

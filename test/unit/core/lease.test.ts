@@ -43,6 +43,20 @@ test('a link that was made anew by the wiring itself is no end of the pod', () =
   expect(onlyLease(core)).toMatchObject({ state: 'ready', linkIndex: linkIndex + 1 });
 });
 
+test('the address of a link whose name somebody changed cools, for want of a lease that could', () => {
+  const before = withTwo();
+  const core = new Core({
+    pool: { primaryEni: 'use' },
+    targets: { floor: 0, headroom: 2, ceiling: 2 },
+    rows: [...before.journal.values()],
+    epoch: 'e2',
+    nowMs: before.nowMs,
+    links: [{ name: nameOf('old'), index: 0x100001, fenced: false, addresses: ['10.0.1.20' as Ip] }],
+  });
+  core.start();
+  expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
+});
+
 test('a block that is taken away while its pod is wired is told to the pod', () => {
   const core = withTwo();
   core.held.add('wire');
