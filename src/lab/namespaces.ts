@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { shareFolder } from './mounts.ts';
 
 export const NETNS_FOLDER = '/run/netns';
 
@@ -17,6 +18,7 @@ export function checkLabName(name: string): string {
 
 export function netnsPath(lab: string, what: string): string {
   mkdirSync(NETNS_FOLDER, { recursive: true });
+  shareFolder(NETNS_FOLDER);
   return join(NETNS_FOLDER, `${lab}-${what}`);
 }
 

@@ -86,6 +86,20 @@ test(
   LIMIT_MS,
 );
 
+test(
+  'down leaves nothing behind where `ip netns add` is used for the first time while the lab is up',
+  () => {
+    const lab = `${process.execPath} ${CLI} lab`;
+    const name = `--name ${labName()}`;
+    const up = `${lab} up --fast --no-daemons --nodes 0 --vms 0 ${name}`;
+    const script = `mount -t tmpfs run /run && ${up} >&2 && ip netns add mypod && ip netns del mypod && ${lab} down ${name}`;
+    // With a /run of its own, as on a machine that was just started.
+    const { stdout, status } = spawnSync('unshare', ['--mount', 'sh', '-c', script], { encoding: 'utf8' });
+    expect({ stdout, status }).toEqual({ stdout: NOTHING_LEFT, status: 0 });
+  },
+  LIMIT_MS,
+);
+
 test('down without a lab, and wrong words', () => {
   expect(underway(['lab', 'down', '--name', labName()])).toEqual({ code: 0, stdout: NOTHING_LEFT, stderr: '' });
   const name = labName();
