@@ -3,7 +3,8 @@
  * Exit codes: 0 done, 1 not done (a sentence on stderr says why), 64 wrong use (sysexits.h). `why` has its own.
  */
 
-import { type Command, UsageError } from './command.ts';
+import { EXIT_USAGE, sentenceOf, UsageError } from '../program/flags.ts';
+import type { Command } from './command.ts';
 import { labBreak, labHeal } from './lab/break.ts';
 import { labDown } from './lab/down.ts';
 import { labExec } from './lab/exec.ts';
@@ -11,7 +12,7 @@ import { labStatus } from './lab/status.ts';
 import { labUp } from './lab/up.ts';
 import { why } from './why.ts';
 
-const EXIT = { failed: 1, usage: 64 } as const;
+const EXIT = { failed: 1, usage: EXIT_USAGE } as const;
 
 /** Commands of one word. */
 const SINGLE: Readonly<Record<string, Command>> = { why };
@@ -52,6 +53,6 @@ function say(text: string): 0 {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`underway: ${Error.isError(error) ? error.message : String(error)}\n`);
+  process.stderr.write(`underway: ${sentenceOf(error)}\n`);
   process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
 }

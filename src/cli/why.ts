@@ -1,7 +1,8 @@
 /** `underway why`: asks the daemon of this node why a pod has no address, or what its pool is at. */
 import { request } from 'node:http';
+import { readFlags, UsageError } from '../program/flags.ts';
 import type { WhyAnswer } from '../protocol/why.ts';
-import { type Command, readFlags, UsageError } from './command.ts';
+import type { Command } from './command.ts';
 
 /** Its own codes, for scripts that ask about one pod. */
 const EXIT = { ok: 0, withoutAddress: 1, usage: 2, unreachable: 3 } as const;

@@ -1,10 +1,10 @@
 /**
  * `npm run sim -- --seed N` replays one seed with its trace; `--seeds M [--seed-from N] [--json FILE]` runs many;
  * `--scenario NAME` runs a bar.
- * Exit code 1 when any invariant broke or a world did not converge.
+ * Exit code 1 when any invariant broke or a world did not converge, 64 for wrong use (sysexits.h).
  */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { checkWritable, decimalNumber, readFlags, runProgram, UsageError, wholeNumber } from '../program/flags.ts';
 import { BAR_NAMES, runBar } from './bars/command.ts';
 import { traceText } from './replay.ts';
 import { countsText, hasFailed, type Report } from './report.ts';
@@ -40,48 +40,71 @@ Beside it, from the checkout:
 const SEEDS = 200;
 const SHRINK_MAX = 3;
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    scenario: { type: 'string' },
-    seeds: { type: 'string' },
-    'seed-from': { type: 'string', default: '1' },
-    also: { type: 'string', default: '' },
-    without: { type: 'string', default: '' },
-    minutes: { type: 'string' },
-    pods: { type: 'string' },
-    last: { type: 'string' },
-    around: { type: 'string' },
-    json: { type: 'string' },
-    'no-shrink': { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
+/** A seed is 32 bits. */
+const SEED = { min: 0, max: 2 ** 32 - 1 } as const;
 
-if (values.help) process.stdout.write(HELP);
-else if (values.scenario !== undefined) process.exitCode = await scenario(values.scenario);
-else process.exitCode = values.seed === undefined ? await many() : await one(Number(values.seed));
+const MISFORTUNE = ['without', 'minutes', 'pods'] as const;
+/** What each way to run it takes, by the flag that chooses it. */
+const WAYS = {
+  scenario: ['scenario', 'seeds', 'seed-from', 'json'],
+  seed: ['seed', 'last', 'around', ...MISFORTUNE],
+  seeds: ['seeds', 'seed-from', 'also', 'json', 'no-shrink', ...MISFORTUNE],
+} as const satisfies Readonly<Record<string, readonly (keyof Flags)[]>>;
 
-function overrides(): Overrides {
-  const named = values.without.split(',').filter((name) => name !== '');
+type Flags = ReturnType<typeof flags>;
+
+function flags() {
+  const { values } = readFlags({
+    options: {
+      seed: { type: 'string' },
+      scenario: { type: 'string' },
+      seeds: { type: 'string' },
+      'seed-from': { type: 'string' },
+      also: { type: 'string' },
+      without: { type: 'string' },
+      minutes: { type: 'string' },
+      pods: { type: 'string' },
+      last: { type: 'string' },
+      around: { type: 'string' },
+      json: { type: 'string' },
+      'no-shrink': { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  return values;
+}
+
+function say(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+function overrides({ without, minutes, pods }: Flags): Overrides {
+  const named = listed(without);
   const unknown = named.find((name) => !FAULT_CLASSES.includes(name as FaultClass));
-  if (unknown !== undefined) throw new Error(`no fault class ${unknown}: --help lists them`);
+  if (unknown !== undefined) throw new UsageError(`no fault class is named ${unknown}`);
   return {
     without: named as FaultClass[],
-    ...(values.minutes !== undefined && { unwellMs: Number(values.minutes) * 60_000 }),
-    ...(values.pods !== undefined && { podsAtOnceMax: Number(values.pods) }),
+    ...(minutes !== undefined && { unwellMs: decimalNumber('minutes', minutes, { min: 0 }) * 60_000 }),
+    ...(pods !== undefined && { podsAtOnceMax: wholeNumber('pods', pods, { min: 1 }) }),
   };
 }
 
-function scenario(name: string): Promise<number> {
-  const seeds = values.seeds === undefined ? undefined : Number(values.seeds);
-  return runBar(name, { json: values.json, seeds, seedFrom: Number(values['seed-from']) });
-}
+const listed = (text = ''): string[] => text.split(',').filter((part) => part !== '');
 
-async function one(seed: number): Promise<number> {
-  const report = await runSeed(seed, { ...overrides(), keepTrace: true });
-  const last = values.last === undefined ? undefined : Number(values.last);
-  const aroundMs = values.around === undefined ? undefined : Number(values.around) * 1_000;
+const seedCount = ({ seeds }: Flags): number | undefined =>
+  seeds === undefined ? undefined : wholeNumber('seeds', seeds, { min: 1, max: 1_000_000 });
+
+const firstSeed = (values: Flags): number => wholeNumber('seed-from', values['seed-from'] ?? '1', SEED);
+
+const scenario = (name: string, values: Flags): Promise<number> =>
+  runBar(name, { json: values.json, seeds: seedCount(values), seedFrom: firstSeed(values) });
+
+async function one(seed: number, values: Flags): Promise<number> {
+  const last = values.last === undefined ? undefined : wholeNumber('last', values.last, { min: 1 });
+  const around = values.around === undefined ? undefined : decimalNumber('around', values.around, { min: 0 });
+  const aroundMs = around === undefined ? undefined : around * 1_000;
+  const report = await runSeed(seed, { ...overrides(values), keepTrace: true });
   const { isTTY } = process.stdout;
   for (const line of traceText(report.trace, { last, aroundMs, coloured: isTTY })) console.log(line);
   console.log(`seed ${seed}: ${report.events} events, ${report.pods} pods, trace ${report.traceHash}`);
@@ -92,14 +115,15 @@ async function one(seed: number): Promise<number> {
   return hasFailed(report) ? 1 : 0;
 }
 
-async function many(): Promise<number> {
-  const first = Number(values['seed-from']);
-  const count = Number(values.seeds ?? SEEDS);
-  const also = values.also.split(',').filter((text) => text !== '');
-  const seeds = [...Array.from({ length: count }, (_, n) => first + n), ...also.map(Number)];
+async function many(values: Flags): Promise<number> {
+  const first = firstSeed(values);
+  const also = listed(values.also).map((text) => wholeNumber('also', text, SEED));
+  const seeds = [...Array.from({ length: seedCount(values) ?? SEEDS }, (_, n) => first + n), ...also];
+  const chosen = overrides(values);
+  if (values.json !== undefined) checkWritable('json', values.json);
   const report = await swarm({
     seeds,
-    overrides: overrides(),
+    overrides: chosen,
     shrinkMax: values['no-shrink'] ? 0 : SHRINK_MAX,
     onDelivery: (delivery, so) => progress(delivery, so, seeds.length),
   });
@@ -129,3 +153,14 @@ function wrapped(names: readonly string[]): string {
   }
   return lines.join('\n');
 }
+
+await runProgram('sim', async () => {
+  const values = flags();
+  if (values.help) return say(HELP);
+  const way = values.scenario !== undefined ? 'scenario' : values.seed !== undefined ? 'seed' : 'seeds';
+  const takes: readonly string[] = WAYS[way];
+  const alien = Object.keys(values).find((flag) => !takes.includes(flag));
+  if (alien !== undefined) throw new UsageError(`--${alien} does not go with --${way}`);
+  if (values.scenario !== undefined) return scenario(values.scenario, values);
+  return values.seed !== undefined ? one(wholeNumber('seed', values.seed, SEED), values) : many(values);
+});

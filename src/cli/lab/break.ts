@@ -2,7 +2,8 @@
 import { askControl } from '../../lab/control.ts';
 import { FAULTS } from '../../lab/fault.ts';
 import { labCommand } from '../../lab/options.ts';
-import { type Command, NAME_OPTION, namedLab, readFlags, UsageError } from '../command.ts';
+import { readFlags, UsageError } from '../../program/flags.ts';
+import { type Command, NAME_OPTION, namedLab } from '../command.ts';
 
 const faultList = Object.entries(FAULTS)
   .map(([name, { what }]) => `  ${name.padEnd(14)} ${what}`)

@@ -1,7 +1,8 @@
 /** `underway lab down`: nothing stays behind, also when the lab's process was killed. */
 import { isPrivileged } from '../../lab/privilege.ts';
 import { downLab, leftText } from '../../lab/removal.ts';
-import { type Command, NAME_OPTION, namedLab, readFlags } from '../command.ts';
+import { readFlags } from '../../program/flags.ts';
+import { type Command, NAME_OPTION, namedLab } from '../command.ts';
 
 export const labDown: Command = {
   summary: 'take it down, and count what is left',

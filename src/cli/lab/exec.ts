@@ -5,7 +5,8 @@ import { askControl } from '../../lab/control.ts';
 import { commandIn } from '../../lab/launch.ts';
 import { joinPrefix } from '../../lab/privilege.ts';
 import type { LabStatus } from '../../lab/status.ts';
-import { type Command, NAME_OPTION, namedLab, readFlags, UsageError } from '../command.ts';
+import { readFlags, UsageError } from '../../program/flags.ts';
+import { type Command, NAME_OPTION, namedLab } from '../command.ts';
 
 export const labExec: Command = {
   summary: 'run a command inside an instance',

@@ -1,7 +1,8 @@
 /** `underway lab status`: what is in the lab, and what its fabric dropped. */
 import { askControl } from '../../lab/control.ts';
 import type { LabStatus } from '../../lab/status.ts';
-import { type Command, NAME_OPTION, namedLab, readFlags } from '../command.ts';
+import { readFlags } from '../../program/flags.ts';
+import { type Command, NAME_OPTION, namedLab } from '../command.ts';
 import { statusText } from './status-text.ts';
 
 export const labStatus: Command = {

@@ -10,7 +10,8 @@ import { privilegedEnv, privilegedPrefix, settleInside } from '../../lab/privile
 import { leftText } from '../../lab/removal.ts';
 import { defaultStateRoot } from '../../lab/state-folder.ts';
 import type { LabStatus } from '../../lab/status.ts';
-import { type Command, NAME_OPTION, type NamedLab, namedLab, readFlags, UsageError } from '../command.ts';
+import { readFlags, wholeNumber } from '../../program/flags.ts';
+import { type Command, NAME_OPTION, type NamedLab, namedLab } from '../command.ts';
 import { statusText } from './status-text.ts';
 
 const READY_POLL_MS = 50;
@@ -50,10 +51,10 @@ programs do with nsenter, and the EC2 endpoint on 127.0.0.1 is in there too.
     const { values } = readFlags({ args: [...args], options: FLAGS, allowNegative: true });
     const options: Partial<LabOptions> = {
       name: values.name,
-      nodeCount: number('nodes', values.nodes, { min: 0, max: 20 }),
-      vmCount: number('vms', values.vms, { min: 0, max: 50 }),
-      subnetCount: number('subnets', values.subnets, { min: 1, max: 15 }),
-      seed: number('seed', values.seed, { min: 0, max: 2 ** 32 - 1 }),
+      nodeCount: wholeNumber('nodes', values.nodes, { min: 0, max: 20 }),
+      vmCount: wholeNumber('vms', values.vms, { min: 0, max: 50 }),
+      subnetCount: wholeNumber('subnets', values.subnets, { min: 1, max: 15 }),
+      seed: wholeNumber('seed', values.seed, { min: 0, max: 2 ** 32 - 1 }),
       instanceType: values['instance-type'],
       ipv6: values.ipv6,
       fast: values.fast,
@@ -65,12 +66,6 @@ programs do with nsenter, and the EC2 endpoint on 127.0.0.1 is in there too.
     return prefix.length > 0 ? inUserNamespace(prefix, args) : hold(options);
   },
 };
-
-function number(flag: string, text: string, { min, max }: { readonly min: number; readonly max: number }): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  throw new UsageError(`--${flag} must be a whole number from ${min} to ${max}; it is ${text}`);
-}
 
 /** In this process, until somebody says that it is enough. */
 async function hold(options: Partial<LabOptions>): Promise<number> {

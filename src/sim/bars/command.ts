@@ -1,5 +1,6 @@
 /** `npm run sim -- --scenario NAME --json FILE`: one bar as a table for people and as JSON for programs. */
 import { writeFileSync } from 'node:fs';
+import { checkWritable, UsageError } from '../../program/flags.ts';
 import { type BarOptions, type BarReport, isMet } from './bar.ts';
 import { BARS } from './registry.ts';
 
@@ -10,13 +11,11 @@ export interface RunBarOptions extends BarOptions {
   readonly json?: string | undefined;
 }
 
-/** The exit code: 0 when the bar is met, 1 when it is not, 2 when there is no such bar. */
+/** The exit code: 0 when the bar is met, 1 when it is not. Throws UsageError when there is no such bar. */
 export async function runBar(name: string, { json, ...options }: RunBarOptions = {}): Promise<number> {
   const bar = BARS.find((candidate) => candidate.name === name);
-  if (bar === undefined) {
-    console.error(`no scenario ${name}: there are ${BAR_NAMES.join(', ')}`);
-    return 2;
-  }
+  if (bar === undefined) throw new UsageError(`no scenario is named ${name}: there are ${BAR_NAMES.join(', ')}`);
+  if (json !== undefined) checkWritable('json', json);
   const report = await bar.run(options);
   console.log(`${bar.name}: ${bar.title}\n`);
   for (const line of tableOf(report)) console.log(line);

@@ -1,0 +1,65 @@
+/** The words after a program's name: read, checked, and refused with a sentence before any work is done. */
+import { closeSync, openSync } from 'node:fs';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+/** Wrong flags or words. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** sysexits.h's EX_USAGE. */
+export const EXIT_USAGE = 64;
+
+export const sentenceOf = (error: unknown): string => (Error.isError(error) ? error.message : String(error));
+
+/** Throws UsageError for a flag or a word that is not known. */
+export function readFlags<const T extends ParseArgsConfig>(config: T) {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    // What follows its first sentence is advice about other command lines.
+    const [said = ''] = sentenceOf(error).split(/\.\s/);
+    throw new UsageError(
+      said.replace(/^Option '(\S+)' argument is ambiguous$/, '$1 needs a value that does not begin with a dash'),
+    );
+  }
+}
+
+interface Range {
+  readonly min: number;
+  readonly max?: number;
+}
+
+const rangeText = ({ min, max }: Range): string => (max === undefined ? `of at least ${min}` : `from ${min} to ${max}`);
+
+const isIn = (value: number, { min, max = Number.MAX_SAFE_INTEGER }: Range): boolean => value >= min && value <= max;
+
+export function wholeNumber(flag: string, text: string, range: Range): number {
+  if (/^\d+$/.test(text) && isIn(Number(text), range)) return Number(text);
+  throw new UsageError(`--${flag} must be a whole number ${rangeText(range)}; it is ${text || 'empty'}`);
+}
+
+export function decimalNumber(flag: string, text: string, range: Range): number {
+  if (/^\d+(\.\d+)?$/.test(text) && isIn(Number(text), range)) return Number(text);
+  throw new UsageError(`--${flag} must be a number ${rangeText(range)}; it is ${text || 'empty'}`);
+}
+
+/** Before the work whose result is to be written there, not after it. */
+export function checkWritable(flag: string, file: string): void {
+  try {
+    closeSync(openSync(file, 'a'));
+  } catch (error) {
+    throw new UsageError(`--${flag} ${file || '(empty)'} cannot be written: ${sentenceOf(error)}`);
+  }
+}
+
+/** Runs the program. Wrong use ends it with a sentence and 64; whatever else it throws is a bug, and shown as one. */
+export async function runProgram(name: string, main: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await main();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${name}: ${error.message}: see --help\n`);
+    process.exitCode = EXIT_USAGE;
+  }
+}
