@@ -209,11 +209,19 @@ function checkNames(verb: Verb, sent: Envelope, needed: readonly Variable[]): St
       "CNI_IFNAME must have 1 to 15 printable ASCII characters without '/', ':' and space, and not be '.' or '..'";
     return fail(CODE.badEnvironment, msg, `it is ${JSON.stringify(ifname.slice(0, 40))}`);
   }
+  // A DEL passes: nothing was ever made under such a name, and a pod that was refused it has to end.
+  if (verb !== 'DEL' && isKernels(ifname)) {
+    const msg = `CNI_IFNAME ${ifname} cannot be a pod's interface: lo, all, default and names with a % mean something else to the kernel; name another`;
+    return fail(CODE.badEnvironment, msg);
+  }
   return { value: { containerId, netns, ifname } };
 }
 
 /** As the kernel's dev_valid_name, but printable ASCII only, as in the shim: the alias separates by spaces. */
 const isIfname = (name: string): boolean => /^[!-.0-9;-~]{1,15}$/.test(name) && name !== '.' && name !== '..';
+
+/** Every namespace's own loopback, the folders for all links under /proc/sys/net, and what the kernel puts a number into. */
+const isKernels = (name: string): boolean => ['lo', 'all', 'default'].includes(name) || name.includes('%');
 
 /** The addresses that the runtime's own copy of our result gives to the pod's interface of this name. */
 function expectedAddresses(result: PrevResult, ifname: string): Step<readonly Ip[]> {

@@ -124,6 +124,11 @@ describe('DEL needs only names', () => {
   });
 });
 
+test('a pod that was refused its interface name can still be deleted', () => {
+  for (const ifname of ['lo', 'eth%d'])
+    expect(request(sent({ command: 'DEL', ifname }))).toMatchObject({ verb: 'DEL', attachment: { ifname } });
+});
+
 test('runtimeConfig: containerd spells it as Go does, CRI-O as the convention; annotations keep their case', () => {
   const goStyle = {
     bandwidth: { IngressRate: 1e6, IngressBurst: 4_294_967_295, EgressRate: 0, EgressBurst: 0 },
@@ -199,6 +204,10 @@ describe('what cannot be served is refused with the specification’s code, in t
     ['ifname with a slash', sent({ ifname: 'a/b' }), 4],
     ['ifname with a colon', sent({ ifname: 'a:b' }), 4],
     ['ifname with a line end', sent({ ifname: 'eth0\n' }), 4],
+    ['the loopback as ifname', sent({ ifname: 'lo' }), 4, 'CNI_IFNAME lo '],
+    ['the sysctls of all links as ifname', sent({ ifname: 'all' }), 4, 'CNI_IFNAME all '],
+    ['those of links to come', sent({ command: 'CHECK', ifname: 'default' }), 4, 'CNI_IFNAME default '],
+    ['an ifname that the kernel numbers', sent({ ifname: 'eth%d' }), 4, 'CNI_IFNAME eth%d '],
     ['ifname of other letters', sent({ ifname: 'ëth0' }), 4],
     ['no version', sent({}, { name: 'n', type: 't' }), 1, '0.1.0'],
     ['an old version', sent({}, { ...CONFIG, cniVersion: '0.2.0' }), 1, '0.2.0'],
