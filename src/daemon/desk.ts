@@ -4,6 +4,7 @@
  * Invariants: every request is answered once, or its caller is gone and the core knows; nothing is decided here that
  * the core could decide; while there is no core yet, requests wait and at their deadline hear why.
  */
+import { statSync } from 'node:fs';
 import { type Attachment, attachmentKey, type RequestId } from '../core/brand.ts';
 import type { Event, Reply } from '../core/events.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -172,7 +173,7 @@ export class Desk {
       ([namespace, own]) => {
         // Its caller may have gone meanwhile.
         if (!this.pending.has(id)) return;
-        if (namespace === undefined) return this.refuse(id, { code: 'NETNS_GONE', netns: request.netns });
+        if (namespace === undefined) return this.refuse(id, noNamespace(request.netns));
         // Wiring it would take the node off its network (the CNI reference's skel refuses it too).
         if (namespace === own) return this.refuse(id, ownNamespace(request.netns));
         const netns: NetnsRef = { path: request.netns, id: namespace };
@@ -254,3 +255,21 @@ const ownNamespace = (path: string): Reason => ({
   code: 'BAD_REQUEST',
   detail: `CNI_NETNS ${path} is the node's own network namespace: a pod needs one of its own`,
 });
+
+/** Nothing at the path is the common race with a sandbox's end; something else there is a wrong path, or a lost mount. */
+function noNamespace(path: string): Reason {
+  const what = whatIs(path);
+  if (what === undefined) return { code: 'NETNS_GONE', netns: path };
+  const why =
+    what === 'a regular file'
+      ? 'its namespace was unmounted, or the daemon does not see the mounts of the runtime'
+      : 'the runtime has to name one';
+  return { code: 'BAD_REQUEST', detail: `CNI_NETNS ${path} is ${what}, no network namespace: ${why}` };
+}
+
+function whatIs(path: string): string | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  if (stat.isFile()) return 'a regular file';
+  return stat.isDirectory() ? 'a folder' : 'a device, socket or pipe';
+}

@@ -25,7 +25,8 @@ export const CODE = {
 
 /** What waiting does not cure; every other reason is code 11, "try again later". */
 const OWN_CODES: Partial<Record<ReasonCode, number>> = {
-  BAD_REQUEST: CODE.undecodable,
+  // Said of what only the daemon can look at: where CNI_NETNS leads. What cannot be read never becomes a reason.
+  BAD_REQUEST: CODE.badEnvironment,
   CONFIG_INVALID: CODE.invalidConfig,
   NOT_AS_WIRED: 101,
   KERNEL: 102,

@@ -106,7 +106,9 @@ describe('on the shim', () => {
     ['no container id', { CNI_CONTAINERID: undefined }, config, 4],
     ['no namespace', { CNI_NETNS: undefined }, config, 4],
     ['no interface name', { CNI_IFNAME: undefined }, config, 4],
-    ['a namespace that is none', { CNI_NETNS: '/proc/self/status' }, config, 103],
+    ['a namespace that is a file', { CNI_NETNS: '/proc/self/status' }, config, 4],
+    ['a namespace that is a folder', { CNI_NETNS: '/run/netns' }, config, 4],
+    ['the loopback as interface name', { CNI_IFNAME: 'lo' }, config, 4],
     ['a namespace that is not there', { CNI_NETNS: '/run/netns/uwc-nobody' }, config, 103],
   ])('%s', async (_, env, stdin, code) => {
     expect(await shim(env, stdin)).toEqual({ status: 1, said: expect.objectContaining(error(code)) });

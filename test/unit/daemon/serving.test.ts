@@ -63,6 +63,15 @@ describe('the verbs', () => {
     expect(await node.rows('lease')).toEqual([]);
   });
 
+  test('ADD into a path that is no namespace is told what is there', async () => {
+    await node.serve();
+    const { status, json } = await node.cni('ADD', 'c1', { netns: node.bootIdFile });
+    expect(status).toBe(400);
+    expect(json).toMatchObject({ code: 4, msg: expect.stringContaining(`${node.bootIdFile} is a regular file, no`) });
+    expect((await node.cni('ADD', 'c1', { netns: node.folder })).json?.msg).toContain('is a folder, no network');
+    expect(await node.rows('lease')).toEqual([]);
+  });
+
   test('ADD into a pod that has a link of the name is told so, and its address is free; refused later, it cools', async () => {
     await node.serve();
     const inside = node.kernel.namespaceAt(node.sandbox('c1'));
