@@ -37,6 +37,11 @@ export interface KernelFailure {
   readonly errno: string;
 }
 
+/** Why a pod was not wired. `taken`: its namespace has a link of that name. */
+export interface WireFailure extends KernelFailure {
+  readonly taken?: boolean;
+}
+
 export type Event =
   /** The first event of a process: what the kernel holds, and which leases' namespaces still are who they were. */
   | {
@@ -93,7 +98,7 @@ export type Event =
       readonly kind: 'wired';
       readonly lease: LeaseId;
       readonly linkIndex?: number;
-      readonly failure?: KernelFailure;
+      readonly failure?: WireFailure;
       readonly unmade?: boolean;
     }
   | { readonly kind: 'unwired'; readonly lease: LeaseId; readonly failure?: KernelFailure }

@@ -7,7 +7,7 @@
  */
 import { coolAddress, freeAddress, holdAddress, type Place } from './address.ts';
 import type { LeaseId, RequestId } from './brand.ts';
-import type { Event, KernelFailure, Reply } from './events.ts';
+import type { Event, KernelFailure, Reply, WireFailure } from './events.ts';
 import { familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
 import type { PodPlan } from './plan.ts';
@@ -218,7 +218,8 @@ export function eniIdOf(turn: Turn, lease: LeaseRow): string {
   return eni === undefined || eni.state === 'creating' ? '' : eni.id;
 }
 
-function kernelReason(failure: KernelFailure, lease: LeaseRow): Reason {
-  if (failure.errno === 'ENONET') return { code: 'NETNS_GONE', netns: lease.netns.path };
+function kernelReason(failure: WireFailure, { attachment, netns }: LeaseRow): Reason {
+  if (failure.errno === 'ENONET') return { code: 'NETNS_GONE', netns: netns.path };
+  if (failure.taken) return { code: 'IFNAME_TAKEN', ifname: attachment.ifname, netns: netns.path };
   return { code: 'KERNEL', step: failure.step, errno: failure.errno };
 }

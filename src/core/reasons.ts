@@ -83,6 +83,8 @@ export type Reason =
   /** The kernel refused a step. */
   | { readonly code: 'KERNEL'; readonly step: string; readonly errno: string }
   | { readonly code: 'NETNS_GONE'; readonly netns: string }
+  /** The pod's namespace has a link of the asked name that is not of this attachment. */
+  | { readonly code: 'IFNAME_TAKEN'; readonly ifname: string; readonly netns: string }
   /** The cloud took this running pod's address away; it is asked for again. */
   | { readonly code: 'ADDRESS_LOST'; readonly address: Ip }
   /** A rule, route, address or nft element of ours was changed by somebody else and put back. */
@@ -120,6 +122,7 @@ export const REASON_CODES = [
   'DELETED_MEANWHILE',
   'KERNEL',
   'NETNS_GONE',
+  'IFNAME_TAKEN',
   'ADDRESS_LOST',
   'DATAPATH_REPAIRED',
   'NOT_AS_WIRED',
@@ -188,6 +191,8 @@ export function reasonText(reason: Reason): string {
       return `the kernel refused ${reason.step} (${reason.errno})`;
     case 'NETNS_GONE':
       return `the pod's network namespace ${reason.netns} is gone: the runtime makes a new sandbox`;
+    case 'IFNAME_TAKEN':
+      return `${reason.ifname} already exists in ${reason.netns}: have this network's interface named otherwise, or delete the pod`;
     case 'ADDRESS_LOST':
       return `the cloud no longer lists ${reason.address} on this node although a pod uses it: it is asked for again`;
     case 'DATAPATH_REPAIRED':

@@ -70,8 +70,16 @@ async function wire({ plan, fresh, deadLinks }: Of<'wire'>, ports: EffectPorts):
   const errno = alive === undefined ? 'ENONET' : failure.errno;
   // The kernel port tries none of the steps after that one.
   const unmade = fresh && failed.some(({ deed }) => deed === 'create-veth');
-  return { kind: 'wired', lease, linkIndex, failure: { ...failure, errno }, unmade };
+  const taken = unmade && errno === 'EEXIST' && (await hasLink(ports.kernel, netns, plan.attachment.ifname));
+  return { kind: 'wired', lease, linkIndex, failure: { ...failure, errno, ...(taken && { taken }) }, unmade };
 }
+
+/** Whose name it was that exists, the one in the pod or the one on the host: the errno is the same. */
+const hasLink = (kernel: Kernel, netns: string, name: string): Promise<boolean> =>
+  kernel.read(netns).then(
+    (pod) => pod?.links.some((link) => link.name === name) === true,
+    () => false,
+  );
 
 /** What a repeated ADD finds undone, often nothing. */
 async function repairSteps(

@@ -32,6 +32,7 @@ const OWN_CODES: Partial<Record<ReasonCode, number>> = {
   KERNEL: 102,
   // Not the specification's 3 ("unknown container"): that tells the runtime to skip the DEL, which frees the address.
   NETNS_GONE: 103,
+  IFNAME_TAKEN: 104,
   INTERNAL: 199,
 };
 

@@ -32,6 +32,7 @@ const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
   JOURNAL_UNWRITABLE: ['disk-full'],
   // The link of an ENI that somebody took is gone, and the daemon was not told.
   KERNEL: ['kernel-refuses', 'unheard', ...ENDS],
+  IFNAME_TAKEN: [],
   NETNS_GONE: ['netns-gone', 'hang-up', 'crossing', 'repeat-add', ...ENDS],
   DELETED_MEANWHILE: ['hang-up', 'crossing', 'repeat-add', 'netns-gone', ...ENDS],
   ADDRESS_LOST: ['address-taken', 'eni-taken', ...ENDS],

@@ -129,6 +129,7 @@ export const UNSHOWN: Readonly<Record<string, string>> = {
   'reason DATAPATH_REPAIRED': 'said in a log, never to a pod',
   'reason CONFIG_INVALID': "the daemon's, before there is a core",
   'reason BAD_REQUEST': "the daemon's, before there is an event",
+  'reason IFNAME_TAKEN': 'nobody else makes links in a pod here',
 };
 
 /** What one seed in a thousand shows: it may be seen, and a fixed set need not. Unit tests of the core have each:

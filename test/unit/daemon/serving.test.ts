@@ -77,7 +77,13 @@ describe('the verbs', () => {
     const inside = node.kernel.namespaceAt(node.sandbox('c1'));
     const [lo] = inside?.links.values() ?? [];
     if (lo !== undefined) inside?.links.set('eth0', { ...lo, name: 'eth0', index: 9 });
-    expect((await node.cni('ADD', 'c1')).json?.msg).toContain('EEXIST');
+    const taken = await node.cni('ADD', 'c1');
+    expect(taken.json).toMatchObject({
+      code: 104,
+      msg: expect.stringMatching(
+        /^eth0 already exists in \/run\/netns\/c1: have this network's interface named otherwise/,
+      ),
+    });
     expect(await node.rows('address')).toEqual([]);
 
     node.sandbox('c2');

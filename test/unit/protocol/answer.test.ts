@@ -137,6 +137,7 @@ test.each([
   ['ADD while starting', errorOf(starting, 'ADD'), 11],
   ['CHECK that failed', errorOf({ code: 'NOT_AS_WIRED', problems: ['eth0 is down'] }, 'CHECK'), 101],
   ['the kernel refused', errorOf({ code: 'KERNEL', step: 'create-veth', errno: 'EEXIST' }, 'ADD'), 102],
+  ['a name that is taken', errorOf({ code: 'IFNAME_TAKEN', ifname: 'eth0', netns: '/x' }, 'ADD'), 104],
   ['a namespace that is gone', errorOf({ code: 'NETNS_GONE', netns: '/x' }, 'ADD'), 103],
   ['a bug', errorOf({ code: 'INTERNAL', detail: 'x' }, 'DEL'), 199],
 ])('%s', (_, error, code) => {
