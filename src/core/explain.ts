@@ -13,6 +13,7 @@ import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
+import { unmended } from './sync.ts';
 import type { Turn } from './turn.ts';
 
 /** How long a new ENI usually takes: create, attach, and its link (aws-2026.json). */
@@ -179,6 +180,18 @@ function shortReason(turn: Turn, pool: PoolRow): Reason {
   if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
   if (fillable(turn, pool) || roomForEnis(turn) > 0) return { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
   return cooling > 0 ? coolingReason(turn, pool, cooling) : limitReason(turn, pool);
+}
+
+/**
+ * Why this node cannot take pods, be there room or not; undefined while it can. Each ends by itself: the journal and the
+ * kernel are tried again every second, the start goes on.
+ */
+export function hindrance(turn: Turn): Reason | undefined {
+  const { journal, journalDetail, phase } = turn.runtime;
+  if (journal === 'down') return { code: 'JOURNAL_UNWRITABLE', detail: journalDetail };
+  if (phase !== 'serving') return startingReason(turn);
+  const broken = unmended(turn);
+  return broken && { code: 'KERNEL', ...broken };
 }
 
 /** Why it does not serve yet: what a read of the cloud or a write into the kernel failed by, or else what it is at. */

@@ -4,7 +4,7 @@
  */
 import { type Attachment, attachmentKey, type RequestId } from './brand.ts';
 import type { Event } from './events.ts';
-import { startingReason } from './explain.ts';
+import { hindrance } from './explain.ts';
 import { learnArrival } from './learn.ts';
 import { addressLost, answer, refused, release, verify, wire } from './lease.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
@@ -116,9 +116,10 @@ export function gc(turn: Turn, event: Of<'gc'>): void {
   answer(turn, [event.request], { kind: 'done' });
 }
 
-/** STATUS says "can this daemon work", never "has it capacity". */
+/** STATUS says "can this daemon work", never "has it capacity". The kubelet sends no pods while it cannot. */
 export function status(turn: Turn, event: Of<'status'>): void {
-  answer(turn, [event.request], turn.runtime.phase === 'serving' ? { kind: 'done' } : refused(startingReason(turn)));
+  const reason = hindrance(turn);
+  answer(turn, [event.request], reason === undefined ? { kind: 'done' } : refused(reason));
 }
 
 /** The caller is gone. Its waiter is dropped; a lease that is being wired waits for its DEL. */

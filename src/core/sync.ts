@@ -4,7 +4,7 @@
  */
 
 import { nodeRow } from './eni.ts';
-import type { Event } from './events.ts';
+import type { Event, KernelFailure } from './events.ts';
 import { learnRefill } from './learn.ts';
 import { podPlan, wire } from './lease.ts';
 import { eniServes } from './operation.ts';
@@ -69,6 +69,10 @@ export function planSync(turn: Turn): void {
   const looksAtPods = sync.mend > sync.done;
   turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods: looksAtPods ? podPlans(turn) : [] });
 }
+
+/** Why the kernel does not take back what others changed: pods that run may be cut off, and new ones would be. */
+export const unmended = ({ runtime: { sync } }: Pick<Turn, 'runtime'>): KernelFailure | undefined =>
+  sync.mend > sync.done ? sync.failure : undefined;
 
 const podPlans = (turn: Turn): PodPlan[] =>
   [...turn.state.all('lease')].filter((lease) => mendable(lease)).map((lease) => podPlan(turn, lease));

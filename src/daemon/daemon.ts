@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Identity, isOurs } from '../core/boot.ts';
 import type { Event } from '../core/events.ts';
+import { hindrance } from '../core/explain.ts';
 import type { Breach } from '../core/invariants.ts';
 import { type Reason, reasonText, UnderwayError } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
@@ -280,8 +281,8 @@ export class Daemon {
     this.options.metrics.observe(seen);
     this.narrator.observe(seen, driver.state);
     if (seen.kind === 'commit') this.checkpointSoon();
-    if (seen.kind === 'event' && this.isServing && this.heartbeat.isSilent) this.heartbeat.beat();
     if (seen.kind !== 'event') return;
+    if (this.heartbeat.isSilent) this.beat();
     if (seen.event.kind === 'configured') this.isJudged = false;
     if (!this.isJudged && this.isServing) this.sayTargets(driver);
   }
@@ -307,11 +308,15 @@ export class Daemon {
   private housekeeping(): void {
     try {
       this.spool.scan();
-      if (this.isServing) this.heartbeat.beat();
+      this.beat();
     } catch (error) {
       // A full or sick disk: pods are served all the same, and the journal says so where it matters.
       this.options.log.warn({ err: error }, 'the state folder cannot be used');
     }
+  }
+
+  private beat(): void {
+    if (this.driver !== undefined && hindrance(this.reading(this.driver.state)) === undefined) this.heartbeat.beat();
   }
 
   /** A second after the last commit nobody waits for the disk. */

@@ -6,6 +6,7 @@ import { startingDetail } from '../core/explain.ts';
 import { holding } from '../core/pool.ts';
 import type { FailureRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
+import { unmended } from '../core/sync.ts';
 import type { Turn } from '../core/turn.ts';
 import type { Page } from './server.ts';
 
@@ -41,12 +42,18 @@ export function checksOf(turn: Turn | undefined, starting: string): readonly Che
   ];
 }
 
-/** The node's own state was brought into the kernel once; what is under way since then is normal life. */
-function kernelCheck({ runtime: { phase, sync } }: State): Check {
-  const ok = phase !== 'opening' && sync.done > 0;
-  const detail =
-    phase === 'opening' ? 'not read yet' : ok ? '' : 'the node’s routes and rules are not in the kernel yet';
-  return { name: 'kernel', ok, detail, required: true };
+/** The node's own state was brought into the kernel once, and what others changed since could be put back. */
+function kernelCheck(state: State): Check {
+  const detail = kernelDetail(state);
+  return { name: 'kernel', ok: detail === '', detail, required: true };
+}
+
+function kernelDetail(state: State): string {
+  const { phase, sync } = state.runtime;
+  if (phase === 'opening') return 'not read yet';
+  if (sync.done === 0) return 'the node’s routes and rules are not in the kernel yet';
+  const broken = unmended(state);
+  return broken === undefined ? '' : `what others changed cannot be put back: ${broken.step} (${broken.errno})`;
 }
 
 function cloudCheck(state: State): Check {

@@ -36,12 +36,9 @@ const OWN_CODES: Partial<Record<ReasonCode, number>> = {
   INTERNAL: 199,
 };
 
-/** Reasons that are about pods that already run. */
-const ABOUT_RUNNING_PODS: ReadonlySet<ReasonCode> = new Set(['ADDRESS_LOST', 'NOT_AS_WIRED', 'DATAPATH_REPAIRED']);
-
 function codeOf(reason: Reason, verb: Verb): number {
   // The specification gives STATUS only these two: kubelet's readiness hangs on them.
-  if (verb === 'STATUS') return ABOUT_RUNNING_PODS.has(reason.code) ? CODE.podsHurt : CODE.cannotAdd;
+  if (verb === 'STATUS') return reason.code === 'KERNEL' ? CODE.podsHurt : CODE.cannotAdd;
   return OWN_CODES[reason.code] ?? CODE.tryAgain;
 }
 

@@ -20,10 +20,13 @@ import { canMount, mountDisk, unmountDisk } from './small-disk.ts';
       expect(await node.cni('DEL', 'c1')).toMatchObject({ status: 200, text: '' });
       expect((await node.get('/readyz')).text).toMatch(/\[-\]journal .*full/);
       const status = { config: '{"cniVersion":"1.1.0","name":"underway","type":"underway"}' };
-      expect((await node.cni('STATUS', '', status)).status).toBe(200);
+      const unable = await node.cni('STATUS', '', status);
+      expect(unable.json).toMatchObject({ code: 50, details: expect.stringContaining('JOURNAL_UNWRITABLE') });
 
+      // Nobody sends pods to a node that says so: it finds out by itself.
       rmSync(ballast);
-      await node.until(() => node.log.some(({ msg }) => msg === 'the journal can be written again'));
+      await node.until(async () => (await node.cni('STATUS', '', status)).status === 200);
+      expect((await node.get('/readyz')).status).toBe(200);
       expect((await node.cni('ADD', 'full')).status).toBe(200);
       await node.daemon?.stop();
       await node.serve({ pool: { targets: { floor: 30, headroom: 0 } } });

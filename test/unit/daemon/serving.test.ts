@@ -466,6 +466,18 @@ test('what somebody else removed is put back and told once', async () => {
   expect((await node.get('/metrics')).text).toContain('underway_datapath_repairs_total 1');
 });
 
+test('while what somebody else removed cannot be put back STATUS says that pods may be hurt, and no longer', async () => {
+  const config = '{"cniVersion":"1.1.0","name":"underway","type":"underway"}';
+  await node.serve();
+  node.kernel.refuse = (step) => (step.do === 'put' && step.object.kind === 'rule' ? 'EPERM' : undefined);
+  node.kernel.sabotage((objects) => objects.find((object) => object.kind === 'rule'));
+  await node.until(async () => (await node.cni('STATUS', '', { config })).json?.code === 51);
+  expect((await node.get('/readyz')).text).toMatch(/\[-\]kernel what others changed cannot be put back: .*EPERM/);
+  node.kernel.refuse = undefined;
+  await node.until(async () => (await node.cni('STATUS', '', { config })).status === 200);
+  expect((await node.get('/readyz')).status).toBe(200);
+});
+
 test('ADD through the socket, daemon and journal: a millisecond or two (kernel and cloud in memory)', async () => {
   await node.serve({ pool: { targets: { floor: 120, headroom: 0 } } });
   await node.until(async () => (await node.get('/readyz?verbose')).text.includes('120 of 120 free'), 10_000);
