@@ -8,10 +8,12 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { DEFAULT_SETTINGS } from '../core/boot.ts';
 import type { PoolId } from '../core/brand.ts';
+import type { Family } from '../core/ip.ts';
 import type { PoolRow, Settings } from '../core/rows.ts';
 import { closest } from './spelling.ts';
 
-const allowed = (text: string) => ({ error: text });
+/** One sentence a value: what fails ends its checks, and those of the group that it is in. */
+const allowed = (text: string) => ({ error: text, abort: true });
 
 const whole = (min: number, max: number) => {
   const text = allowed(`a whole number from ${min} to ${max}`);
@@ -32,12 +34,16 @@ const group = <T extends z.ZodRawShape>(shape: T) =>
 const path = text(/^\//, 'an absolute path');
 /** sun_path holds 108 bytes with its final zero; the socket is bound under a name with the process's id behind it. */
 const socketPath = text(/^\/[!-~]{1,98}$/, 'an absolute path of at most 99 ASCII characters without a space');
-const url = text(/^https?:\/\/[^/\s]+\/?$/, 'a URL such as http://127.0.0.1:4566, without a path');
-const ids = (prefix: string) =>
-  z.array(text(/^[\w-]+$/, `an id such as ${prefix}-0123456789abcdef0`), allowed(`a list of ${prefix} ids`));
-const listenAddress = text(
-  /^(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/i,
-  'host:port such as 127.0.0.1:9479, or null for none',
+const URL_TEXT = 'a URL such as http://127.0.0.1:4566, without a path';
+const url = text(/^https?:\/\/[^/\s]+\/?$/, URL_TEXT).refine(URL.canParse, allowed(URL_TEXT));
+const ids = (prefix: string) => {
+  const id = `${prefix}-0123456789abcdef0`;
+  return z.array(text(/^[\w-]+$/, `an id such as ${id}`), allowed(`a list of ids such as ["${id}"]`));
+};
+const LISTEN_TEXT = 'host:port such as 127.0.0.1:9479, or null for none';
+const listenAddress = text(/^(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/i, LISTEN_TEXT).refine(
+  (address) => Number(address.split(':').at(-1)) <= 65_535,
+  allowed(LISTEN_TEXT),
 );
 
 /** ENI numbers go up to 127, so a mark needs seven bits side by side. */
@@ -52,12 +58,19 @@ const targets = group({
     .union([z.literal('auto'), whole(0, 65_536)], allowed('a whole number from 0 to 65536, or auto'))
     .default(8),
   ceiling: whole(1, 65_536).default(1_024),
-}).refine(({ floor, ceiling }) => floor <= ceiling, allowed('such that floor is at most ceiling'));
+}).superRefine(({ floor, ceiling }, { addIssue }) => {
+  if (floor <= ceiling) return;
+  const message = `at most pool.targets.ceiling, which is ${ceiling}`;
+  addIssue({ code: 'custom', path: ['floor'], message, input: floor });
+});
 
-const families = z
-  .array(z.union([z.literal(4), z.literal(6)]), allowed('[4], [6] or [4, 6]'))
-  .min(1, allowed('[4], [6] or [4, 6]'))
-  .refine((list) => new Set(list).size === list.length, allowed('[4], [6] or [4, 6]'));
+const families = z.custom<readonly Family[]>(
+  (list) =>
+    Array.isArray(list) &&
+    list.length > 0 &&
+    list.every((family, at) => (family === 4 || family === 6) && list.indexOf(family) === at),
+  allowed('[4], [6] or [4, 6]'),
+);
 
 const pool = group({
   subnets: ids('subnet').default([]),
@@ -75,20 +88,18 @@ const schemaFor = (providers: readonly string[]) =>
         /^[\w.:/=+@-]{1,128}$/,
         'a name of 1 to 128 letters, digits and _ . : / = + - @ (it becomes a tag)',
       ),
-      nodeName: text(/^[\w.-]{1,253}$/, 'the name of the node in Kubernetes').default(() => hostname().toLowerCase()),
-      provider: z
-        .strictObject(
-          {
-            name: choice(...(providers as [string, ...string[]])),
-            region: text(/^[a-z0-9-]+$/, 'a region such as eu-central-1, or null for the instance’s own')
-              .nullable()
-              .default(null),
-            endpoint: url.nullable().default(null),
-            metadataEndpoint: url.nullable().default(null),
-          },
-          allowed('an object with at least a name'),
-        )
-        .prefault({ name: providers[0] ?? '' }),
+      nodeName: text(
+        /^[\w.-]{1,253}$/,
+        'the name of the node in Kubernetes, of 1 to 253 letters, digits and _ . -',
+      ).default(() => hostname().toLowerCase()),
+      provider: group({
+        name: choice(...(providers as [string, ...string[]])).default(providers[0] ?? ''),
+        region: text(/^[a-z0-9-]+$/, 'a region such as eu-central-1, or null for the instance’s own')
+          .nullable()
+          .default(null),
+        endpoint: url.nullable().default(null),
+        metadataEndpoint: url.nullable().default(null),
+      }),
       socket: socketPath.default('/run/underway/cni.sock'),
       stateDir: path.default('/var/lib/underway'),
       bootIdFile: path.default('/proc/sys/kernel/random/boot_id'),
@@ -132,10 +143,8 @@ export function parseConfig(options: {
     const error = assign(raw, assignment);
     if (error !== undefined) return { errors: [error] };
   }
-  const parsed = schemaFor(options.providers).safeParse(raw);
-  return parsed.success
-    ? { config: parsed.data }
-    : { errors: parsed.error.issues.flatMap((issue) => sentences(issue, raw)) };
+  const parsed = schemaFor(options.providers).safeParse(raw, { reportInput: true });
+  return parsed.success ? { config: parsed.data } : { errors: parsed.error.issues.flatMap(sentences) };
 }
 
 function readFileText(
@@ -162,7 +171,7 @@ function assign(raw: Record<string, unknown>, assignment: string): string | unde
     return `--set ${assignment} must be key=value, such as pool.targets.floor=16`;
   let at = raw;
   for (const key of keys.slice(0, -1)) {
-    const inner = at[key] ?? {};
+    const inner = (Object.hasOwn(at, key) ? at[key] : undefined) ?? {};
     if (!isObject(inner)) return `--set ${assignment}: ${key} is no object`;
     at[key] = inner;
     at = inner;
@@ -180,16 +189,18 @@ function jsonOrText(value: string): unknown {
 }
 
 /** One zod issue as sentences for a person. */
-function sentences(issue: z.core.$ZodIssue, raw: unknown): string[] {
+function sentences(issue: z.core.$ZodIssue): string[] {
   const where = issue.path.join('.');
+  const { input: value } = issue;
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => unknownKey(where === '' ? key : `${where}.${key}`));
-  const value = issue.path.reduce<unknown>(
-    (at, key) => (isObject(at) || Array.isArray(at) ? Reflect.get(at, key) : undefined),
-    raw,
-  );
   if (value === undefined) return [`${where} is missing: it must be ${issue.message}`];
-  return [`${where || 'the configuration'} must be ${issue.message}; it is ${JSON.stringify(value).slice(0, 80)}`];
+  // As `--set cluster=12` gives it.
+  const wantsText = issue.code === 'invalid_type' && issue.expected === 'string';
+  const but = wantsText && (typeof value === 'number' || typeof value === 'boolean') ? `, a ${typeof value}` : '';
+  return [
+    `${where || 'the configuration'} must be ${issue.message}; it is ${JSON.stringify(value).slice(0, 80)}${but}`,
+  ];
 }
 
 function unknownKey(key: string): string {

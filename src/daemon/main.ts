@@ -68,7 +68,8 @@ function readConfig({ config: named, sets }: Flags): CheckedConfig {
     file = readFileSync(named ?? CONFIG_PATH, 'utf8');
   } catch (error) {
     const missing = Error.isError(error) && 'code' in error && error.code === 'ENOENT';
-    if (named !== undefined || !missing) return { errors: [`cannot read ${named ?? CONFIG_PATH}: ${error}`] };
+    const why = Error.isError(error) ? error.message : error;
+    if (named !== undefined || !missing) return { errors: [`cannot read ${named ?? CONFIG_PATH}: ${why}`] };
   }
   return parseConfig({ file, sets, providers: providerNames });
 }

@@ -88,7 +88,32 @@ test.each<[string, unknown, readonly string[], readonly (string | RegExp)[]]>([
     'floor above ceiling',
     { cluster: 'x', pool: { targets: { floor: 9, ceiling: 2 } } },
     [],
-    [/^pool.targets must be such that floor is at most ceiling; it is /],
+    ['pool.targets.floor must be at most pool.targets.ceiling, which is 2; it is 9'],
+  ],
+  [
+    'a floor above the default ceiling',
+    { cluster: 'x' },
+    ['pool.targets.floor=2000'],
+    ['pool.targets.floor must be at most pool.targets.ceiling, which is 1024; it is 2000'],
+  ],
+  [
+    'a family that is none',
+    { cluster: 'x', pool: { families: [4, 5] } },
+    [],
+    ['pool.families must be [4], [6] or [4, 6]; it is [4,5]'],
+  ],
+  ['a number for a text', {}, ['cluster=12'], [/^cluster must be a name of .*; it is 12, a number$/]],
+  [
+    'a port that there is not',
+    { cluster: 'x', metricsListen: '127.0.0.1:99999' },
+    [],
+    ['metricsListen must be host:port such as 127.0.0.1:9479, or null for none; it is "127.0.0.1:99999"'],
+  ],
+  [
+    'a URL with such a port',
+    { cluster: 'x', provider: { endpoint: 'http://a:99999' } },
+    [],
+    ['provider.endpoint must be a URL such as http://127.0.0.1:4566, without a path; it is "http://a:99999"'],
   ],
   [
     'families twice',
@@ -111,12 +136,38 @@ test.each<[string, unknown, readonly string[], readonly (string | RegExp)[]]>([
     ['--set mtu must be key=value, such as pool.targets.floor=16'],
   ],
   ['a --set into a text', { cluster: 'x' }, ['cluster.name=1'], ['--set cluster.name=1: cluster is no object']],
+  ['a --set into what every object has', { cluster: 'x' }, ['toString.x=1'], [/^toString is no key/]],
   ['a prototype', '{"cluster":"x","__proto__":{"mtu":1}}', ['__proto__.x=1'], [/^--set __proto__.x=1 must be/]],
 ])('%s is refused with a sentence', (_, file, sets, sentences) => {
   const checked = parse(file, ...sets);
   expect('errors' in checked && checked.errors).toEqual(
     sentences.map((sentence) => (typeof sentence === 'string' ? sentence : expect.stringMatching(sentence))),
   );
+});
+
+test('one key of a group leaves the others their defaults', () => {
+  const config = taken(parse({ cluster: 'x' }, 'provider.region=eu-west-1', 'pool.targets.floor=3'));
+  expect(config.provider).toEqual({ name: 'aws', region: 'eu-west-1', endpoint: null, metadataEndpoint: null });
+  expect(config.pool).toMatchObject({ families: [4], targets: { floor: 3, headroom: 8, ceiling: 1_024 } });
+});
+
+/** Paths with dots, groups among them. */
+const keysOf = (value: object, before = ''): string[] =>
+  Object.entries(value).flatMap(([key, inner]) => [
+    `${before}${key}`,
+    ...(typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? keysOf(inner, `${before}${key}.`) : []),
+  ]);
+
+test.each(keysOf(taken(parse({ cluster: 'x' }))))('whatever %s is, it is taken or refused with one sentence', (key) => {
+  const odd = [null, true, -1, 0.5, 1e9, '', 'odd one', '12', [], [5], ['a b'], {}];
+  for (const value of odd.map((each) => JSON.stringify(each))) {
+    const checked = parse({ cluster: 'x' }, `${key}=${value}`);
+    if (!('errors' in checked)) continue;
+    const { errors } = checked;
+    expect(errors).toHaveLength(1);
+    expect(errors[0]?.startsWith(key)).toBe(true);
+    expect(errors[0]).toMatch(/ must be (?!.*(Invalid|expected|received)).+; it is .+$/);
+  }
 });
 
 test('a mask of any seven bits side by side will do', () => {
