@@ -3,9 +3,10 @@
  * core depend on more than its arguments, file and function sizes, and docs against code.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { REASON_CODES } from '../src/core/reasons.ts';
+import { MUTATIONS } from '../src/sim/mutations/mutations.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
@@ -216,6 +217,54 @@ test('docs/errors.md has a section for each reason code, and no other', () => {
     ([, name]) => name,
   );
   expect(sections.sort()).toEqual([...REASON_CODES].sort());
+});
+
+/** Every page of docs, and the README. */
+const pages: readonly Source[] = [
+  'README.md',
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => `docs/${path}`),
+].map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
+
+test('files and sections that pages and comments name are there', () => {
+  const isThere = (path: string) => existsSync(join(ROOT, path)) || existsSync(join(ROOT, `${path}.ts`));
+  const files = [...pages, ...sources].flatMap(({ path, text }) =>
+    [...text.matchAll(/(?<![\w/.@-])(?:src|test|docs|providers|deploy)\/[\w./-]*\w/g)]
+      .filter(([named]) => !isThere(named))
+      .map(([named]) => `${path}: ${named}`),
+  );
+  const links = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)]
+      .filter(([, to, section]) => {
+        const target = to ? join(path, '..', to) : path;
+        return !isThere(target) || (section !== undefined && !sectionsOf(target).includes(section));
+      })
+      .map(([link]) => `${path}: ${link}`),
+  );
+  expect([...files, ...links]).toEqual([]);
+});
+
+/** As the addresses of its headings end. */
+const sectionsOf = (page: string): string[] =>
+  [...readFileSync(join(ROOT, page), 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  );
+
+test('each invariant in docs/architecture.md names a deliberate bug or a test that shows it', () => {
+  const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
+  const shown = new Set(MUTATIONS.map(({ name }) => name));
+  const unshown = page
+    .split('\n\n')
+    .filter((paragraph) => paragraph.startsWith('**Invariant:**'))
+    .filter((paragraph) => {
+      const names = [...(paragraph.split('\nShown by:')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
+      return names.length === 0 || !names.every((name) => shown.has(name) || existsSync(join(ROOT, name)));
+    });
+  expect(unshown).toEqual([]);
 });
 
 test('what is committed names no registry and no path of the machine it was made on', () => {

@@ -1,8 +1,8 @@
 /**
  * What a cloud must be able to do. docs/providers/port.md maps each method onto EC2 and ECS calls.
  *
- * Rules for every adapter: one call of ours is at most one mutation of the cloud's; never retry; never wait for
- * a state; page until done; answer `ambiguous` for a time-out, a reset or a 5xx, since the work may be done.
+ * Rules for every adapter: one call of ours is at most one mutation of the cloud's, or a second where the first was
+ * refused as a whole; never retry; never wait for a state; page until done; answer `ambiguous` for a time-out, a reset or a 5xx, since the work may be done.
  * Reads may be stale by up to `capabilities.listLagMs` and two reads may go backwards.
  */
 import type { EniId, GroupId, OperationId, SubnetId } from '../core/brand.ts';
