@@ -5,6 +5,7 @@ import type { Ip } from '../core/ip.ts';
 import type { KernelState, Step } from '../datapath/kernel-state.ts';
 import type { KernelEvent, StepFailure } from '../ports/kernel.ts';
 import type { FlushTarget } from './conntrack.ts';
+import type { Gateway } from './gateway.ts';
 import type { Counter, TableName } from './nftables/table.ts';
 import type { ReadScope } from './read.ts';
 
@@ -20,6 +21,8 @@ export interface ListeningSocket {
 /** Each method runs to its end in the worker before the next. Those that name a namespace reject with ENONET. */
 export interface Deeds {
   apply(request: { host: Netns; pod: Netns; steps: readonly Step[] }): readonly StepFailure[];
+  /** Those that do not answer yet. */
+  askGateways(request: { host: Netns; gateways: readonly Gateway[] }): readonly Gateway[];
   /** `keep` keeps the sockets open for the next time: of a host's namespace, not of a pod's. */
   read(request: { netns: Netns; scope: ReadScope; keep: boolean }): KernelState | undefined;
   counters(request: TableName & { netns: Netns; reset: boolean }): readonly Counter[];

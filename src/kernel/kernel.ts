@@ -7,12 +7,16 @@
 import { statfsSync, statSync } from 'node:fs';
 import { systemClock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent, NamespaceId } from '../ports/kernel.ts';
+import type { Netns } from './deeds.ts';
+import { type Gateway, gatewaysOf } from './gateway.ts';
 import { PROTOCOL } from './read.ts';
 import { WorkerClient } from './worker-client.ts';
 
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
 const NSFS_MAGIC = 0x6e73_6673;
 const REOPEN_MS = 1_000;
+/** Between two questions to a gateway: twice as long each time, 0.5 s in all, and then it is the network's matter. */
+const GATEWAY_MS = { first: 2, last: 256 } as const;
 /** src/datapath/numbering.ts has the same name. */
 export const NFT_TABLE = 'underway';
 
@@ -33,7 +37,11 @@ export function createKernel(options: KernelOptions = {}): Kernel {
 export function kernelOver(client: WorkerClient, options: KernelOptions, close: () => Promise<void>): Kernel {
   const { netns: host, nftTables = [NFT_TABLE] } = options;
   return {
-    apply: (steps, pod) => client.call('apply', { host, pod: pod?.netns, steps }),
+    async apply(steps, pod) {
+      const failures = await client.call('apply', { host, pod: pod?.netns, steps });
+      await untilAnswered(client, host, gatewaysOf(steps));
+      return failures;
+    },
     read: (netns) =>
       netns === undefined
         ? client.call('read', { netns: host, scope: { protocol: PROTOCOL, nftTables }, keep: true })
@@ -45,6 +53,18 @@ export function kernelOver(client: WorkerClient, options: KernelOptions, close: 
     close,
   };
 }
+
+/** Here and not in the worker, so that others' steps go on meanwhile. */
+async function untilAnswered(client: WorkerClient, host: Netns, gateways: readonly Gateway[]): Promise<void> {
+  let silent = gateways;
+  for (let waitMs: number = GATEWAY_MS.first; silent.length > 0 && waitMs <= GATEWAY_MS.last; waitMs *= 2) {
+    silent = await client.call('askGateways', { host, gateways: silent });
+    if (silent.length > 0) await sleep(waitMs);
+  }
+}
+
+const sleep = (ms: number): Promise<void> =>
+  new Promise((resolve) => void systemClock.timer(systemClock.nowMs() + ms, resolve));
 
 /**
  * Opens the subscription, again until that succeeds: descriptors may have run out, or the namespace may be yet to come.

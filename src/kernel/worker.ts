@@ -8,6 +8,7 @@ import { apply } from './apply.ts';
 import { flushConntrack } from './conntrack.ts';
 import type { Deeds, Netns, Reply, Request } from './deeds.ts';
 import { failpointIn } from './failpoint.ts';
+import { askGateways } from './gateway.ts';
 import { openListeningSocket } from './listening-socket.ts';
 import { codeOf, createNamespace, deleteNamespace, inNamespace, NoNamespaceError, namespaceId } from './namespace.ts';
 import { readCounters } from './nftables/read.ts';
@@ -48,6 +49,7 @@ function withSession<T>(netns: Netns, keep: boolean, deed: (session: Session) =>
 
 const deedsOf = (port: MessagePort): Deeds => ({
   apply: ({ host: netns, pod, steps }) => apply(steps, { host: host(netns), podPath: pod, failpoint }),
+  askGateways: ({ host: netns, gateways }) => askGateways(host(netns), gateways),
   read({ netns, scope, keep }) {
     try {
       return withSession(netns, keep, (session) => readState(session, scope));
