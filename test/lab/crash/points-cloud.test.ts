@@ -6,9 +6,9 @@
  */
 
 import { found, until } from '../pod-lab.ts';
-import { type Deed, Gate, PointNode } from './points-node.ts';
+import { type Deed, Gate, PointNode, pointStage } from './points-node.ts';
 import { difference } from './points-text.ts';
-import { Stage } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 const LIMIT_MS = 500_000;
 const DEED_MS = 200_000;
@@ -57,17 +57,8 @@ interface Undisturbed {
 }
 
 beforeAll(async () => {
-  stage = await Stage.up({
-    nodeCount: NODES + SPARE_NODES,
-    subnetCount: 1,
-    daemons: false,
-    instanceType: 't3.xlarge',
-    daemonConfig: {
-      cooldownMs: 1_000,
-      cooldownUnderPressureMs: 1_000,
-      pool: { primaryEni: 'skip', targets: { floor: 0, headroom: 0 } },
-    },
-  });
+  const pool = { primaryEni: 'skip', targets: { floor: 0, headroom: 0 } };
+  stage = await pointStage({ nodeCount: NODES + SPARE_NODES, pool });
 }, LIMIT_MS);
 afterAll(() => stage.down(), LIMIT_MS);
 

@@ -13,7 +13,7 @@ import type { LabNode } from '../../../src/lab/node/node.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
 import { found } from '../pod-lab.ts';
 import { neutralText } from './points-text.ts';
-import type { StatePage } from './stage.ts';
+import { Stage, type StatePage } from './stage.ts';
 
 /** What comes after a deed is at rest: a list's answer, a last commit. */
 const TAIL_MS = 1_000;
@@ -27,6 +27,22 @@ const LOOK_MS = 250;
 const QUIET_MS = 15_000;
 /** Above what an assign without an answer takes to settle, twice. */
 const REST_MS = 60_000;
+
+/** Nodes in one subnet, whose daemons wait to be told where to die. */
+export const pointStage = ({
+  nodeCount,
+  pool,
+}: {
+  readonly nodeCount: number;
+  readonly pool: object;
+}): Promise<Stage> =>
+  Stage.up({
+    nodeCount,
+    subnetCount: 1,
+    daemons: false,
+    instanceType: 't3.xlarge',
+    daemonConfig: { cooldownMs: 1_000, cooldownUnderPressureMs: 1_000, pool },
+  });
 
 export type Deed = (node: PointNode) => Promise<void>;
 

@@ -5,9 +5,9 @@
  */
 
 import { found, until } from '../pod-lab.ts';
-import { type Deed, Gate, PointNode } from './points-node.ts';
+import { type Deed, Gate, PointNode, pointStage } from './points-node.ts';
 import { difference } from './points-text.ts';
-import { Stage } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 const LIMIT_MS = 180_000;
 const NODES = 4;
@@ -16,17 +16,8 @@ let stage: Stage;
 let nodes: PointNode[];
 
 beforeAll(async () => {
-  stage = await Stage.up({
-    nodeCount: NODES,
-    subnetCount: 1,
-    daemons: false,
-    instanceType: 't3.xlarge',
-    daemonConfig: {
-      cooldownMs: 1_000,
-      cooldownUnderPressureMs: 1_000,
-      pool: { targets: { floor: FLOOR, headroom: 0, ceiling: FLOOR } },
-    },
-  });
+  const pool = { targets: { floor: FLOOR, headroom: 0, ceiling: FLOOR } };
+  stage = await pointStage({ nodeCount: NODES, pool });
   const gate = new Gate(2);
   nodes = stage.lab.nodes.map((node) => new PointNode(node, { lab: stage.lab, pods: stage.pods, gate }));
   await Promise.all(

@@ -28,6 +28,15 @@ import {
 const ENI = 'eni-0b11111111111111b' as EniId;
 const IN_USE = "Network interface 'eni-0b11111111111111b' is currently in use.";
 const NOT_ASSIGNED = 'Some of the specified addresses are not assigned to interface eni-0b11111111111111b';
+/** What SUBNETS has of the first, and the instance's metadata tells too. */
+const SUBNET_FACTS = {
+  id: 'subnet-0b0b0b0b0b0b0b0b0',
+  zone: 'us-east-1a',
+  cidr4: '10.0.1.0/24',
+  gateway4: '10.0.1.1',
+  cidr6: '2001:db8:7::/64',
+  gateway6: 'fe80:ec2::1',
+};
 
 let open: Stage | undefined;
 afterEach(() => open?.close());
@@ -146,14 +155,7 @@ describe('reads', () => {
             tags: {},
             primary: true,
           },
-          subnet: {
-            id: 'subnet-0b0b0b0b0b0b0b0b0',
-            zone: 'us-east-1a',
-            cidr4: '10.0.1.0/24',
-            gateway4: '10.0.1.1',
-            cidr6: '2001:db8:7::/64',
-            gateway6: 'fe80:ec2::1',
-          },
+          subnet: SUBNET_FACTS,
         },
       },
     });
@@ -203,17 +205,7 @@ describe('reads', () => {
     const ids = ['subnet-0b0b0b0b0b0b0b0b0' as SubnetId, 'subnet-unknown' as SubnetId];
     expect(await provider.listSubnets({ ids }, options())).toEqual({
       ok: true,
-      value: [
-        {
-          id: 'subnet-0b0b0b0b0b0b0b0b0',
-          zone: 'us-east-1a',
-          cidr4: '10.0.1.0/24',
-          gateway4: '10.0.1.1',
-          cidr6: '2001:db8:7::/64',
-          gateway6: 'fe80:ec2::1',
-          freeCount4: 249,
-        },
-      ],
+      value: [{ ...SUBNET_FACTS, freeCount4: 249 }],
     });
     await provider.listSubnets({ tags: { role: 'pods' } }, options());
     expect(sent[0]?.parameters).toMatchObject({ 'Filter.1.Name': 'subnet-id', 'Filter.1.Value.2': 'subnet-unknown' });

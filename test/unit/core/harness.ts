@@ -45,6 +45,24 @@ const PRIMARY: EniFacts = {
   primary: true,
 };
 
+/** One pool, which leaves the primary alone. */
+export const configured = ({ targets, pool, settings }: Pick<Setup, 'targets' | 'pool' | 'settings'>): Event => ({
+  kind: 'configured',
+  pools: [
+    {
+      id: 'default' as PoolId,
+      subnets: [],
+      groups: [],
+      families: [4],
+      prefixes: 'never',
+      primaryEni: 'skip',
+      targets: targets ?? { floor: 0, headroom: 4, ceiling: 1_000 },
+      ...pool,
+    },
+  ],
+  settings: { ...DEFAULT_SETTINGS, ...settings },
+});
+
 export interface Setup {
   readonly targets?: PoolRow['targets'];
   readonly pool?: Partial<PoolRow>;
@@ -87,23 +105,7 @@ export class Core {
 
   /** Configured and started, the cloud not yet heard of. */
   start(aliveLeases: readonly string[] = []): this {
-    const { targets, pool, settings } = this.setup;
-    this.send({
-      kind: 'configured',
-      pools: [
-        {
-          id: 'default' as PoolId,
-          subnets: [],
-          groups: [],
-          families: [4],
-          prefixes: 'never',
-          primaryEni: 'skip',
-          targets: targets ?? { floor: 0, headroom: 4, ceiling: 1_000 },
-          ...pool,
-        },
-      ],
-      settings: { ...DEFAULT_SETTINGS, ...settings },
-    });
+    this.send(configured(this.setup));
     return this.send({
       kind: 'started',
       links: this.setup.links ?? [],

@@ -22,23 +22,25 @@ const onlyLease = (core: Core): LeaseRow => [...core.state.all('lease')][0] as L
 const lastOf = <K extends Effect['kind']>(core: Core, kind: K) =>
   core.effects.filter((effect): effect is Extract<Effect, { kind: K }> => effect.kind === kind).at(-1);
 
-test('a pod that ends while it is looked at for its repeated ADD is released', () => {
+/** A pod whose link goes while its repeated ADD is being wired. */
+function lostWhileWired(): { readonly core: Core; readonly id: LeaseRow['id']; readonly linkIndex: number } {
   const core = withTwo().add('a');
   const { id, linkIndex } = onlyLease(core);
   core.held.add('wire');
   core.add('a');
   core.send({ kind: 'link-gone', mac: POD_MAC, name: nameOf('a'), index: linkIndex });
+  return { core, id, linkIndex };
+}
+
+test('a pod that ends while it is looked at for its repeated ADD is released', () => {
+  const { core, id, linkIndex } = lostWhileWired();
   core.send({ kind: 'wired', lease: id, linkIndex, failure: { step: 'put address', errno: 'ENONET' } });
   expect(core.state.count('lease')).toBe(0);
   expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
 });
 
 test('a link that was made anew by the wiring itself is no end of the pod', () => {
-  const core = withTwo().add('a');
-  const { id, linkIndex } = onlyLease(core);
-  core.held.add('wire');
-  core.add('a');
-  core.send({ kind: 'link-gone', mac: POD_MAC, name: nameOf('a'), index: linkIndex });
+  const { core, id, linkIndex } = lostWhileWired();
   core.send({ kind: 'wired', lease: id, linkIndex: linkIndex + 1 });
   expect(onlyLease(core)).toMatchObject({ state: 'ready', linkIndex: linkIndex + 1 });
 });

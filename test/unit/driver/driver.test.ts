@@ -2,7 +2,7 @@
  * Journal before kernel, kernel before reply; and what a full disk does to a burst.
  */
 import { DEFAULT_SETTINGS } from '../../../src/core/boot.ts';
-import type { PoolId, RequestId } from '../../../src/core/brand.ts';
+import type { RequestId } from '../../../src/core/brand.ts';
 import type { Effect, Event } from '../../../src/core/events.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import type { EniRow } from '../../../src/core/rows.ts';
@@ -10,11 +10,13 @@ import { Driver, type Failpoint } from '../../../src/driver/driver.ts';
 import type { RowChange } from '../../../src/ports/journal.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
 import { MemoryJournal } from '../../../src/sim/journal.ts';
-import { CAPABILITIES, Core, nic, OWN, pod } from '../core/harness.ts';
+import { CAPABILITIES, Core, configured, nic, OWN, pod } from '../core/harness.ts';
+
+const TARGETS = { floor: 0, headroom: 4, ceiling: 100 };
 
 /** The journal of a node that serves and has four free addresses. */
 function servingRows(): readonly RowChange[] {
-  const core = new Core({ targets: { floor: 0, headroom: 4, ceiling: 100 } }).serving();
+  const core = new Core({ targets: TARGETS }).serving();
   core.bringUpEni(1);
   core.answer('modify', { action: 'modify' });
   return [...core.journal.values()];
@@ -75,21 +77,7 @@ async function start(options: { readonly failpoint?: (at: Failpoint) => void } =
     checkAllEvery: 1,
     ...options,
   });
-  driver.enqueue({
-    kind: 'configured',
-    pools: [
-      {
-        id: 'default' as PoolId,
-        subnets: [],
-        groups: [],
-        families: [4],
-        prefixes: 'never',
-        primaryEni: 'skip',
-        targets: { floor: 0, headroom: 4, ceiling: 100 },
-      },
-    ],
-    settings: DEFAULT_SETTINGS,
-  });
+  driver.enqueue(configured({ targets: TARGETS }));
   const macs = [...driver.state.all('eni')].flatMap((eni) => (eni.state === 'creating' ? [] : [eni.mac]));
   driver.enqueue({
     kind: 'started',
