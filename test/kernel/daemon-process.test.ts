@@ -230,6 +230,18 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     expect(podRoutes()).toEqual(['']);
   }, 30_000);
 
+  test('a pod that has an eth0 is left as it is, and told so', async () => {
+    machine.start();
+    await machine.ready();
+    const netns = machine.pod('p1');
+    ip('-n', netns, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other');
+    const before = ip('-n', netns, 'address');
+    const { text } = await machine.cni('ADD', 'p1');
+    expect(JSON.parse(text)).toMatchObject({ code: 104, msg: expect.stringContaining(`eth0 already exists in /run/`) });
+    expect(ip('-n', netns, 'address')).toBe(before);
+    expect(podRoutes()).toEqual(['']);
+  }, 30_000);
+
   test('a second daemon ends with 75 and a sentence, the first goes on', async () => {
     machine.start();
     await machine.ready();
