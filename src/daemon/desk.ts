@@ -144,7 +144,9 @@ export class Desk {
     const id = `r${++this.count}` as RequestId;
     const sinceMs = this.options.clock.nowMs();
     this.pending.set(id, { request, sinceMs, ...(askedMs !== undefined && { askedMs }), settle });
-    if (this.core !== undefined && !this.closed) this.submit(id);
+    // STATUS goes on to be answered: a restart is no reason for the node to be NotReady.
+    const isTaken = !this.closed || request.verb === 'STATUS';
+    if (this.core !== undefined && isTaken) this.submit(id);
     else if (this.closed || request.verb === 'STATUS') this.refuse(id, this.notYet);
     else this.awaitCore(id, request);
     return id;

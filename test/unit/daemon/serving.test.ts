@@ -301,6 +301,25 @@ describe('a restart', () => {
     expect((await node.cni('ADD', 'c1')).status).toBe(200);
   }, 15_000);
 
+  test('while it stops STATUS is as before, and an ADD hears why not', async () => {
+    const daemon = await node.serve();
+    node.sandbox('c1');
+    const real = node.kernel.apply.bind(node.kernel);
+    const { promise, resolve: letGo } = Promise.withResolvers<void>();
+    node.kernel.apply = (steps, pod) => promise.then(() => real(steps, pod));
+    const added = node.cni('ADD', 'c1');
+    added.catch(() => undefined);
+    await node.until(async () => (await node.rows('lease')).length === 1);
+    const stopped = daemon.stop();
+    const status = { config: '{"cniVersion":"1.1.0","name":"underway","type":"underway"}' };
+    expect((await node.cni('STATUS', '', status)).status).toBe(200);
+    node.sandbox('c2');
+    expect((await node.cni('ADD', 'c2')).json).toMatchObject({ code: 11, msg: expect.stringContaining('restarted') });
+    letGo();
+    expect((await added).status).toBe(200);
+    await stopped;
+  });
+
   test('after a reboot every lease is dead and its address cools', async () => {
     await node.serve();
     await node.add('c1');
