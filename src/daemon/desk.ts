@@ -269,9 +269,13 @@ function noNamespace(path: string): Reason {
   return { code: 'BAD_REQUEST', detail: `CNI_NETNS ${path} is ${what}, no network namespace: ${why}` };
 }
 
+/** Undefined where nothing is, or could be: a name too long, a zero byte in it. */
 function whatIs(path: string): string | undefined {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return undefined;
-  if (stat.isFile()) return 'a regular file';
-  return stat.isDirectory() ? 'a folder' : 'a device, socket or pipe';
+  try {
+    const stat = statSync(path);
+    if (stat.isFile()) return 'a regular file';
+    return stat.isDirectory() ? 'a folder' : 'a device, socket or pipe';
+  } catch {
+    return undefined;
+  }
 }

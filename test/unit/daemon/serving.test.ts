@@ -69,6 +69,8 @@ describe('the verbs', () => {
     expect(status).toBe(400);
     expect(json).toMatchObject({ code: 4, msg: expect.stringContaining(`${node.bootIdFile} is a regular file, no`) });
     expect((await node.cni('ADD', 'c1', { netns: node.folder })).json?.msg).toContain('is a folder, no network');
+    for (const netns of [`/${'n'.repeat(300)}`, '/run/netns/\0', `${node.bootIdFile}/x`])
+      expect((await node.cni('ADD', 'c1', { netns })).json).toMatchObject({ code: 103 });
     expect(await node.rows('lease')).toEqual([]);
   });
 
