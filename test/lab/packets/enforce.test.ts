@@ -96,3 +96,21 @@ test('a running daemon puts rules that somebody removed back within a second', a
   expect(passed).toBe(true);
   expect(await eniRules()).not.toEqual([]);
 });
+
+test("a pod's link that somebody set down on the node is up again within a second, with its routes", async () => {
+  const { netns } = world.node(1).instance;
+  const { networks } = world.lab;
+  const state = await networks.read(netns);
+  const { name } = found(
+    state?.links.find(({ alias }) => alias.includes(` ${pod.containerId} `)),
+    'link',
+  );
+  await networks.apply([{ do: 'set-link', at: 'host', link: { name, up: false } }], { netns });
+  const beganMs = performance.now();
+  for (const family of FAMILIES) {
+    const target = { netns: found(world.lab.vms[0], 'VM').netns, to: addressOf(pod, family), timeoutMs: 50 };
+    let passed = false;
+    while (!passed && performance.now() - beganMs < 1_000) passed = (await ping(target)).ok;
+    expect(passed).toBe(true);
+  }
+});
