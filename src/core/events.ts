@@ -91,7 +91,7 @@ export type Event =
   | { readonly kind: 'kernel-changed' }
   | { readonly kind: 'cloud-answered'; readonly operation: OperationId; readonly answer: Answer<CloudResult> }
   /**
-   * `linkIndex` is the host side's, which a mended pod may have anew; left out where nothing was done. `unmade`: the very
+   * `linkIndex` is the host side's, which a mended pod may have anew; left out where that failed. `unmade`: the very
    * link of a fresh pod was refused, so nothing of it was made, and no packet can have left with its addresses.
    */
   | {

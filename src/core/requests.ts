@@ -7,6 +7,7 @@ import type { Event } from './events.ts';
 import { hindrance } from './explain.ts';
 import { learnArrival } from './learn.ts';
 import { addressLost, answer, refused, release, verify, wire } from './lease.ts';
+import type { Reason } from './reasons.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
@@ -56,8 +57,9 @@ function joinWaiter(turn: Turn, waiter: WaiterRow, event: Of<'add'>): void {
   });
 }
 
-/** A repeated ADD: answered when the kernel has what the lease says, in the namespace the runtime names now. */
+/** A repeated ADD: answered when the kernel has what the lease says, by whichever path the runtime names its namespace. */
 function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
+  if (isOtherNamespace(lease, event)) return answer(turn, [event.request], refused(runsElsewhere(lease, event)));
   if (lease.state === 'lost') return answer(turn, [event.request], addressLost(lease));
   const doubted = lease.addresses.find((ip) => turn.state.get('address', ip)?.state === 'quarantined');
   if (doubted !== undefined) {
@@ -68,6 +70,16 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
   if (lease.busy !== undefined) return turn.tx.put('lease', again);
   wire(turn, { ...again, netns: event.netns }, false);
 }
+
+/** A lease that was adopted from its link alone does not know its own. */
+const isOtherNamespace = ({ netns }: LeaseRow, event: Of<'add'>): boolean =>
+  netns.id !== '' && netns.id !== event.netns.id;
+
+/** Its link goes with the namespace that it is in, so that one is still there: making it anew would cut a running pod. */
+const runsElsewhere = ({ netns, attachment }: LeaseRow, event: Of<'add'>): Reason => ({
+  code: 'BAD_REQUEST',
+  detail: `${attachment.ifname} of container ${attachment.containerId} runs in ${netns.path}, and CNI_NETNS names another namespace, ${event.netns.path}: it needs a DEL first`,
+});
 
 function poolFor(turn: Turn): PoolRow {
   for (const pool of turn.state.all('pool')) return pool;

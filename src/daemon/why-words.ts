@@ -7,7 +7,8 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
   switch (facts.status) {
     case 'has-address': {
       const since = `since ${clockTime(wallMs - facts.agoMs)} (${duration(facts.agoMs)})`;
-      return [`${facts.who} has ${facts.addresses.join(' and ')} on ${facts.eni} ${since}`];
+      const has = `${facts.who} has ${facts.addresses.join(' and ')} on ${facts.eni} ${since}`;
+      return [has, ...(facts.refused === undefined ? [] : refusedLines(facts.refused, wallMs))];
     }
     case 'lost':
       return [`${facts.who} has ${facts.addresses.join(' and ')}, and has lost it`, ...reasonLines(facts.reason)];

@@ -56,7 +56,8 @@ function podFacts(view: WhyView, named: string): Facts {
   const isRow = (row: LeaseRow | WaiterRow): boolean =>
     isIt({ who: whoIs(row), containerId: row.attachment.containerId });
   const lease = state && [...state.all('lease')].find((row) => row.state !== 'unwiring' && isRow(row));
-  if (state !== undefined && lease !== undefined) return leaseFacts(view, state, lease);
+  const refusal = view.refusals().findLast(isIt);
+  if (state !== undefined && lease !== undefined) return leaseFacts(view, state, lease, refusal);
   const waiter = state?.waitersInOrder().find(isRow);
   if (state !== undefined && waiter !== undefined) return waiterFacts(view, state, waiter);
   const nowMs = view.clock.nowMs();
@@ -66,7 +67,6 @@ function podFacts(view: WhyView, named: string): Facts {
     const reason = told(view.starting());
     return { status: 'waits', who, forMs: nowMs - sinceMs, deadlineInMs: deadlineMs - nowMs, reason };
   }
-  const refusal = view.refusals().findLast(isIt);
   return refusal === undefined
     ? { status: 'unknown', who: named }
     : { status: 'refused', refused: refused(refusal, nowMs) };
@@ -82,7 +82,7 @@ const refused = ({ who, code, text, atMs, count }: Refusal, nowMs: number): Refu
   count,
 });
 
-function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow): Facts {
+function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: Refusal | undefined): Facts {
   const { addresses } = lease;
   const who = whoIs(lease);
   const [first] = addresses;
@@ -90,7 +90,16 @@ function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow): Facts {
     return { status: 'lost', who, addresses, reason: told({ code: 'ADDRESS_LOST', address: first }) };
   const eni = state.get('eni', state.get('block', (first && state.get('address', first)?.block) ?? '')?.eni ?? '');
   const id = eni === undefined || eni.state === 'creating' ? '' : eni.id;
-  return { status: 'has-address', who, addresses, eni: id, agoMs: clock.nowMs() - lease.sinceMs };
+  const nowMs = clock.nowMs();
+  const agoMs = nowMs - lease.sinceMs;
+  return {
+    status: 'has-address',
+    who,
+    addresses,
+    eni: id,
+    agoMs,
+    ...(refusal !== undefined && { refused: refused(refusal, nowMs) }),
+  };
 }
 
 function waiterFacts(view: WhyView, state: State, waiter: WaiterRow): Facts {

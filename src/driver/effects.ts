@@ -71,7 +71,8 @@ async function wire({ plan, fresh, deadLinks }: Of<'wire'>, ports: EffectPorts):
   // The kernel port tries none of the steps after that one.
   const unmade = fresh && failed.some(({ deed }) => deed === 'create-veth');
   const taken = unmade && errno === 'EEXIST' && (await hasLink(ports.kernel, netns, plan.attachment.ifname));
-  return { kind: 'wired', lease, linkIndex, failure: { ...failure, errno, ...(taken && { taken }) }, unmade };
+  // Where the pair was to be made anew the old link's index stays the lease's: should that link be gone, so is the pod's.
+  return { kind: 'wired', lease, failure: { ...failure, errno, ...(taken && { taken }) }, unmade };
 }
 
 /** Whose name it was that exists, the one in the pod or the one on the host: the errno is the same. */

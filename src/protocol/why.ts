@@ -57,6 +57,8 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       readonly addresses: readonly string[];
       readonly eni: string;
       readonly agoMs: number;
+      /** A later ADD of it that was refused: what runs is as it was, unless this says otherwise. */
+      readonly refused?: Refused;
     }
   /** It has an address that the cloud no longer lists. */
   | {

@@ -45,6 +45,22 @@ test('a link that was made anew by the wiring itself is no end of the pod', () =
   expect(onlyLease(core)).toMatchObject({ state: 'ready', linkIndex: linkIndex + 1 });
 });
 
+test('an ADD of what runs in one namespace into another is refused, and nothing is touched; by another path it is not', () => {
+  const core = withTwo().add('a');
+  const { netns } = onlyLease(core);
+  const wired = core.effects.length;
+  const addIn = (path: string, id: string): string => {
+    core.replies.clear();
+    const attachment = pod('a');
+    core.send({ kind: 'add', request: 'add-a' as RequestId, attachment, netns: { path, id }, deadlineMs: 2_000_000 });
+    return core.replyOf('add-a');
+  };
+  expect(addIn('/ns/other', '4:other')).toBe('BAD_REQUEST');
+  expect(core.effects.slice(wired).map(({ kind }) => kind)).toEqual(['reply']);
+  expect(onlyLease(core)).toMatchObject({ state: 'ready', netns });
+  expect(addIn('/ns/bound-again', netns.id)).toBe('added');
+});
+
 test('the address of a link whose name somebody changed cools, for want of a lease that could', () => {
   const before = withTwo();
   const core = new Core({

@@ -57,6 +57,26 @@ test(
 );
 
 test(
+  'an ADD of what runs, into another namespace: refused and told, and the pod runs on',
+  async () => {
+    await node.serve();
+    const ip = await node.add('c1');
+    const netns = node.sandbox('other');
+    const [lo] = node.kernel.namespaceAt(netns)?.links.values() ?? [];
+    if (lo !== undefined) node.kernel.namespaceAt(netns)?.links.set('eth0', { ...lo, name: 'eth0', index: 9 });
+    const links = new Map(node.kernel.host.links);
+    const { json } = await node.cni('ADD', 'c1', { netns });
+    expect(json).toMatchObject({ code: 4, msg: expect.stringContaining('eth0 of container c1 runs in /run/netns/c1') });
+    expect(node.kernel.host.links).toEqual(links);
+    const { lines } = await whyJson('shop/pod-c1');
+    expect(lines[0]).toContain(`has ${ip.split('/')[0]} on eni-`);
+    expect(lines[1]).toContain('was refused once');
+    expect(lines[2]).toContain('BAD_REQUEST: eth0 of container c1');
+  },
+  LIMIT_MS,
+);
+
+test(
   'pods that wait: their place, the reason with its numbers, when the next address is expected and what brings it',
   async () => {
     await node.serve({ ...FULL, cooldownUnderPressureMs: 20_000 });

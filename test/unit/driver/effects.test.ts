@@ -2,8 +2,10 @@
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { Effect, Event } from '../../../src/core/events.ts';
 import { linkName } from '../../../src/core/link-name.ts';
+import { HOST_MAC } from '../../../src/core/plan.ts';
 import { veth } from '../../../src/datapath/veth.ts';
 import { runEffect } from '../../../src/driver/effects.ts';
+import { systemClock } from '../../../src/ports/clock.ts';
 import type { Provider } from '../../../src/ports/provider.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
 import { FakeKernel } from '../../../src/sim/kernel.ts';
@@ -64,3 +66,25 @@ test('a pod whose repeated ADD failed on the read is served as before, and its e
   });
   expect(core.state.count('lease')).toBe(0);
 });
+
+test.each(['before', 'after'] as const)(
+  'a pod whose pair went and could not be made anew is released; its link was heard to go %s that',
+  async (when) => {
+    const core = new Core({ targets: { floor: 0, headroom: 2, ceiling: 100 } }).serving();
+    core.bringUpEni(1);
+    core.add('a');
+    const [lease] = core.state.all('lease');
+    if (lease === undefined) throw new Error('no lease');
+    const gone = { kind: 'link-gone', mac: HOST_MAC, name: linkName(lease.key), index: lease.linkIndex } as const;
+    core.held.add('wire');
+    core.add('a');
+    const wire = core.effects.findLast((effect) => effect.kind === 'wire');
+    if (wire === undefined) throw new Error('not wired again');
+    const kernel = new FakeKernel({ clock: systemClock });
+    kernel.addNamespace(lease.netns.path);
+    kernel.refuse = (step) => (step.do === 'create-veth' ? 'ENOMEM' : undefined);
+    const wired = await answerOf(wire, kernel);
+    for (const event of when === 'before' ? [gone, wired] : [wired, gone]) core.send(event);
+    expect(core.state.count('lease')).toBe(0);
+  },
+);
