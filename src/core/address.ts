@@ -82,21 +82,27 @@ function becomeFree(turn: Turn, { ip, block: id }: { readonly ip: Ip; readonly b
 }
 
 /** When the address may be handed out or given back again. */
-function cooledAtMs(turn: Turn, row: CoolingRow, pressed: boolean): number {
+function cooledAtMs(turn: Turn, row: CoolingRow, hurry: boolean): number {
   const { cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = turn.runtime.settings;
   // A SYN in flight lives 120 s in conntrack (nf_conntrack_tcp_timeout_syn_sent): without the flush that is the wait.
   if (row.flushed !== 'yes') return row.sinceMs + Math.max(cooldownMs, cooldownUnflushedMs);
-  return row.sinceMs + (pressed ? Math.min(cooldownMs, cooldownUnderPressureMs) : cooldownMs);
+  return row.sinceMs + (hurry ? Math.min(cooldownMs, cooldownUnderPressureMs) : cooldownMs);
 }
 
-/** cooling -> free for every address whose time has come. `pressed` says of a pool that pods wait and it cannot grow. */
-export function endCooldowns(turn: Turn, pressed: (pool: PoolId) => boolean): void {
-  for (const pool of turn.state.cooling.pools()) {
-    const hurry = pool !== undefined && pressed(pool);
+/**
+ * cooling -> free for every address whose time has come. `short` says that pods of the pool wait beyond the free addresses
+ * of the family and nothing can be had for them: as many as they are rest less.
+ */
+export function endCooldowns(turn: Turn, short: (pool: PoolId, family: Family) => boolean): void {
+  const { cooling } = turn.state;
+  for (const queues of cooling.queues()) {
+    const { pool, family } = queues;
     for (const flushed of [true, false]) {
       for (;;) {
-        const row = turn.state.cooling.oldest(pool, flushed);
-        if (row === undefined || !turn.due(cooledAtMs(turn, row, hurry))) break;
+        const row = cooling.oldest(queues, flushed);
+        if (row === undefined) break;
+        const hurry = flushed && pool !== undefined && short(pool, family);
+        if (!turn.due(cooledAtMs(turn, row, hurry))) break;
         becomeFree(turn, row);
       }
     }

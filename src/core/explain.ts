@@ -9,7 +9,7 @@ import { freeSlots, nodeRow } from './eni.ts';
 import { isHeldUp, roomForEnis } from './grow.ts';
 import { missingFacts } from './observe.ts';
 import { instanceTakesOneMore, isFlying } from './operation.ts';
-import { enisOf, holding, isPresent, serves, waitersOf } from './pool.ts';
+import { enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
@@ -140,11 +140,15 @@ function failedReason(turn: Turn, pool: PoolRow, matters: (row: FailureRow) => b
   return undefined;
 }
 
+/** As pods count: each takes one address of every family. */
+const mostOf = (families: readonly Holding[], figure: 'leased' | 'cooling'): number =>
+  Math.max(...families.map((held) => held[figure]));
+
 /** Nothing could be asked for, whatever the cloud answers: neither a slot nor an ENI is left, or the ceiling is reached. */
 function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   if (families.some((held) => held.coming > 0) || comingUp(turn, pool).length > 0) return undefined;
-  const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
+  const cooling = mostOf(families, 'cooling');
   const isCapped = families.some((held) => held.total >= pool.targets.ceiling);
   const hasSlots = enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni));
   if (!isCapped && (hasSlots || roomForEnis(turn) > 0)) return undefined;
@@ -175,7 +179,7 @@ function assigningReason(turn: Turn, pool: PoolRow): Reason | undefined {
 /** Nothing is on its way and nothing failed: a subnet is out, or the next call is about to go. */
 function shortReason(turn: Turn, pool: PoolRow): Reason {
   const families = pool.families.map((family) => holding(turn.state, pool, family));
-  const cooling = families.reduce((sum, held) => sum + held.cooling, 0);
+  const cooling = mostOf(families, 'cooling');
   if (families.some((held) => held.total + held.coming >= pool.targets.ceiling)) return ceilingReason(turn, pool);
   if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
   if (fillable(turn, pool) || roomForEnis(turn) > 0) return { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
@@ -302,10 +306,10 @@ function noPrefixReason(turn: Turn, pool: PoolRow): Reason | undefined {
 function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
   const subnets = subnetsOf(turn, pool);
   const rows = subnets.flatMap((id) => turn.state.get('subnet', id) ?? []);
-  const idle = enisOf(turn.state, pool).reduce(
-    (sum, eni) => sum + (eni.state === 'draining' ? turn.state.blocksOf(eni.key).length : 0),
-    0,
-  );
+  const idle = enisOf(turn.state, pool).reduce((sum, { key, state }) => {
+    const { ready, held } = turn.state.tally(key, 4);
+    return state === 'draining' ? sum + ready - held : sum;
+  }, 0);
   const soonestMs = rows.reduce((least, row) => Math.min(least, closedUntilMs(turn, row, 4)), Number.POSITIVE_INFINITY);
   const retryMs = Number.isFinite(soonestMs) ? Math.max(0, soonestMs - turn.nowMs) : 0;
   return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle, retryMs };
@@ -332,7 +336,8 @@ export function nextCooledMs(turn: Turn, pool: PoolRow): number {
 
 /** What has to happen where no cloud call helps: a pod ends, and its address rests. */
 function afterAPod(turn: Turn, pool: PoolRow): { readonly leased: number; readonly restMs: number } {
-  const leased = pool.families.reduce((sum, family) => sum + holding(turn.state, pool, family).leased, 0);
+  const families = pool.families.map((family) => holding(turn.state, pool, family));
+  const leased = mostOf(families, 'leased');
   return { leased, restMs: turn.runtime.settings.cooldownUnderPressureMs };
 }
 

@@ -131,25 +131,25 @@ export function resumeOperations(turn: Turn): void {
     if (operation.state !== 'waiting' || !turn.due(operation.notBeforeMs)) continue;
     const { action } = operation.call;
     if (!takeToken(turn, action, priorityOf(turn, action))) continue;
-    const call = action === 'attach' ? withNextIndex(turn, operation) : operation.call;
-    turn.tx.put('operation', {
-      ...operation,
-      call,
-      state: 'flying',
-      attempts: operation.attempts + 1,
-      startedMs: turn.nowMs,
-    });
-    turn.emit({ kind: 'cloud', operation: operation.id, call });
+    const attempts = operation.attempts + 1;
+    turn.tx.put('operation', { ...operation, state: 'flying', attempts, startedMs: turn.nowMs });
+    turn.emit({ kind: 'cloud', operation: operation.id, call: operation.call });
   }
 }
 
-/** A device index that was refused is somebody else's: the next free one is tried. */
-function withNextIndex(turn: Turn, operation: OperationRow): CloudCall {
+/**
+ * The operation with the next free device index: one that was refused is somebody's whom the next list may not show yet.
+ * Any other refusal is not about the index, which stays.
+ */
+function withNextIndex(turn: Turn, operation: OperationRow): OperationRow {
   const { call } = operation;
-  if (call.action !== 'attach' || call.deviceIndex === undefined) return call;
+  const eni = eniOf(turn, operation);
+  if (call.action !== 'attach' || call.deviceIndex === undefined || eni === undefined) return operation;
+  const refused = call.deviceIndex;
   const free = freeDeviceIndexes(turn);
-  const deviceIndex = free[operation.attempts % Math.max(1, free.length)] ?? call.deviceIndex;
-  return { ...call, deviceIndex };
+  const deviceIndex = free.find((index) => index > refused) ?? free[0] ?? refused;
+  turn.tx.put('eni', { ...eni, deviceIndex });
+  return { ...operation, call: { ...call, deviceIndex } };
 }
 
 export function cloudAnswered(turn: Turn, id: OperationId, answer: Answer<CloudResult>): void {
@@ -298,6 +298,7 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     else turn.tx.remove('operation', operation.id);
   } else if (call.action === 'attach' && maybeDone) settle(turn, operation);
   else if (call.action === 'attach' && failure.kind === 'exhausted') giveUpAttach(turn, operation);
+  else if (call.action === 'attach' && failure.kind === 'conflict') wait(turn, withNextIndex(turn, operation));
   else if (call.action === 'delete' && failure.kind === 'notFound') gone(turn, operation);
   else if (call.action === 'detach' && failure.kind === 'notFound') {
     const eni = eniOf(turn, operation);

@@ -10,10 +10,10 @@ import type { Ip } from './ip.ts';
 /**
  * What a payload's numbers say of time: `retryMs` until the call is sent again by itself, `etaMs` until what is under
  * way should serve, `restMs` how long the address of a pod that ends rests before the next one gets it. `leased` are
- * addresses that pods have.
+ * pods that have an address.
  */
 export type Reason =
-  /** No free address in any subnet of the pool; `idleElsewhere` is what this node itself could give back. */
+  /** No free address in any subnet of the pool; `idleElsewhere` are those that this node itself is giving back. */
   | {
       readonly code: 'SUBNET_EXHAUSTED';
       readonly subnets: readonly SubnetId[];
@@ -139,6 +139,8 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(ms < 10_000 ? 1 :
 const again = (retryMs: number): string =>
   retryMs <= 0 ? 'it is tried again now' : `it is tried again in ${seconds(retryMs)}`;
 
+const waiting = (pods: number): string => `${pods} ${pods === 1 ? 'pod waits' : 'pods wait'}`;
+
 const whenOneEnds = ({ leased, restMs }: { readonly leased: number; readonly restMs: number }): string =>
   `the next pod is served ${seconds(restMs)} after one of the ${leased} that have an address ends`;
 
@@ -146,7 +148,7 @@ const whenOneEnds = ({ leased, restMs }: { readonly leased: number; readonly res
 export function reasonText(reason: Reason): string {
   switch (reason.code) {
     case 'SUBNET_EXHAUSTED':
-      return `no free address in ${reason.subnets.join(', ')} (${reason.waiting} pods wait, ${reason.idleElsewhere} idle addresses on this node), ${again(reason.retryMs)}: add a subnet to the pool or free addresses in it`;
+      return `no free address in ${reason.subnets.join(', ')} (${waiting(reason.waiting)}, ${reason.idleElsewhere} idle addresses on this node), ${again(reason.retryMs)}: add a subnet to the pool or free addresses in it`;
     case 'NO_PREFIX':
       return `no whole /${reason.prefixLength} is left in ${reason.subnet}: single addresses are used, prefixes tried again in ${seconds(reason.retryMs)}; reserve a range for prefixes in the subnet`;
     case 'ENI_LIMIT':
@@ -184,7 +186,7 @@ export function reasonText(reason: Reason): string {
     case 'JOURNAL_UNWRITABLE':
       return `the journal cannot be written (${reason.detail}), ${again(1_000)}: free space in its folder; pods are deleted but not added meanwhile`;
     case 'QUEUE_FULL':
-      return `${reason.waiting} pods wait for an address already (limit ${reason.limit}): the runtime tries again`;
+      return `${waiting(reason.waiting)} for an address already (limit ${reason.limit}): the runtime tries again`;
     case 'DELETED_MEANWHILE':
       return 'the attachment was deleted while its ADD was under way';
     case 'KERNEL':

@@ -10,6 +10,7 @@ import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts'
 import type { Event, Step } from './events.ts';
 import { canGrow, explain, underWay } from './explain.ts';
 import { cancelDrains, grow } from './grow.ts';
+import type { Family } from './ip.ts';
 import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
 import { isLinkName } from './link-name.ts';
 import { missingFacts, unknownSubnets } from './observe.ts';
@@ -110,9 +111,9 @@ function kernelChanged(turn: Turn): void {
 function plan(turn: Turn): void {
   expireWaiters(turn);
   if (turn.runtime.phase === 'opening') return;
-  endCooldowns(turn, (id) => {
+  endCooldowns(turn, (id, family) => {
     const pool = turn.state.get('pool', id);
-    return pool !== undefined && pressed(turn, pool);
+    return pool !== undefined && isShort(turn, pool, family);
   });
   retryUnwiring(turn);
   readTheCloud(turn);
@@ -184,12 +185,10 @@ function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
   }
 }
 
-/** More waiters than free addresses, and nothing to grow: the cooldown shrinks where the flush was confirmed. */
-function pressed(turn: Turn, pool: PoolRow): boolean {
+/** More waiters than free addresses of the family, and nothing to grow. */
+function isShort(turn: Turn, pool: PoolRow, family: Family): boolean {
   const waiting = waitersOf(turn.state, pool);
-  if (waiting === 0) return false;
-  const free = Math.min(...pool.families.map((family) => holding(turn.state, pool, family).free));
-  return waiting > free && !canGrow(turn, pool);
+  return waiting > 0 && waiting > holding(turn.state, pool, family).free && !canGrow(turn, pool);
 }
 
 /** Facts that are missing, subnets that are new, and the list where something is in doubt. */

@@ -1,8 +1,8 @@
 /**
  * Whether addresses rest long enough between two pods, by the runtime's and the kernel's word: when a pod ended, and when
  * the address's connections were flushed. One that was flushed may be handed out after the least rest if the core freed
- * it in need: more pods waited than addresses were free, and nothing could be asked for. That is counted row by row at
- * the moment at which the address is freed, without the core's tallies.
+ * it in need: more pods waited than addresses of its family were free, and nothing could be asked for. That is counted
+ * row by row at the moment at which the address is freed, without the core's tallies.
  */
 import { type CloudCall, isRead } from '../core/cloud.ts';
 import { type Cidr, cidrContains, cidrSize, type Family, familyOf, type Ip } from '../core/ip.ts';
@@ -29,8 +29,6 @@ export class Cooldowns {
   /** When the last pod on an address ended, and who it was. */
   private readonly ended = new Map<Ip, { readonly atMs: number; readonly pod: Pod }>();
   private readonly freedInNeed = new Set<Ip>();
-  /** What a step frees it frees for one reason, before the first of it has changed anything. */
-  private need = { atMs: 0, is: false };
 
   constructor(options: CooldownsOptions) {
     this.options = options;
@@ -53,16 +51,12 @@ export class Cooldowns {
 
   /** The row of a cooling address is about to go. */
   freeing(state: State, ip: Ip): void {
-    const nowMs = this.options.nowMs();
-    if (this.need.atMs !== nowMs) this.need = { atMs: nowMs, is: false };
-    this.need.is ||= [...state.all('pool')].some((pool) => this.isInNeed(state, pool));
-    if (this.need.is) this.freedInNeed.add(ip);
+    if ([...state.all('pool')].some((pool) => this.isInNeed(state, pool, familyOf(ip)))) this.freedInNeed.add(ip);
   }
 
-  private isInNeed(state: State, pool: PoolRow): boolean {
+  private isInNeed(state: State, pool: PoolRow, family: Family): boolean {
     const waiting = state.waiterCount(pool.id);
-    if (waiting === 0) return false;
-    return pool.families.some((family) => waiting > freeCount(state, pool, family)) && !this.canGrow(state, pool);
+    return waiting > 0 && waiting > freeCount(state, pool, family) && !this.canGrow(state, pool);
   }
 
   /** What is wrong with the pod's having the address; undefined where nothing is. */

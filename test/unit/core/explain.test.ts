@@ -171,6 +171,18 @@ describe('nothing can be asked for: what has to end first', () => {
     expect(heard(core, 'a')).toEqual({ code: 'CEILING', ceiling: 2, leased: 2, restMs: 5_000 });
   });
 
+  test('a pod with an address of each family is one pod', () => {
+    const dual = { families: [4, 6] as const, primaryEni: 'use' } as const;
+    const core = new Core({ targets: { ...TIGHT, ceiling: 1 }, pool: dual }).serving().add('p1');
+    core.answer('assign', { action: 'assign', blocks: ['10.0.1.21/32' as Cidr] });
+    core.answer('assign', { action: 'assign', blocks: ['2001:db8::21/128' as Cidr] });
+    expect(core.replyOf('add-p1')).toBe('added');
+    core.add('a');
+    expect(heard(core, 'a')).toEqual({ code: 'CEILING', ceiling: 1, leased: 1, restMs: 5_000 });
+    core.del('p1').add('b', 1_000).advance(1_000);
+    expect(heard(core, 'b')).toMatchObject({ code: 'COOLING', cooling: 1 });
+  });
+
   test('ENI_LIMIT: the ENIs that are not ours', () => {
     const core = new Core({ enis: 2, targets: TIGHT }).start().answerDescribe();
     const foreign = { ...eniFacts(5, [], {}), attachment: { ...primaryFacts.attachment, deviceIndex: 1 } };

@@ -70,6 +70,23 @@ describe('create', () => {
   });
 });
 
+describe('attach', () => {
+  test('a device index that is refused is left to whoever has it; any other refusal asks for the same one again', () => {
+    const core = withEni({}, ['a']);
+    const { call } = until(core, 'create');
+    const facts = eniFacts(1, ['10.0.1.21/32' as Cidr], call.action === 'create' ? call.tags : {});
+    core.answer('create', { action: 'create', eni: facts });
+    const asked = (['transient', 'transient', 'conflict', 'transient', 'conflict', 'transient'] as const).map(
+      (kind) => {
+        const { call: attach } = until(core, 'attach');
+        core.fail('attach', { kind, code: 'No', message: '' });
+        return attach.action === 'attach' ? attach.deviceIndex : undefined;
+      },
+    );
+    expect(asked).toEqual([1, 1, 1, 2, 2, 3]);
+  });
+});
+
 describe('assign', () => {
   /** An ENI that is asked for one more address. */
   const asked = (setup: Setup = {}): Core => {

@@ -83,6 +83,19 @@ test('a node that is full cuts no cooldown short while it has a free address', (
   expect(core.addressOf('d')).toBe(ip);
 });
 
+test('a full node cuts as many cooldowns short as pods wait, the oldest first', () => {
+  const core = new Core({ targets: { floor: 0, headroom: 4, ceiling: 4 } }).serving();
+  core.bringUpEni(1);
+  const names = ['a', 'b', 'c', 'd'];
+  for (const name of names) core.add(name);
+  const [oldest] = names.map((name) => core.addressOf(name));
+  for (const name of names) core.del(name).advance(10);
+  core.advance(6_000).add('e');
+  expect([core.replyOf('add-e'), core.addressOf('e')]).toEqual(['added', oldest]);
+  const states = [...core.state.all('address')].map(({ state }) => state);
+  expect(states.sort()).toEqual(['cooling', 'cooling', 'cooling', 'held']);
+});
+
 test('without the flush the address cools for 120 s', () => {
   const core = new Core({ targets: { floor: 0, headroom: 1, ceiling: 1 } }).serving();
   core.bringUpEni(1);
