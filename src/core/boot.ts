@@ -4,7 +4,7 @@
  */
 import { coolAddress } from './address.ts';
 import { attachmentKey, type LeaseId } from './brand.ts';
-import { linkSeen, nodeRow } from './eni.ts';
+import { LINK_DEADLINE_MS, linkSeen, nodeRow } from './eni.ts';
 import type { Event, FoundLink } from './events.ts';
 import { afterBoot } from './forecast.ts';
 import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
@@ -181,7 +181,7 @@ class Restore {
       state,
       sinceMs: this.nowMs,
       writtenMs: this.nowMs,
-      ...(row.deadlineMs === undefined ? {} : { deadlineMs: this.nowMs + 60_000 }),
+      ...(row.deadlineMs === undefined ? {} : { deadlineMs: this.nowMs + LINK_DEADLINE_MS }),
       ...(state === 'ready' ? { sync: 1 } : {}),
     });
   }

@@ -12,8 +12,11 @@ import type { AddressRow, BlockRow, EniPresent, EniRow } from './rows.ts';
 import type { EniTally } from './tally.ts';
 import type { Turn } from './turn.ts';
 
-/** Link seen 2 s after the attach answers is usual on EC2, 18 s was seen (amazon-ecs-cni-plugins PR 66). */
-const LINK_DEADLINE_MS = 60_000;
+/**
+ * Link seen 2 s after the attach answers is usual on EC2, 18 s was seen (amazon-ecs-cni-plugins PR 66). Shorter than an ADD
+ * waits (`addDeadlineMs`), so that the pod whose ENI this is may yet have another one's address.
+ */
+export const LINK_DEADLINE_MS = 45_000;
 /** How long a delete waits for the link to go before it is tried anyway. */
 const LINK_GONE_MS = 5_000;
 const NUMBER_MAX = 127;

@@ -15,12 +15,10 @@ import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
 import { unmended } from './sync.ts';
 import type { Turn } from './turn.ts';
+import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
 
-/** How long a new ENI usually takes: create, attach, and its link (aws-2026.json). */
-const NEW_ENI_MS = 3_000;
-
-/** How long an assign usually takes (aws-2026.json). */
-export const ASSIGN_MS = 300;
+/** A link that is awaited for so much longer than usual may never come; 18 s was seen on EC2. */
+const LINK_LATE_MS = 5 * LINK_MS;
 
 /** A failure older than this, and not waited out any more, is no reason for anything. */
 const RECENT_MS = 60_000;
@@ -161,7 +159,17 @@ const isSettling = (turn: Turn, eni: EniRow): boolean => turn.state.operationOn(
 
 function attachingReason(turn: Turn, pool: PoolRow): Reason | undefined {
   const coming = comingUp(turn, pool).find((eni) => isComing.includes(eni.state) && !isSettling(turn, eni));
-  return coming && { code: 'ATTACHING', etaMs: Math.max(0, coming.sinceMs + NEW_ENI_MS - turn.nowMs) };
+  if (coming === undefined) return undefined;
+  const { nowMs } = turn;
+  const { state, sinceMs, decidedMs = sinceMs } = coming;
+  const waitedMs = nowMs - sinceMs;
+  const isLinked = coming.state !== 'creating' && turn.state.get('link', coming.mac) !== undefined;
+  if (coming.state === 'linking' && waitedMs >= LINK_LATE_MS && !isLinked) {
+    const leftMs = Math.max(0, (coming.deadlineMs ?? nowMs) - nowMs);
+    return { code: 'ATTACH_STUCK', eni: coming.id, waitedMs, leftMs, etaMs: leftMs + CREATE_MS };
+  }
+  const usualMs = state === 'creating' ? CREATE_MS : state === 'linking' ? LINK_MS : ATTACH_MS;
+  return { code: 'ATTACHING', forMs: nowMs - decidedMs, etaMs: Math.max(0, usualMs - waitedMs) };
 }
 
 /** Addresses of ENIs that are there: asked for, or given and on their way into the kernel. */
@@ -227,7 +235,7 @@ export function failureReason(turn: Turn, row: FailureRow, pool?: PoolRow): Reas
   const retryMs = Math.max(0, retryAtMs(turn, row) - turn.nowMs);
   if (inVain !== undefined) return { code: 'ENIS_IN_VAIN', made: inVain, retryMs };
   if (stuck !== undefined)
-    return { code: 'ATTACH_STUCK', ...stuck, etaMs: Math.max(0, row.atMs + NEW_ENI_MS - turn.nowMs) };
+    return { code: 'ATTACH_STUCK', ...stuck, etaMs: Math.max(0, row.atMs + CREATE_MS - turn.nowMs) };
   switch (failure.kind) {
     case 'denied':
       return { code: 'DENIED', action, cloudCode: failure.code, retryMs };

@@ -1,19 +1,16 @@
 /**
- * When a pool's next address is expected, and what brings it: for people who ask why a pod waits. The durations are
- * usual ones (aws-2026.json); nothing is decided by them.
+ * When a pool's next address is expected, and what brings it: for people who ask why a pod waits. Nothing is
+ * decided by it.
  */
 import type { CloudAction } from './cloud.ts';
-import { ASSIGN_MS, hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
+import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis } from './grow.ts';
 import { enisOf, holding } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetsOf } from './subnet.ts';
 import type { Turn } from './turn.ts';
+import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
 
-/** Usual durations: create 133 ms, attach 438, and 2,000 until the link is seen. */
-const LINK_MS = 2_000;
-const ATTACH_MS = 440 + LINK_MS;
-const CREATE_MS = 130 + ATTACH_MS;
 /** Two reads that agree, and a call after them. */
 const READS_MS = 500;
 
@@ -21,6 +18,8 @@ export interface Prospect {
   /** At least 0: what should have come by now is expected at any moment. */
   readonly inMs: number;
   readonly by: CloudAction | 'link' | 'kernel' | 'cooldown';
+  /** How long ago it should have come. */
+  readonly lateMs?: number;
 }
 
 interface Candidate {
@@ -32,7 +31,9 @@ interface Candidate {
 export function prospect(turn: Turn, pool: PoolRow): Prospect | undefined {
   const candidates = [...underWay(turn, pool), ...planned(turn, pool), ...cooled(turn, pool)];
   const [soonest] = candidates.sort((a, b) => a.atMs - b.atMs || (a.by < b.by ? -1 : 1));
-  return soonest && { inMs: Math.max(0, Math.ceil(soonest.atMs - turn.nowMs)), by: soonest.by };
+  if (soonest === undefined) return undefined;
+  const inMs = Math.ceil(soonest.atMs - turn.nowMs);
+  return { inMs: Math.max(0, inMs), by: soonest.by, ...(inMs < 0 && { lateMs: -inMs }) };
 }
 
 /** ENIs and blocks on their way. */

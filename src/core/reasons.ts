@@ -6,6 +6,7 @@
 import type { SubnetId } from './brand.ts';
 import type { CloudAction } from './cloud.ts';
 import type { Ip } from './ip.ts';
+import { ASSIGN_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
 
 /**
  * What a payload's numbers say of time: `retryMs` until the call is sent again by itself, `etaMs` until what is under
@@ -47,12 +48,18 @@ export type Reason =
   | { readonly code: 'ACCOUNT_QUOTA'; readonly cloudCode: string; readonly retryMs: number }
   | { readonly code: 'THROTTLED'; readonly action: CloudAction; readonly retryAfterMs: number }
   | { readonly code: 'DENIED'; readonly action: CloudAction; readonly cloudCode: string; readonly retryMs: number }
-  /** A new ENI is on its way; it usually serves within `etaMs`. */
-  | { readonly code: 'ATTACHING'; readonly etaMs: number }
+  /** A new ENI is on its way for `forMs`; it usually serves within `etaMs`, 0 where it should by now. */
+  | { readonly code: 'ATTACHING'; readonly forMs: number; readonly etaMs: number }
   /** Addresses were asked for `forMs` ago; that call usually serves within `etaMs` from now. */
   | { readonly code: 'ASSIGNING'; readonly forMs: number; readonly etaMs: number }
-  /** An attached ENI's link did not appear, or its attach never finished. */
-  | { readonly code: 'ATTACH_STUCK'; readonly eni: string; readonly waitedMs: number; readonly etaMs: number }
+  /** An ENI's link did not appear, or its attach never finished: it is given up in `leftMs`, or was. */
+  | {
+      readonly code: 'ATTACH_STUCK';
+      readonly eni: string;
+      readonly waitedMs: number;
+      readonly leftMs?: number;
+      readonly etaMs: number;
+    }
   /** New ENIs were created one after the other and none of them ever served: the next waits. */
   | { readonly code: 'ENIS_IN_VAIN'; readonly made: number; readonly retryMs: number }
   /** A call that may have been done (a lost answer, a crash) is being checked before anything else is asked for. */
@@ -144,6 +151,19 @@ const waiting = (pods: number): string => `${pods} ${pods === 1 ? 'pod waits' : 
 const whenOneEnds = ({ leased, restMs }: { readonly leased: number; readonly restMs: number }): string =>
   `the next pod is served ${seconds(restMs)} after one of the ${leased} that have an address ends`;
 
+/** What should be there by now may be there at any moment, or never: how long it took says more than a forecast. */
+const usable = ({ forMs, etaMs }: { readonly forMs: number; readonly etaMs: number }, usualMs: number): string =>
+  etaMs > 0
+    ? `usable in about ${seconds(etaMs)}`
+    : `which has taken ${seconds(forMs)} and usually takes ${seconds(usualMs)}`;
+
+function attachStuckText({ eni, waitedMs, leftMs, etaMs }: Extract<Reason, { code: 'ATTACH_STUCK' }>): string {
+  const waited = seconds(waitedMs);
+  return leftMs === undefined
+    ? `ENI ${eni} did not come up within ${waited} of its attach: it is detached by force and another one is tried, usable ${etaMs > 0 ? `in about ${seconds(etaMs)}` : 'at any moment'}`
+    : `ENI ${eni} was attached ${waited} ago and its link has not appeared, which usually takes ${seconds(LINK_MS)}: in ${seconds(leftMs)} it is detached by force and another one is tried`;
+}
+
 /** One sentence with numbers and, where a pod waits, when it can be served; then what happens next or what to do. */
 export function reasonText(reason: Reason): string {
   switch (reason.code) {
@@ -164,11 +184,11 @@ export function reasonText(reason: Reason): string {
     case 'DENIED':
       return `the cloud denies ${reason.action} to this node's role (${reason.cloudCode}): grant it; ${again(reason.retryMs)}`;
     case 'ATTACHING':
-      return `a new ENI is on its way, usable in about ${seconds(reason.etaMs)}: the runtime's next try will find it`;
+      return `a new ENI is on its way, ${usable(reason, CREATE_MS)}: the runtime's next try will find it`;
     case 'ASSIGNING':
-      return `addresses were asked for ${seconds(reason.forMs)} ago and are usable in about ${seconds(reason.etaMs)}: the runtime's next try will find them`;
+      return `addresses were asked for${reason.etaMs > 0 ? ` ${seconds(reason.forMs)} ago` : ''}, ${usable(reason, ASSIGN_MS)}: the runtime's next try will find them`;
     case 'ATTACH_STUCK':
-      return `ENI ${reason.eni} did not come up within ${seconds(reason.waitedMs)} of its attach: it is detached by force and another one is tried, usable in about ${seconds(reason.etaMs)}`;
+      return attachStuckText(reason);
     case 'ENIS_IN_VAIN':
       return `${reason.made} new ENIs in a row never served, ${again(reason.retryMs)}: look at the log for what became of each, then drain and replace the node`;
     case 'SETTLING':

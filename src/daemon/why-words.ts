@@ -26,6 +26,9 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
   }
 }
 
+/** What is less late than this comes at any moment. */
+const LATE_MS = 1_000;
+
 const duration = (ms: number): string => {
   const whole = Math.max(0, ms);
   if (whole < 10_000) return `${(whole / 1_000).toFixed(1)} s`;
@@ -52,8 +55,10 @@ const BY: Readonly<Partial<Record<Expected['by'], string>>> = {
 
 function expectedLine(expected: Expected | undefined): string {
   if (expected === undefined) return 'no address is expected before a pod here ends';
-  const { inMs, by } = expected;
-  return `the next address is expected ${inMs === 0 ? 'at any moment' : `in ${duration(inMs)}`}, ${BY[by] ?? `by ${by}`}`;
+  const { inMs, by, lateMs = 0 } = expected;
+  const what = BY[by] ?? `by ${by}`;
+  if (lateMs >= LATE_MS) return `the next address was expected ${duration(lateMs)} ago, ${what}`;
+  return `the next address is expected ${inMs === 0 ? 'at any moment' : `in ${duration(inMs)}`}, ${what}`;
 }
 
 function waitLines(facts: Extract<Facts, { status: 'waits' }>): string[] {

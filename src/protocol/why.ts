@@ -10,6 +10,8 @@ import type { ReasonCode } from '../core/reasons.ts';
 export interface Expected {
   readonly inMs: number;
   readonly by: CloudAction | 'link' | 'kernel' | 'cooldown';
+  /** Where `inMs` is 0: how long ago it should have come. */
+  readonly lateMs?: number;
 }
 
 export interface ToldReason {

@@ -7,8 +7,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'cooldown ignored on reuse',
     file: 'src/core/address.ts',
-    find: 'if (row === undefined || !turn.due(cooledAtMs(turn, row, hurry))) break;',
-    replace: 'if (row === undefined) break;',
+    find: '        if (!turn.due(cooledAtMs(turn, row, hurry))) break;\n',
+    replace: '',
+  },
+  {
+    name: 'one pod that waits cuts every cooldown',
+    file: 'src/core/step.ts',
+    find: 'waiting > holding(turn.state, pool, family).free && ',
+    replace: '',
   },
   {
     name: 'cooldown ignored on release',

@@ -237,7 +237,7 @@ describe('on nodes that need another ENI', () => {
       says: /a new ENI is on its way/,
       thenCode: 'ATTACH_STUCK',
     },
-    { fault: 'link-late', node: 3, code: 'ATTACHING', says: /a new ENI is on its way/ },
+    { fault: 'link-late', node: 3, code: 'ATTACHING', says: /a new ENI is on its way/, thenCode: 'ATTACH_STUCK' },
   ])(
     '$fault: the pod hears $code, and after it the pod is served',
     async ({ fault, node, code, says, thenCode }) => {
