@@ -4,6 +4,7 @@
  * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
  */
 import type { SubnetId } from './brand.ts';
+import { uniformOf } from './budget.ts';
 import type { CloudCall, EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
 import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
 import { type Cidr, cidrLength, familyOf } from './ip.ts';
@@ -16,8 +17,11 @@ import { isElsewhere, isHere, unknownEni } from './unknown-eni.ts';
 
 /** Two reads of one doubt are this far apart. */
 const SECOND_READ_MS = 1_000;
-/** With nothing in doubt the cloud is compared this often. */
-const BACKGROUND_READ_MS = 600_000;
+/**
+ * With nothing in doubt the cloud is compared this often, or a fifth later: nothing else shows that somebody took an
+ * address from a running pod. A thousand nodes are at most 3.3 of the 20 Describe calls a second that EC2 allows.
+ */
+const BACKGROUND_READ_MS = 300_000;
 
 export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: NodeFacts, readMs: number): void {
   turn.tx.put('node', { ...nodeRow(turn), limits, vpcCidrs, zone });
@@ -53,10 +57,14 @@ export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number):
   const next =
     doubt || !nodeRow(turn).trusted
       ? Math.max(turn.nowMs + SECOND_READ_MS, nextUsefulMs(turn))
-      : turn.nowMs + BACKGROUND_READ_MS;
+      : turn.nowMs + backgroundMs(turn, readMs);
   const asked = turn.runtime.listing.wantedFromMs ?? next;
   turn.setRuntime({ listing: { wantedFromMs: Math.min(next, asked), lastMs: readMs } });
 }
+
+/** Nodes that started together do not read together. */
+const backgroundMs = (turn: Turn, readMs: number): number =>
+  Math.ceil(BACKGROUND_READ_MS * (1 + 0.2 * uniformOf(`${nodeRow(turn).epoch}/enis/${Math.floor(readMs)}`)));
 
 /** The earliest time a read can end a doubt: before it, reads tell nothing. */
 function nextUsefulMs(turn: Turn): number {

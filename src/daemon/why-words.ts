@@ -7,7 +7,8 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
   switch (facts.status) {
     case 'has-address': {
       const since = `since ${clockTime(wallMs - facts.agoMs)} (${duration(facts.agoMs)})`;
-      const has = `${facts.who} has ${facts.addresses.join(' and ')} on ${facts.eni} ${since}`;
+      const read = facts.readAgoMs === undefined ? '' : `; the cloud was last read ${duration(facts.readAgoMs)} ago`;
+      const has = `${facts.who} has ${facts.addresses.join(' and ')} on ${facts.eni} ${since}${read}`;
       return [has, ...(facts.refused === undefined ? [] : refusedLines(facts.refused, wallMs))];
     }
     case 'lost':

@@ -92,12 +92,14 @@ function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: 
   const id = eni === undefined || eni.state === 'creating' ? '' : eni.id;
   const nowMs = clock.nowMs();
   const agoMs = nowMs - lease.sinceMs;
+  const { lastMs } = state.runtime.listing;
   return {
     status: 'has-address',
     who,
     addresses,
     eni: id,
     agoMs,
+    ...(lastMs !== undefined && { readAgoMs: nowMs - lastMs }),
     ...(refusal !== undefined && { refused: refused(refusal, nowMs) }),
   };
 }

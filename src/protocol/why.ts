@@ -59,6 +59,8 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       readonly addresses: readonly string[];
       readonly eni: string;
       readonly agoMs: number;
+      /** When the cloud last listed the node's ENIs: what was taken from the pod since is not known yet. */
+      readonly readAgoMs?: number;
       /** A later ADD of it that was refused: what runs is as it was, unless this says otherwise. */
       readonly refused?: Refused;
     }

@@ -20,7 +20,7 @@ const FAULTS_MIN = 10;
 const UNWELL_MAX_MS = 24 * HOUR_MS;
 const STRIDE_MS = 60_000;
 
-/** The core compares itself with the cloud every ten minutes; what only that shows is put right in the next two. */
+/** What others took is asked for again every ten minutes, the cloud compared every six; two are for what follows. */
 const HEAL_MS = 720_000;
 const QUIET_MS = 600_000;
 /** A node with nothing to do makes at most one call a minute. */

@@ -32,6 +32,7 @@ export interface FleetRun {
   readonly podCount: number;
   /** Of the unluckiest node. */
   readonly throttlesMax: number;
+  /** Until it holds its floor. */
   readonly describesMax: number;
   readonly throttles: number;
 }
@@ -176,10 +177,11 @@ class Fleet {
 
   private outcome(): FleetRun {
     const members = [...this.members.values()];
-    for (const { caller, action, outcome } of this.cloud.calls) {
+    for (const { atMs, caller, action, outcome } of this.cloud.calls) {
       const member = this.members.get(caller ?? ('' as InstanceId));
       if (member === undefined) continue;
-      if (isRead(action)) member.describes++;
+      const starts = member.floorMs === undefined || atMs - this.startMs <= member.floorMs;
+      if (isRead(action) && starts) member.describes++;
       if (outcome === 'throttled') member.throttles++;
     }
     const times = members.map(({ floorMs }) => floorMs ?? this.options.lengthMs);

@@ -120,5 +120,5 @@ const verdictsOf = (who: string, run: FleetRun, bound: number, throttlesAtMost: 
   { what: `${who}: last node at its floor, ms`, value: run.figures.maxMs, atMost: bound * ALLOWED },
   { what: `${who}: failed ADDs`, value: run.figures.failed, atMost: 0 },
   { what: `${who}: throttle errors of a node`, value: run.throttlesMax, atMost: throttlesAtMost },
-  { what: `${who}: Describe calls of a node`, value: run.describesMax, atMost: 2 },
+  { what: `${who}: Describe calls of a node that starts`, value: run.describesMax, atMost: 2 },
 ];

@@ -11,12 +11,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
-    name: 'one pod that waits cuts every cooldown',
-    file: 'src/core/step.ts',
-    find: 'waiting > holding(turn.state, pool, family).free && ',
-    replace: '',
-  },
-  {
     name: 'cooldown ignored on release',
     file: 'src/core/shrink.ts',
     find: "(block) => block.state === 'ready' && turn.state.takenIn(block.id) === 0,",
@@ -39,14 +33,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'cooldown cut short though an address is free',
     file: 'src/core/step.ts',
-    find: '  return waiting > free && !canGrow(turn, pool);',
-    replace: '  return !canGrow(turn, pool);',
+    find: ' && waiting > holding(turn.state, pool, family).free',
+    replace: '',
   },
   {
     name: 'cooldown cut short though more can be asked for',
     file: 'src/core/step.ts',
-    find: '  return waiting > free && !canGrow(turn, pool);',
-    replace: '  return waiting > free;',
+    find: '.free && !canGrow(turn, pool);',
+    replace: '.free;',
   },
   {
     name: 'an unflushed address is reused as a flushed one',

@@ -8,9 +8,9 @@ import type { Story } from './stories.ts';
 import { StoryWorld } from './story-world.ts';
 
 /** Retries of pods, two reads that agree after a call's deadline, an ENI's give-back, and the kubelet's patience. */
-const HEAL_MS = 900_000;
-/** A node with nothing to do makes at most one call a minute. */
-const QUIET_MS = 300_000;
+const HEAL_MS = 600_000;
+/** A node with nothing to do makes at most one call a minute, a return to prefixes among them. */
+const QUIET_MS = 600_000;
 const QUIET_CALLS_MAX = QUIET_MS / 60_000;
 const LOST_COMMITS = 3;
 /** The successor's failpoints, at which it ends too: spread, so that over a story's indices most are met. */
@@ -61,7 +61,7 @@ export async function tell(
   if (crashIn.length > 0) await world.pass(SECOND_CRASH_WITHIN * 1_000);
   world.ignoreFailpoints();
   world.cloud.faults.clear();
-  await world.pass(HEAL_MS - QUIET_MS);
+  await world.pass(HEAL_MS);
   if (world.hasStrays) await world.pass(SWEEP_WITHIN_MS);
   const before = world.cloud.calls.length;
   await world.pass(QUIET_MS);

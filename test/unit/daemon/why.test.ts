@@ -48,7 +48,7 @@ test(
     expect(code).toBe(0);
     expect(stdout).toMatch(
       new RegExp(
-        `^shop/pod-c1 has ${ip.split('/')[0]} on ${eni?.id} since \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ \\(\\d\\.\\d s\\)\\n$`,
+        `^shop/pod-c1 has ${ip.split('/')[0]} on ${eni?.id} since \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ \\(\\d\\.\\d s\\); the cloud was last read \\d\\.\\d s ago\\n$`,
       ),
     );
     expect(JSON.parse((await why('c1', '--json')).stdout)).toMatchObject({ status: 'has-address', who: 'shop/pod-c1' });
