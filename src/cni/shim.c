@@ -34,6 +34,8 @@ struct call {
   millis away_ms;
   char version[VERSION_LENGTH_MAX + 1];
   struct text envelope;
+  /* Of the envelope, what put_envelope wrote. */
+  size_t request_length;
   struct exchange exchange;
   struct failure failure;
 };
@@ -96,12 +98,9 @@ static bool read_config(struct call *call, size_t *length) {
 static bool build_envelope(struct call *call, size_t config_length) {
   call->envelope = (struct text)TEXT_IN(envelope_bytes);
   put_envelope(&call->envelope, call->verb, &call->env, config_bytes, config_length);
-  size_t length = call->envelope.length;
+  call->request_length = call->envelope.length;
   put_envelope_end(&call->envelope, DEADLINE_MS_MAX);
-  if (!call->envelope.cut) {
-    call->envelope.length = length;
-    return true;
-  }
+  if (!call->envelope.cut) return true;
   put(fail(&call->failure, CODE_UNDECODABLE),
       "the network configuration on stdin is not JSON: it is full of control characters, which JSON does not hold");
   return false;
@@ -116,10 +115,9 @@ static enum outcome carry(struct call *call) {
       .deadline = call->deadline,
       .bytes = reply_bytes,
   };
-  size_t length = call->envelope.length;
   millis seen = call->start, pause = PAUSE_MS_MIN;
   for (;;) {
-    call->envelope.length = length;
+    call->envelope.length = call->request_length;
     put_envelope_end(&call->envelope, call->deadline - now_ms());
     enum outcome outcome = try_once(exchange);
     if (outcome != AWAY && outcome != BROKEN) return outcome;
@@ -169,7 +167,8 @@ static int pass_on(struct call *call) {
 
 /* No answer to a DEL is no failure: the daemon does it as soon as it is back. */
 static int spool(struct call *call) {
-  int error = spool_del(call->settings.state, &call->env, &call->envelope);
+  struct text request = {.bytes = call->envelope.bytes, .length = call->request_length};
+  int error = spool_del(call->settings.state, &call->env, &request, &call->envelope);
   if (error == 0) return 0;
   struct text *msg = fail(&call->failure, CODE_IO);
   put(msg, "the Underway daemon does not answer on "), put(msg, call->settings.socket);

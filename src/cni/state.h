@@ -61,21 +61,27 @@ static int write_durably(int folder, const char *name, const struct text *conten
 }
 
 /*
- * One file an attachment, so a repeated DEL replaces its own: `<containerID>@<ifname>.json`. No container id holds
- * an '@' (the specification's regex), so two attachments never share a name, as `a-b` + `c` and `a` + `b-c` would
- * with a dash. A reader skips names that begin with a dot: a file that was being written when the power went.
+ * One file a request, so a repeated DEL replaces its own and nothing else: `<containerID>@<ifname>@<digest>.json`. The
+ * digest is of the envelope: the network's name is in the configuration, which only the daemon reads, and one that
+ * cannot be read must not replace one that can. A reader skips names that begin with a dot: a file that was being
+ * written when the power went.
  */
-static void put_spool_name(struct text *name, const struct environment *env) {
-  put(name, env->container_id), put(name, "@"), put(name, env->ifname), put(name, ".json");
+static void put_spool_name(struct text *name, const struct environment *env, const struct text *request) {
+  put(name, env->container_id), put(name, "@"), put(name, env->ifname), put(name, "@");
+  put_digest(name, request), put(name, ".json");
 }
 
-/* 0 when the envelope will be there after a power cut; else an errno, and nothing is left behind. */
-static int spool_del(const char *state, const struct environment *env, const struct text *envelope) {
+/*
+ * 0 when the envelope will be there after a power cut; else an errno, and nothing is left behind. `request` is what does
+ * not change from one try to the next.
+ */
+static int spool_del(const char *state, const struct environment *env, const struct text *request,
+                     const struct text *envelope) {
   char name_bytes[256], draft_bytes[256];
   struct text name = TEXT_IN(name_bytes), draft = TEXT_IN(draft_bytes);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  put(&draft, "."), put_spool_name(&draft, env), put_spool_name(&name, env);
+  put(&draft, "."), put_spool_name(&draft, env, request), put_spool_name(&name, env, request);
   put(&draft, "."), put_number(&draft, (unsigned long)getpid());
   put(&draft, "."), put_number(&draft, (unsigned long)now.tv_sec), put_number(&draft, (unsigned long)now.tv_nsec);
   if (as_string(&name) == NULL || as_string(&draft) == NULL) return ENAMETOOLONG;

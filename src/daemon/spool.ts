@@ -1,6 +1,6 @@
 /**
- * DELs that the shim wrote down while no daemon listened: `<stateDir>/del/<containerID>@<ifname>.json`, the envelope
- * as it would have come over the socket.
+ * DELs that the shim wrote down while no daemon listened: `<stateDir>/del/<containerID>@<ifname>@<digest>.json`, the
+ * envelope as it would have come over the socket.
  *
  * Invariants: a file goes only after the core answered `done`; one that cannot be understood gets another name. A DEL
  * ends what there was when it was written, not what the same container was given since.

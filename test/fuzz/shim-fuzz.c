@@ -91,8 +91,8 @@ static void fuzz_environment(const char *bytes, size_t length) {
   if (verb->needs & NEEDS_CONTAINER_ID) {
     char name_bytes[256];
     struct text name = TEXT_IN(name_bytes);
-    put_spool_name(&name, &env);
-    PROMISE(!name.cut && name.length <= 149 && memchr(name.bytes, '/', name.length) == NULL && name.bytes[0] != '.');
+    put_spool_name(&name, &env, &(struct text){.bytes = copy, .length = length});
+    PROMISE(!name.cut && name.length <= 166 && memchr(name.bytes, '/', name.length) == NULL && name.bytes[0] != '.');
   }
   at = at < length ? at : length;
   put_envelope(&text, verb, &env, copy + at, length - at);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CniRequest, parseRequest } from '../../../src/protocol/request.ts';
@@ -292,14 +292,16 @@ describeShim('a daemon that goes and comes', () => {
 
 describeShim('DEL', () => {
   const spooled = () => readdirSync(join(stand.state, 'del'));
+  /** The names without the digests by which two requests of one attachment differ. */
+  const spooledFor = () => spooled().map((name) => name.replace(/@[0-9a-f]{16}\.json$/, ''));
 
   test('is kept for a daemon that is away, and succeeds', async () => {
     const run = await stand.verb('DEL', { CNI_NETNS: '' });
     expect(run).toMatchObject({ status: 0, stdout: '', stderr: '' });
     expect(run.ms).toBeGreaterThan(900);
     expect(run.ms).toBeLessThan(2_500);
-    expect(spooled()).toEqual(['c1@eth0.json']);
-    const file = join(stand.state, 'del', 'c1@eth0.json');
+    expect(spooledFor()).toEqual(['c1@eth0']);
+    const file = join(stand.state, 'del', spooled()[0] ?? '');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(statSync(join(stand.state, 'del')).mode & 0o777).toBe(0o700);
     expect(understood(readFileSync(file, 'utf8'))).toMatchObject({
@@ -318,14 +320,23 @@ describeShim('DEL', () => {
     ] as const) {
       expect(await stand.verb('DEL', { CNI_CONTAINERID: id, CNI_IFNAME: ifname })).toHaveProperty('status', 0);
     }
-    expect(spooled().sort()).toEqual(['a-b@c.json', 'a@b-c.json']);
+    expect(spooledFor().sort()).toEqual(['a-b@c', 'a@b-c']);
+  });
+
+  test('one of another network, or that cannot be read, replaces none', async () => {
+    stand.configure('deadline_ms=300');
+    for (const config of [CONFIG, CONFIG.replace('"name":"underway"', '"name":"other"'), '{', CONFIG])
+      expect(await stand.verb('DEL', {}, config)).toHaveProperty('status', 0);
+    expect(spooledFor()).toEqual(['c1@eth0', 'c1@eth0', 'c1@eth0']);
+    const read = spooled().map((name) => JSON.parse(readFileSync(join(stand.state, 'del', name), 'utf8')).config);
+    expect(read.filter((config) => config === CONFIG)).toHaveLength(1);
   });
 
   test('the longest names have a file too', async () => {
     stand.configure('deadline_ms=30');
     const names = { CNI_CONTAINERID: 'c'.repeat(128), CNI_IFNAME: 'i'.repeat(15) };
     expect(await stand.verb('DEL', names)).toHaveProperty('status', 0);
-    expect(spooled()).toEqual([`${names.CNI_CONTAINERID}@${names.CNI_IFNAME}.json`]);
+    expect(spooledFor()).toEqual([`${names.CNI_CONTAINERID}@${names.CNI_IFNAME}`]);
   });
 
   test.each<[string, (socket: import('node:net').Socket) => void]>([
@@ -336,7 +347,7 @@ describeShim('DEL', () => {
     stand.configure('deadline_ms=300');
     await stand.serveRaw(connected);
     expect(await stand.verb('DEL')).toMatchObject({ status: 0, stdout: '' });
-    expect(spooled()).toEqual(['c1@eth0.json']);
+    expect(spooledFor()).toEqual(['c1@eth0']);
   });
 
   test('is not kept when the daemon answered, whatever it said', async () => {
@@ -356,9 +367,12 @@ describeShim('DEL', () => {
 
   test('leaves no half file when the name is taken by a folder', async () => {
     stand.configure('deadline_ms=30');
-    mkdirSync(join(stand.state, 'del', 'c1@eth0.json'), { recursive: true });
+    expect(await stand.verb('DEL')).toHaveProperty('status', 0);
+    const [name = ''] = spooled();
+    rmSync(join(stand.state, 'del', name));
+    mkdirSync(join(stand.state, 'del', name));
     expect(errorIn(await stand.verb('DEL'))).toMatchObject({ code: 5 });
-    expect(spooled()).toEqual(['c1@eth0.json']);
+    expect(spooled()).toEqual([name]);
   });
 
   test('an error never holds the words that containerd takes for success', async () => {
