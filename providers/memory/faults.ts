@@ -12,7 +12,10 @@ export type CloudFault =
   | { readonly kind: 'latency'; readonly factor: number; readonly plusMs: number }
   | { readonly kind: 'throttle' }
   | { readonly kind: 'deny' }
-  /** Creates and assigns find no free IPv4 address or prefix in the subnet (in any, when none is named). */
+  /**
+   * Creates and assigns find no free IPv4 address or prefix in the subnet (in any, when none is named). While it lasts
+   * reads of the subnet count none.
+   */
   | { readonly kind: 'subnet-full'; readonly subnet?: SubnetId }
   /** No whole IPv4 prefix is free; single addresses are. */
   | { readonly kind: 'no-prefix' }
@@ -83,6 +86,21 @@ const FITS: { readonly [K in CloudFaultKind]?: readonly ApiAction[] } = {
   'stale-reads': WRITING,
 };
 
+/** What it makes sense for besides while it lasts: a subnet that is full says so, one that refused a call does not. */
+const FITS_LASTING: { readonly [K in CloudFaultKind]?: readonly ApiAction[] } = { 'subnet-full': ['describe-subnets'] };
+
+const isLasting = ({ calls, rate }: FaultTerms): boolean => calls === undefined && rate === undefined;
+
+function fits({ fault, terms }: ArmedFault, action: ApiAction): boolean {
+  if (terms.actions !== undefined) return terms.actions.includes(action);
+  const asked = FITS[fault.kind];
+  return (
+    asked === undefined ||
+    asked.includes(action) ||
+    (isLasting(terms) && FITS_LASTING[fault.kind]?.includes(action) === true)
+  );
+}
+
 interface ArmedFault {
   readonly fault: CloudFault;
   readonly terms: FaultTerms;
@@ -121,8 +139,7 @@ export class Faults {
     const strikes: { [kind: string]: CloudFault } = {};
     for (const armed of this.#armed) {
       const { fault, terms } = armed;
-      const fits = terms.actions ?? FITS[fault.kind];
-      if (fits !== undefined && !fits.includes(action)) continue;
+      if (!fits(armed, action)) continue;
       if (terms.caller !== undefined && terms.caller !== caller) continue;
       const chance = terms.rate ?? 1;
       if (chance < 1 && this.#streams.uniform(`fault/${fault.kind}/${caller ?? ''}`) >= chance) continue;

@@ -49,10 +49,13 @@ export const describeRouteTables: Calls['describe-route-tables'] = (world, { ids
   });
 };
 
-export const describeSubnets: Calls['describe-subnets'] = (world, { ids }) => {
+export const describeSubnets: Calls['describe-subnets'] = (world, { ids }, { strikes }) => {
   const subnets = chosen<SubnetRecord>(ids, 'subnet', fromMap(world.subnets));
   if (subnets.kind === 'refused') return subnets;
-  return done(subnets.value.map((subnet) => ({ ...subnet, freeCount4: world.space(subnet.id, 4)?.freeCount ?? 0 })));
+  const full = strikes['subnet-full'];
+  const freeCount4 = (id: SubnetRecord['id']): number =>
+    full !== undefined && (full.subnet ?? id) === id ? 0 : (world.space(id, 4)?.freeCount ?? 0);
+  return done(subnets.value.map((subnet) => ({ ...subnet, freeCount4: freeCount4(subnet.id) })));
 };
 
 export const describeInstances: Calls['describe-instances'] = (world, { ids }) =>

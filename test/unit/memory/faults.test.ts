@@ -71,6 +71,21 @@ test('an empty subnet, a fragmented one and an account at its limit', () => {
   expect(account.cloud.invariants()).toEqual([]);
 });
 
+test('a subnet that is full for good says so, and one that refused a call does not', () => {
+  const account = new Account();
+  const counts = () => account.value('describe-subnets', {}).map(({ freeCount4 }) => freeCount4 > 0);
+  account.cloud.faults.arm({ kind: 'subnet-full' }, { calls: 1 });
+  expect(counts()).toEqual([true, true]);
+  account.cloud.faults.clear();
+  const lift = account.cloud.faults.arm({ kind: 'subnet-full', subnet: account.elsewhere });
+  expect(counts()).toEqual([true, false]);
+  account.cloud.faults.arm({ kind: 'subnet-full' });
+  expect(counts()).toEqual([false, false]);
+  lift();
+  account.cloud.faults.clear();
+  expect(counts()).toEqual([true, true]);
+});
+
 test('a lost reply is work done; a lost request is not', () => {
   const account = new Account();
   account.cloud.faults.arm({ kind: 'lost-reply', silent: false }, { calls: 1 });
