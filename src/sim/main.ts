@@ -109,7 +109,7 @@ async function one(seed: number, values: Flags): Promise<number> {
   for (const line of traceText(report.trace, { last, aroundMs, coloured: isTTY })) console.log(line);
   console.log(`seed ${seed}: ${report.events} events, ${report.pods} pods, trace ${report.traceHash}`);
   console.log(`faults: ${countsText(report.faultsFired)}`);
-  console.log(`refused: ${countsText(report.refusals)}`);
+  console.log(`refused requests: ${countsText(report.refusals)}`);
   for (const breach of report.breaches) console.log(`BREACH ${breach}`);
   for (const what of report.unconverged) console.log(`NOT CONVERGED ${what}`);
   return hasFailed(report) ? 1 : 0;

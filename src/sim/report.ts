@@ -83,7 +83,7 @@ export class Report {
     return [
       `${seeds} seeds, ${breaches} broken, ${unconverged} not converged, ${pods} pods, ${events} events (${eventsPerSecond} a second a core)`,
       `faults: ${countsText(total(this.reports.map(({ faultsFired }) => faultsFired)))}`,
-      `refused: ${countsText(total(this.reports.map(({ refusals }) => refusals)))}`,
+      `refused requests: ${countsText(total(this.reports.map(({ refusals }) => refusals)))}`,
       `transitions, failures, reasons and verdicts: ${transitions.seen} of ${transitions.declared} seen`,
       ...(this.rare.length > 0 ? [`seen in few seeds: ${this.rare.join('; ')}`] : []),
       ...(this.missing.length > 0 ? [`never seen: ${this.missing.join('; ')}`] : []),
