@@ -34,13 +34,17 @@ export interface OracleOptions {
   readonly kernel: FakeKernel;
   readonly journal: MemoryJournal;
   readonly capabilities: Capabilities;
-  /**
-   * The cloud may give fewer than was asked, or somebody take some of it, so that what an assign in doubt brought cannot be
-   * told from others'.
-   */
-  readonly fallsShort?: boolean;
+  /** An assign on the ENI was given fewer than it asked for: what one in doubt brought cannot be told from others'. */
+  readonly fellShort?: (eni: EniId) => boolean;
   /** How addresses rest between two pods; not looked at without it. */
   readonly cooldowns?: Cooldowns;
+}
+
+/** What one assign brought. With some of it taken by somebody, the rest cannot be told from others' either. */
+interface Gift {
+  readonly eni: EniId;
+  readonly atMs: number;
+  isBroken: boolean;
 }
 
 export class Oracle {
@@ -50,6 +54,8 @@ export class Oracle {
   private readonly taken = new Set<Cidr>();
   /** ENIs that somebody is taking away: what they are given meanwhile goes with them. */
   private readonly takenEnis = new Set<EniId>();
+  private readonly gifts = new Map<Cidr, Gift>();
+  private lastGift: Gift | undefined;
   private readonly doubted = new Set<Ip>();
   /** The journal was lost: of what the primary carries then, nothing tells whose it is. */
   private hadNoJournal = false;
@@ -63,6 +69,8 @@ export class Oracle {
 
   blockTaken(block: Cidr): void {
     this.taken.add(block);
+    const gift = this.gifts.get(block);
+    if (gift !== undefined) gift.isBroken = true;
     this.options.cooldowns?.forgetBlock(block);
     for (const ip of this.doubted) if (cidrContains(block, ip)) this.doubted.delete(ip);
   }
@@ -84,8 +92,12 @@ export class Oracle {
   }
 
   /** The cloud gave the block to an ENI: if that is ours and carries packets, what took the block is over. */
-  blockGiven(block: Cidr, eni: EniRecord | undefined): void {
+  blockGiven(block: Cidr, eni: EniRecord | undefined, atMs: number): void {
     if (!eni?.blocks.includes(block)) return;
+    // All that one assign brings comes at once.
+    if (this.lastGift?.eni !== eni.id || this.lastGift.atMs !== atMs)
+      this.lastGift = { eni: eni.id, atMs, isBroken: false };
+    this.gifts.set(block, this.lastGift);
     if (this.takenEnis.has(eni.id)) this.taken.add(block);
     else if (this.carries(eni)) this.taken.delete(block);
   }
@@ -218,8 +230,9 @@ export class Oracle {
       const held = state.blocksOf(row.key).map((block) => block.id);
       const foreign = new Set(row.foreignBlocks);
       // Nobody but the node assigns anything to its primary here.
-      if (!this.hadNoJournal && this.options.fallsShort !== true)
-        for (const block of foreign) this.breach(`${block} on ${eni.id} is stranded`);
+      if (!this.hadNoJournal && this.options.fellShort?.(eni.id) !== true)
+        for (const block of foreign)
+          if (this.gifts.get(block)?.isBroken !== true) this.breach(`${block} on ${eni.id} is stranded`);
       for (const block of eni.blocks)
         if (!held.includes(block) && !foreign.has(block)) this.breach(`${block} on ${eni.id} is leaked`);
       for (const block of held) if (!eni.blocks.includes(block)) this.breach(`${block} is not on ${eni.id} any more`);

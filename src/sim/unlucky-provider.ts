@@ -5,6 +5,7 @@
  */
 import type { FaultTerms } from '../../providers/memory/faults.ts';
 import type { Streams } from '../../providers/memory/random.ts';
+import type { EniId } from '../core/brand.ts';
 import type { Answer, BlockWish } from '../core/cloud.ts';
 import type { Provider } from '../ports/provider.ts';
 
@@ -14,6 +15,8 @@ export class UnluckyProvider implements Provider {
   readonly capabilities: Provider['capabilities'];
   /** How often each has struck. */
   readonly fired = new Map<ProviderFault, number>();
+  /** ENIs whose assigns asked for more than the cloud heard of. */
+  readonly shortened = new Set<EniId>();
   private readonly provider: Provider;
   private readonly streams: Streams;
   private readonly armed = new Map<ProviderFault, { readonly rate: number; left: number }>();
@@ -102,6 +105,7 @@ export class UnluckyProvider implements Provider {
     // A repeat with a token must ask for what it asked before; addresses by name come all or not at all.
     const whole = this.capabilities.token.assign || wish.blocks !== undefined;
     const [asked = wish] = whole ? [wish] : this.fewer([wish]);
+    if (asked.count < wish.count) this.shortened.add(eni);
     return this.provider.assign(eni, asked, options);
   }
 

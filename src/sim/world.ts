@@ -10,7 +10,7 @@ import { Streams } from '../../providers/memory/random.ts';
 import type { CloudFact } from '../../providers/memory/records.ts';
 import { limited } from '../cloud/limited.ts';
 import { journalOwner } from '../core/boot.ts';
-import type { InstanceId, SubnetId } from '../core/brand.ts';
+import type { EniId, InstanceId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
 import type { Cidr } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
@@ -78,14 +78,14 @@ export class World {
     const capabilities = scenario.cloud === 'ec2' ? ec2Capabilities(AWS_2026) : ecsCapabilities(AWS_2026);
     const provider = limited(new MemoryProvider({ cloud, instance, capabilities, clock }));
     this.provider = new UnluckyProvider(provider, this.streams);
-    const fallsShort = scenario.faults.has('partial') || scenario.faults.has('address-taken');
+    const fellShort = (eni: EniId): boolean => this.provider.shortened.has(eni);
     const cooldowns = new Cooldowns({ nowMs: () => clock.nowMs(), nodeNowMs: () => this.node.nowMs(), kernel });
     this.rows = new RowWatch((state, table, key, after) => {
       const freed = table === 'address' && after === undefined ? state.get(table, key) : undefined;
       if (freed?.state === 'cooling') cooldowns.freeing(state, freed.ip);
       if (freed?.state === 'held') this.oracle.freedAtOnce(freed.ip, state.get('lease', freed.lease));
     });
-    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, fallsShort });
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, fellShort });
     const breach = (text: string): void => this.oracle.breach(text);
     this.refusals = new Refusals({ scenario, freeCount: (subnet) => cloud.truth.freeCount(subnet), breach });
     this.order = new ServingOrder(breach);
@@ -162,7 +162,8 @@ export class World {
       this.foreignMoved(fact.eni.id, 'detached');
     } else if (fact.kind === 'eni-deleted') this.foreignMoved(fact.eni.id, 'deleted');
     else if (fact.kind === 'address-removed') this.oracle.removed(fact.cidr);
-    else if (fact.kind === 'address-added') this.oracle.blockGiven(fact.cidr, this.cloud.truth.eni(fact.eni));
+    else if (fact.kind === 'address-added')
+      this.oracle.blockGiven(fact.cidr, this.cloud.truth.eni(fact.eni), this.clock.nowMs());
   }
 
   private foreignMoved(eni: Parameters<Neighbours['isForeign']>[0], how: string): void {
