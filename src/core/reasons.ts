@@ -212,7 +212,7 @@ export function reasonText(reason: Reason): string {
     case 'KERNEL':
       return `the kernel refused ${reason.step} (${reason.errno})`;
     case 'NETNS_GONE':
-      return `the pod's network namespace ${reason.netns} is gone: the runtime makes a new sandbox`;
+      return `there is no network namespace at ${reason.netns} any more: the runtime makes a new sandbox`;
     case 'IFNAME_TAKEN':
       return `${reason.ifname} already exists in ${reason.netns}: have this network's interface named otherwise, or delete the pod`;
     case 'ADDRESS_LOST':
