@@ -11,12 +11,12 @@ const TIMEOUT_MS = 5_000;
 
 const HELP = `underway why [POD] [--json] [--socket PATH]
 
-  POD        namespace/name, or the beginning of its container's id; without it: the state of the whole pool
+  POD        namespace/name, its name alone, or the beginning of its container's id; without it: the state of the whole pool
   --json     the daemon's answer with all its numbers
   --socket   the daemon's socket; default ${SOCKET}
 
 Exit codes: 0 the pod has an address (or no pod was named), 1 it waits, was refused, lost its address or is not known,
-2 wrong use, 3 the daemon cannot be reached.
+2 wrong use, or several pods go by that name, 3 the daemon cannot be reached.
 `;
 
 export const why: Command = {
@@ -27,7 +27,7 @@ export const why: Command = {
       return await ask(args);
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
-      process.stderr.write(`underway: ${error.message}\n`);
+      process.stderr.write(`underway: ${error.message}: see underway why --help\n`);
       return EXIT.usage;
     }
   },
@@ -47,8 +47,17 @@ async function ask(args: readonly string[]): Promise<number> {
     process.stderr.write(`underway: ${answer.unreachable}\n`);
     return EXIT.unreachable;
   }
-  process.stdout.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : `${answer.lines.join('\n')}\n`);
+  process.stdout.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : `${linesOf(answer, values.socket)}\n`);
+  if (answer.status === 'ambiguous') return EXIT.usage;
   return answer.status === 'has-address' || answer.status === 'pool' ? EXIT.ok : EXIT.withoutAddress;
+}
+
+/** As the daemon says it; but commands are this program's, with the socket that it was given. */
+function linesOf(answer: WhyAnswer, socket: string): string {
+  if (answer.status !== 'ambiguous') return answer.lines.join('\n');
+  const more = socket === SOCKET ? '' : ` --socket ${socket}`;
+  const commands = answer.pods.map((pod) => `  underway why ${pod}${more}`);
+  return [`${answer.pods.length} pods here go by ${answer.named}:`, ...commands].join('\n');
 }
 
 type Fetched = WhyAnswer | { readonly unreachable: string };

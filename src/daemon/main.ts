@@ -22,6 +22,7 @@ import { Daemon } from './daemon.ts';
 import { JournalLockedError } from './journal.ts';
 import { openLog } from './logs.ts';
 import { Metrics } from './metrics.ts';
+import { faultsOfPlaces } from './places.ts';
 import { VERSION } from './version.ts';
 
 const EXIT = { ok: 0, failed: 1, usage: 64, locked: 75, config: 78 } as const;
@@ -87,6 +88,8 @@ async function main(): Promise<void> {
     process.stdout.write(`${JSON.stringify(checked.config, null, 2)}\n`);
     return sayTargets(checked.config);
   }
+  const faults = faultsOfPlaces(checked.config);
+  if (faults.length > 0) return sayAndExit(faults, EXIT.config);
   await run(flags, checked.config);
 }
 

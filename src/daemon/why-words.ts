@@ -22,6 +22,8 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
         `${facts.who} is not known here: it has no address, does not wait for one, and was not refused of late`,
         'is it on this node, on its own network (not hostNetwork), and has the runtime asked for it?',
       ];
+    case 'ambiguous':
+      return [`${facts.pods.length} pods here go by ${facts.named}: ask for one of`, ...facts.pods];
     case 'pool':
       return poolLines(facts);
   }

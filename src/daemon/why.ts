@@ -43,22 +43,31 @@ export interface WhyView {
 
 type Facts<A = WhyAnswer> = A extends unknown ? Omit<A, 'lines'> : never;
 
-/** `named` is `namespace/name`, or the beginning of a container's id; undefined asks for the pool. */
+/** `named` is `namespace/name`, the name alone, or the beginning of a container's id; undefined asks for the pool. */
 export function whyAnswer(view: WhyView, named: string | undefined): WhyAnswer {
   const facts = named === undefined ? poolFacts(view) : podFacts(view, named);
   return { ...facts, lines: linesOf(facts, view.clock.wallMs()) };
 }
 
+interface Known {
+  readonly who: string;
+  readonly containerId: string;
+}
+
+const knownOf = (row: LeaseRow | WaiterRow): Known => ({ who: whoIs(row), containerId: row.attachment.containerId });
+
 function podFacts(view: WhyView, named: string): Facts {
   const state = view.state();
-  const isIt = (row: { readonly who: string; readonly containerId: string }): boolean =>
-    row.who === named || row.containerId.startsWith(named);
-  const isRow = (row: LeaseRow | WaiterRow): boolean =>
-    isIt({ who: whoIs(row), containerId: row.attachment.containerId });
-  const lease = state && [...state.all('lease')].find((row) => row.state !== 'unwiring' && isRow(row));
+  const leases = state === undefined ? [] : [...state.all('lease')].filter((row) => row.state !== 'unwiring');
+  const waiters = state?.waitersInOrder() ?? [];
+  const known = [...[...leases, ...waiters].map(knownOf), ...view.early(), ...view.refusals()];
+  const isIt = known.some(({ who }) => who === named) ? isExactly(named) : goesBy(named);
+  const pods = [...new Set(known.filter(isIt).map(({ who }) => who))].sort();
+  if (pods.length > 1) return { status: 'ambiguous', named, pods };
+  const lease = leases.find((row) => isIt(knownOf(row)));
   const refusal = view.refusals().findLast(isIt);
   if (state !== undefined && lease !== undefined) return leaseFacts(view, state, lease, refusal);
-  const waiter = state?.waitersInOrder().find(isRow);
+  const waiter = waiters.find((row) => isIt(knownOf(row)));
   if (state !== undefined && waiter !== undefined) return waiterFacts(view, state, waiter);
   const nowMs = view.clock.nowMs();
   const early = view.early().find(isIt);
@@ -71,6 +80,16 @@ function podFacts(view: WhyView, named: string): Facts {
     ? { status: 'unknown', who: named }
     : { status: 'refused', refused: refused(refusal, nowMs) };
 }
+
+const isExactly =
+  (named: string) =>
+  ({ who }: Known): boolean =>
+    who === named;
+
+const goesBy =
+  (named: string) =>
+  ({ who, containerId }: Known): boolean =>
+    who.endsWith(`/${named}`) || containerId.startsWith(named);
 
 const told = (reason: Reason): ToldReason => ({ code: reason.code, text: reasonText(reason) });
 

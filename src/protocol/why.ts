@@ -84,6 +84,8 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
     }
   | { readonly status: 'refused'; readonly refused: Refused }
   | { readonly status: 'unknown'; readonly who: string }
+  /** Several pods go by what was asked for: each as `namespace/name`. */
+  | { readonly status: 'ambiguous'; readonly named: string; readonly pods: readonly string[] }
   | {
       readonly status: 'pool';
       readonly serving: boolean;

@@ -45,6 +45,16 @@ describe('flags', () => {
     [[], 78, /underwayd: cluster is missing/],
     [['--config', '/nowhere.json'], 78, /cannot read \/nowhere.json/],
     [['--set', 'cluster=x', '--set', 'mtu=5'], 78, /underwayd: mtu must be a whole number from 1280/],
+    [
+      ['--set', 'cluster=x', '--set', 'stateDir=/etc/passwd'],
+      78,
+      /^underwayd: stateDir \/etc\/passwd cannot hold .*: name a/,
+    ],
+    [
+      ['--set', 'cluster=x', '--set', `stateDir=${tmpdir()}`, '--set', 'bootIdFile=/nowhere'],
+      78,
+      /^underwayd: bootIdFile \/nowhere cannot be read \(ENOENT.*\): leave bootIdFile out for the kernel’s own\n$/,
+    ],
   ])('%j ends with %i and a sentence', (args, code, sentence) => {
     const { status, stderr } = underwayd(...args);
     expect(stderr).toMatch(sentence);

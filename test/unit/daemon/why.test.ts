@@ -77,6 +77,24 @@ test(
 );
 
 test(
+  'by its name alone; where several pods go by it, each with the command that asks for it',
+  async () => {
+    await node.serve();
+    await node.add('c1');
+    node.sandbox('d1');
+    await node.cni('ADD', 'd1', { args: 'K8S_POD_NAMESPACE=blog;K8S_POD_NAME=pod-c1;K8S_POD_UID=u' });
+    const { code, stdout } = await why('pod-c1');
+    const commands = ['blog/pod-c1', 'shop/pod-c1'].map((pod) => `  underway why ${pod} --socket ${node.socket}\n`);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: `2 pods here go by pod-c1:\n${commands.join('')}` });
+    expect(await whyJson('pod-c1')).toMatchObject({ status: 'ambiguous', pods: ['blog/pod-c1', 'shop/pod-c1'] });
+    expect((await why('blog/pod-c1')).stdout).toMatch(/^blog\/pod-c1 has /);
+    await node.cni('DEL', 'd1');
+    expect((await why('pod-c1')).stdout).toMatch(/^shop\/pod-c1 has /);
+  },
+  LIMIT_MS,
+);
+
+test(
   'pods that wait: their place, the reason with its numbers, when the next address is expected and what brings it',
   async () => {
     await node.serve({ ...FULL, cooldownUnderPressureMs: 20_000 });
