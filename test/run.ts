@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isInUserNamespace, isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
-import { defaultStateRoot } from '../src/lab/state-folder.ts';
 import { findBoto, HOW_TO_GET_IT } from './lab/ec2/boto.ts';
 
 const ROOT = dirname(import.meta.dirname);
@@ -118,7 +117,7 @@ function runTier(tier: Tier): boolean {
     stdio: 'inherit',
     env: {
       ...process.env,
-      ...(before.length > 0 ? privilegedEnv(defaultStateRoot()) : {}),
+      ...(before.length > 0 ? privilegedEnv() : {}),
       NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
     },
   });

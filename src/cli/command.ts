@@ -1,7 +1,8 @@
 /** What a command of the CLI is, and the lab that it is about. */
 import { checkLabName } from '../lab/namespaces.ts';
 import { DEFAULT_LAB } from '../lab/options.ts';
-import { defaultStateRoot, type LabFolder, labFolder } from '../lab/state-folder.ts';
+import { defaultStateRoot } from '../lab/privilege.ts';
+import { type LabFolder, labFolder } from '../lab/state-folder.ts';
 import { sentenceOf, UsageError } from '../program/flags.ts';
 
 export interface Command {

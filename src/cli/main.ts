@@ -8,6 +8,7 @@ import type { Command } from './command.ts';
 import { labBreak, labHeal } from './lab/break.ts';
 import { labDown } from './lab/down.ts';
 import { labExec } from './lab/exec.ts';
+import { labKill, labRestart } from './lab/restart.ts';
 import { labStatus } from './lab/status.ts';
 import { labUp } from './lab/up.ts';
 import { why } from './why.ts';
@@ -18,14 +19,23 @@ const EXIT = { failed: 1, usage: EXIT_USAGE } as const;
 const SINGLE: Readonly<Record<string, Command>> = { why };
 
 const COMMANDS: Readonly<Record<string, Readonly<Record<string, Command>>>> = {
-  lab: { up: labUp, status: labStatus, down: labDown, break: labBreak, heal: labHeal, exec: labExec },
+  lab: {
+    up: labUp,
+    status: labStatus,
+    exec: labExec,
+    break: labBreak,
+    heal: labHeal,
+    kill: labKill,
+    restart: labRestart,
+    down: labDown,
+  },
 };
 
 function help(): string {
   const grouped = Object.entries(COMMANDS).flatMap(([group, commands]) =>
-    Object.entries(commands).map(([name, { summary }]) => `  underway ${group} ${name.padEnd(7)} ${summary}`),
+    Object.entries(commands).map(([name, { summary }]) => `  underway ${group} ${name.padEnd(8)} ${summary}`),
   );
-  const single = Object.entries(SINGLE).map(([name, { summary }]) => `  underway ${name.padEnd(11)} ${summary}`);
+  const single = Object.entries(SINGLE).map(([name, { summary }]) => `  underway ${name.padEnd(12)} ${summary}`);
   const lines = [...single, ...grouped];
   return `underway: addresses of the cloud's own VPC for pods\n\n${lines.join('\n')}\n\nEach takes --help.\n`;
 }
@@ -34,15 +44,21 @@ async function main(args: readonly string[]): Promise<number> {
   const [group = '', name = '', ...rest] = args;
   const isHelp = (word: string) => ['', '--help', '-h', 'help'].includes(word);
   const single = Object.hasOwn(SINGLE, group) ? SINGLE[group] : undefined;
-  if (single !== undefined) return name !== '' && isHelp(name) ? say(single.help) : single.run(args.slice(1));
+  if (single !== undefined) return asksHelp(args.slice(1)) ? say(single.help) : single.run(args.slice(1));
   const commands = Object.hasOwn(COMMANDS, group) ? COMMANDS[group] : undefined;
   if (isHelp(group) || (commands !== undefined && isHelp(name))) {
     process.stdout.write(help());
     return group === '' ? EXIT.usage : 0;
   }
   const command = commands !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) throw new UsageError(`there is no \`underway ${group} ${name}\`: see underway --help`);
-  return isHelp(rest[0] ?? 'none') ? say(command.help) : command.run(rest);
+  if (command === undefined) throw new UsageError(`there is no \`${['underway', group, name].join(' ').trim()}\``);
+  return asksHelp(rest) ? say(command.help) : command.run(rest);
+}
+
+/** Anywhere among its flags; what follows `--` is another program's. */
+function asksHelp(words: readonly string[]): boolean {
+  const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words;
+  return own.includes('--help') || own.includes('-h');
 }
 
 function say(text: string): 0 {
@@ -50,9 +66,18 @@ function say(text: string): 0 {
   return 0;
 }
 
+/** The command whose help says what is right. */
+function commandIn([group = '', name = '']: readonly string[]): string {
+  return Object.hasOwn(COMMANDS, group) && Object.hasOwn(COMMANDS[group] ?? {}, name)
+    ? `underway ${group} ${name}`
+    : 'underway';
+}
+
+const args = process.argv.slice(2);
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main(args);
 } catch (error) {
-  process.stderr.write(`underway: ${sentenceOf(error)}\n`);
-  process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
+  const isUsage = error instanceof UsageError;
+  process.stderr.write(`underway: ${sentenceOf(error)}${isUsage ? `: see ${commandIn(args)} --help` : ''}\n`);
+  process.exitCode = isUsage ? EXIT.usage : EXIT.failed;
 }

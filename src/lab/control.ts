@@ -1,13 +1,14 @@
 /**
  * The lab's control socket: HTTP and JSON, for the CLI and for `curl --unix-socket`.
- * GET /status; POST /break and /heal with `{"fault": "deny:node-2"}`; POST /shutdown, answered before the end begins.
+ * GET /status; POST /break and /heal with `{"fault": "deny:node-2"}`; POST /kill and /restart with `{"node": "node-2"}`;
+ * POST /shutdown, answered before the end begins.
  */
 import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { basename } from 'node:path';
 import type { ArmedFault } from './fault.ts';
 import { labCommand } from './options.ts';
-import type { LabFolder } from './state-folder.ts';
+import { type LabFolder, labsBeside } from './state-folder.ts';
 import type { LabStatus } from './status.ts';
 
 const BODY_LENGTH_MAX = 4_096;
@@ -19,6 +20,8 @@ export interface Controlled {
   status(): Promise<LabStatus>;
   break(asked: string): Promise<ArmedFault>;
   heal(asked?: string): number;
+  kill(node: string): Promise<unknown>;
+  restart(node: string): Promise<unknown>;
   close(): Promise<unknown>;
 }
 
@@ -35,7 +38,7 @@ export async function openControl(lab: Controlled): Promise<void> {
       status = error instanceof RangeError || error instanceof SyntaxError ? 400 : 500;
       body = { error: Error.isError(error) ? error.message : String(error) };
     }
-    const text = JSON.stringify(body ?? { error: 'GET /status, POST /break, /heal, /shutdown' });
+    const text = JSON.stringify(body ?? { error: 'GET /status, POST /break, /heal, /kill, /restart, /shutdown' });
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
     response.end(text);
   });
@@ -63,13 +66,15 @@ async function answer(lab: Controlled, message: IncomingMessage): Promise<unknow
     case 'GET /status':
       return lab.status();
     case 'POST /break': {
-      const { fault } = await bodyOf(message);
-      if (fault === undefined) throw new RangeError('the body must be {"fault": "<name>"}');
-      const { name, what, heal } = await lab.break(fault);
+      const { name, what, heal } = await lab.break(needed('fault', await textIn(message, 'fault')));
       return { name, what, lasts: heal !== undefined };
     }
     case 'POST /heal':
-      return { healed: lab.heal((await bodyOf(message)).fault) };
+      return { healed: lab.heal(await textIn(message, 'fault')) };
+    case 'POST /kill':
+      return lab.kill(needed('node', await textIn(message, 'node')));
+    case 'POST /restart':
+      return lab.restart(needed('node', await textIn(message, 'node')));
     case 'POST /shutdown':
       setImmediate(() => process.kill(process.pid, 'SIGTERM'));
       return { shutdown: true };
@@ -78,16 +83,22 @@ async function answer(lab: Controlled, message: IncomingMessage): Promise<unknow
   }
 }
 
-async function bodyOf(message: IncomingMessage): Promise<{ readonly fault?: string }> {
+/** What the body says under the key; undefined where it says nothing. */
+async function textIn(message: IncomingMessage, key: string): Promise<string | undefined> {
   let text = '';
   for await (const chunk of message.setEncoding('utf8')) {
     text += chunk;
     if (text.length > BODY_LENGTH_MAX) throw new RangeError('the body is too long');
   }
   const body: unknown = text === '' ? {} : JSON.parse(text);
-  const fault = typeof body === 'object' && body !== null && 'fault' in body ? body.fault : undefined;
-  if (fault !== undefined && typeof fault !== 'string') throw new RangeError('fault must be a text');
-  return fault === undefined ? {} : { fault };
+  const value = typeof body === 'object' && body !== null ? Reflect.get(body, key) : undefined;
+  if (value !== undefined && typeof value !== 'string') throw new RangeError(`${key} must be a text`);
+  return value;
+}
+
+function needed(key: string, value: string | undefined): string {
+  if (value === undefined) throw new RangeError(`the body must be {"${key}": "<name>"}`);
+  return value;
 }
 
 /** Rejects with the lab's own sentence, or with one that says that no lab is up. */
@@ -118,10 +129,16 @@ export function askControl(
       const code = 'code' in error ? error.code : '';
       reject(
         code === 'ENOENT' || code === 'ECONNREFUSED'
-          ? new Error(`no lab ${name} is up: ${labCommand('up', name)}`)
+          ? new Error(`no lab ${name} is up: ${labCommand('up', name)}${othersText(folder)}`)
           : error,
       );
     });
     call.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+/** Which ones are up instead. */
+function othersText(folder: LabFolder): string {
+  const up = labsBeside(folder);
+  return up.length === 0 ? '' : ` (up: ${up.map((other) => `--name ${other}`).join(', ')})`;
 }

@@ -129,7 +129,8 @@ function instanceNamed({ instances }: Breakable, name: string): Instance {
   throw new RangeError(`no instance ${name}: there are ${instances.map((known) => known.name).join(', ')}`);
 }
 
-function nodeNamed({ nodes }: Breakable, name: string): LabNode {
+/** Throws RangeError with a sentence for one that is not there. */
+export function nodeNamed({ nodes }: Pick<Breakable, 'nodes'>, name: string): LabNode {
   const node = nodes.find((candidate) => candidate.name === name);
   if (node !== undefined) return node;
   throw new RangeError(`no node ${name}: there are ${nodes.map((known) => known.name).join(', ') || 'none'}`);

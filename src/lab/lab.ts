@@ -9,25 +9,25 @@ import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import type { Networks } from '../kernel/networks.ts';
 import { closeControl, openControl } from './control.ts';
 import { EC2_ADDRESS, INTERNET4, INTERNET6, METADATA_ADDRESS } from './fabric/addressing.ts';
-import { type ArmedFault, strike } from './fault.ts';
+import { type ArmedFault, nodeNamed, strike } from './fault.ts';
 import type { Instance } from './instance.ts';
 import { checkLabName } from './namespaces.ts';
 import { Network, REGION } from './network.ts';
 import { LabNode } from './node/node.ts';
 import { DEFAULT_LAB, type LabOptions, labCommand } from './options.ts';
-import { isInUserNamespace } from './privilege.ts';
+import { defaultStateRoot, isInUserNamespace } from './privilege.ts';
 import { isAlive, processRecord } from './processes.ts';
 import { type Left, removeLab } from './removal.ts';
-import {
-  defaultStateRoot,
-  type LabFolder,
-  type LabRecord,
-  labFolder,
-  makeFolder,
-  readJson,
-  writeJson,
-} from './state-folder.ts';
+import { type LabFolder, type LabRecord, labFolder, makeFolder, readJson, writeJson } from './state-folder.ts';
 import { eniStatus, type InstanceStatus, type LabStatus } from './status.ts';
+
+/** Which of a node's daemons ended and which began, by their pids. */
+export interface Restarted {
+  readonly killed: number | null;
+  readonly started: number | null;
+  /** Until it served. */
+  readonly readyMs: number;
+}
 
 export class Lab {
   readonly name: string;
@@ -137,6 +137,25 @@ export class Lab {
     return healed.length;
   }
 
+  /** kill -9 of a node's daemon. Rejects with RangeError for a node that is not there. */
+  async kill(node: string): Promise<Restarted> {
+    const { daemon } = nodeNamed(this, node);
+    const killed = daemon.pid ?? null;
+    await daemon.kill();
+    return { killed, started: null, readyMs: 0 };
+  }
+
+  /** The same, and another daemon; resolves when it serves, rejects with a sentence when it does not. */
+  async restart(node: string): Promise<Restarted> {
+    const { killed } = await this.kill(node);
+    const { daemon } = nodeNamed(this, node);
+    const beganMs = performance.now();
+    daemon.start();
+    const started = daemon.pid ?? null;
+    await daemon.ready();
+    return { killed, started, readyMs: performance.now() - beganMs };
+  }
+
   async status(): Promise<LabStatus> {
     const { cloud, problems, fabricNetns, internetNetns } = this.#network;
     return {
@@ -211,7 +230,8 @@ const daemonStatus = ({ daemon, folder }: LabNode) => ({
 export const createLab = (options: Partial<LabOptions> = {}): Promise<Lab> =>
   Lab.start({ ...DEFAULT_LAB, stateRoot: defaultStateRoot(), ...options });
 
-function refuseSecond(folder: LabFolder, name: string): void {
+/** Throws with a sentence where one of this name is up. */
+export function refuseSecond(folder: LabFolder, name: string): void {
   const record = readJson<LabRecord>(folder.record);
   if (record === undefined || record.pid === process.pid || !isAlive(record)) return;
   throw new Error(`a lab named ${name} is up already (pid ${record.pid}): ${labCommand('down', name)}`);

@@ -2,27 +2,84 @@
  * Root, or what stands in for it: a user namespace in which the caller is root, with network and mount namespaces of its
  * own and a tmpfs over /run. What is made in there is seen only in there, and goes with its last process.
  */
-import { spawnSync } from 'node:child_process';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, closeSync, constants, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { SystemError } from '../kernel/errno.ts';
+import { setNetworkNamespace, unmount } from '../kernel/libc.ts';
 import { openNetworks } from '../kernel/networks.ts';
+import { ENDING_SIGNALS, signalCode } from '../program/interruption.ts';
 import { mountTmpfs } from './mounts.ts';
-import { stateRootEnv } from './state-folder.ts';
 
+/** Set for a process that was put into namespaces of its own, which has yet to settle there. */
 const INSIDE_VARIABLE = 'UNDERWAY_LAB_INSIDE';
+/** The state root for what runs in there: /run is not the outer one's. */
+const STATE_ROOT_VARIABLE = 'UNDERWAY_LAB_STATE';
 const CAP_NET_ADMIN = 12n;
 const CAP_SYS_ADMIN = 21n;
 const UNSHARE = ['unshare', '--user', '--map-root-user', '--net', '--mount'] as const;
 
 export const NO_NAMESPACES =
-  'It makes network namespaces. Run it as root, or allow user namespaces: ' +
-  'sysctl kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), ' +
-  'user.max_user_namespaces above 0; and have unshare (Debian: util-linux).';
+  'It makes network namespaces. Run it as root (in a container: with CAP_SYS_ADMIN and CAP_NET_ADMIN), or allow user ' +
+  'namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 ' +
+  '(Ubuntu), user.max_user_namespaces above 0; and have unshare (Debian: util-linux).';
 
-/** This process may make namespaces and mounts. */
+/**
+ * This process may make namespaces and mounts where it is. Being uid 0 does not say so: a container's root lacks
+ * capabilities, and that of `unshare --user` has them over none of the namespaces that it is in.
+ */
 export function isPrivileged(): boolean {
   const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   const capabilities = BigInt(`0x${line}`);
-  return [CAP_NET_ADMIN, CAP_SYS_ADMIN].every((capability) => (capabilities >> capability) & 1n);
+  const has = [CAP_NET_ADMIN, CAP_SYS_ADMIN].every((capability) => (capabilities >> capability) & 1n);
+  return has && mayMount() && mayComeBack() && mayWriteRun();
+}
+
+/** Whoever may not is told so before that this place is no mount. */
+function mayMount(): boolean {
+  try {
+    unmount('/proc/self/fd');
+    return true;
+  } catch (error) {
+    return error instanceof SystemError && error.code !== 'EPERM';
+  }
+}
+
+/** Out of another network namespace into its own. */
+function mayComeBack(): boolean {
+  const own = openSync('/proc/self/ns/net', 'r');
+  try {
+    setNetworkNamespace(own);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    closeSync(own);
+  }
+}
+
+function mayWriteRun(): boolean {
+  try {
+    accessSync('/run', constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Where labs keep their files: root's on /run; another's where both sides of its mount namespace see it. */
+export function defaultStateRoot(): string {
+  const own = isPrivileged() ? '/run/underway-lab' : `/tmp/underway-lab-${uidOutside()}`;
+  return process.env[STATE_ROOT_VARIABLE] ?? own;
+}
+
+/** The user's number outside of this user namespace, where every one has a root of its own. */
+function uidOutside(): number {
+  const uid = process.getuid?.() ?? 0;
+  for (const line of readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n')) {
+    const [inside = 0, outside = 0, count = 0] = line.trim().split(/\s+/).map(Number);
+    if (uid >= inside && uid < inside + count) return outside + uid - inside;
+  }
+  return uid;
 }
 
 /** By the map of user ids: outside of any, all of them are mapped to themselves. */
@@ -31,14 +88,25 @@ export const isInUserNamespace = (): boolean =>
 
 /** What to put before a command so that it may make namespaces; empty for who may already. Throws NO_NAMESPACES. */
 export function privilegedPrefix(): readonly string[] {
-  if (isPrivileged()) return [];
+  if (process.env[INSIDE_VARIABLE] === '1' || isPrivileged()) return [];
   const [program, ...flags] = UNSHARE;
   if (spawnSync(program, [...flags, 'true']).status !== 0) throw new Error(NO_NAMESPACES);
   return UNSHARE;
 }
 
 /** Of a process that is started with the prefix. */
-export const privilegedEnv = (stateRoot: string) => ({ [INSIDE_VARIABLE]: '1', ...stateRootEnv(stateRoot) });
+export const privilegedEnv = () => ({ [INSIDE_VARIABLE]: '1', [STATE_ROOT_VARIABLE]: defaultStateRoot() });
+
+/** Runs the command with the prefix. What would end this process is passed on to it, which ends in order: its exit code. */
+export function runPrivileged(prefix: readonly string[], command: readonly string[]): Promise<number> {
+  const [program = '', ...args] = [...prefix, ...command];
+  const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, ...privilegedEnv() } });
+  for (const signal of ENDING_SIGNALS) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, signal) => resolve(code ?? signalCode(signal ?? 'SIGTERM')));
+  });
+}
 
 /** The first thing such a process does: nothing of the machine's /run may be written to, and its loopback is down. */
 export async function settleInside(): Promise<void> {
@@ -52,18 +120,24 @@ export async function settleInside(): Promise<void> {
 }
 
 /** How to come into the namespaces of a lab that has a user namespace: what to put before a command. */
-export function joinPrefix(pid: number): readonly string[] {
-  const isSame = readlinkSync('/proc/self/ns/user') === readlinkSync(`/proc/${pid}/ns/user`);
-  return isSame
-    ? []
-    : [
-        'nsenter',
-        `--target=${pid}`,
-        '--user',
-        '--preserve-credentials',
-        '--net',
-        '--mount',
-        `--wd=${process.cwd()}`,
-        '--',
-      ];
+export const joinPrefix = (pid: number): readonly string[] =>
+  userNamespaceOf('self') === userNamespaceOf(pid) ? [] : [...enterPrefix(pid), `--wd=${process.cwd()}`, '--'];
+
+export const enterPrefix = (pid: number): readonly string[] => [
+  'nsenter',
+  `--target=${pid}`,
+  '--user',
+  '--preserve-credentials',
+  '--net',
+  '--mount',
+];
+
+function userNamespaceOf(pid: number | 'self'): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/user`);
+  } catch {
+    throw new Error(
+      `process ${pid} is out of reach from here: run this as the user, and from where, the lab was brought up`,
+    );
+  }
 }

@@ -56,8 +56,14 @@ export async function removeLab({ name, folder }: Named, { privileged = true } =
   };
 }
 
+export const isNothing = (left: Left): boolean => Object.values(left).every((count) => count === 0);
+
 export const leftText = (left: Left): string => {
   const total = Object.values(left).reduce((sum, count) => sum + count, 0);
   const parts = Object.entries(left).map(([what, count]) => `${what} ${count}`);
   return `left behind: ${total} (${parts.join(', ')})`;
 };
+
+/** Of what was ended before its time. */
+export const interruptedText = (left: Left): string =>
+  `interrupted; ${isNothing(left) ? 'nothing left behind' : leftText(left)}`;

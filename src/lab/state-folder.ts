@@ -3,19 +3,8 @@
  * lab's name in /run/netns.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { ProcessRecord } from './processes.ts';
-
-/** Set for the lab's inner process where user namespaces stand in for root: /run is not the outer one's there. */
-const STATE_ROOT_VARIABLE = 'UNDERWAY_LAB_STATE';
-
-/** Root's is on /run; another user's where both sides of its mount namespace see it. */
-export function defaultStateRoot(): string {
-  const uid = process.getuid?.() ?? 0;
-  return process.env[STATE_ROOT_VARIABLE] ?? (uid === 0 ? '/run/underway-lab' : `/tmp/underway-lab-${uid}`);
-}
-
-export const stateRootEnv = (root: string) => ({ [STATE_ROOT_VARIABLE]: root });
+import { basename, dirname, join } from 'node:path';
+import { isAlive, type ProcessRecord } from './processes.ts';
 
 /** Who holds the lab up. */
 export interface LabRecord extends ProcessRecord {
@@ -41,6 +30,15 @@ export function labFolder(root: string, name: string): LabFolder {
     control: join(path, 'control.sock'),
     log: join(root, `${name}.log`),
   };
+}
+
+/** The names of the other labs that are up in the same place. */
+export function labsBeside({ path }: LabFolder): readonly string[] {
+  const root = dirname(path);
+  return foldersIn(root).filter((name) => {
+    const record = name === basename(path) ? undefined : readJson<LabRecord>(labFolder(root, name).record);
+    return record !== undefined && isAlive(record);
+  });
 }
 
 export interface NodeFolder {
@@ -90,11 +88,14 @@ export function makeFolder(path: string): void {
 }
 
 /** The daemons that ran when the lab was last seen. */
-export function recordedDaemons(lab: LabFolder): ProcessRecord[] {
+export const recordedDaemons = (lab: LabFolder): ProcessRecord[] =>
+  foldersIn(lab.path).flatMap((name) => readJson<ProcessRecord>(nodeFolder(lab, name).pid) ?? []);
+
+function foldersIn(path: string): string[] {
   try {
-    return readdirSync(lab.path, { withFileTypes: true })
+    return readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
-      .flatMap((entry) => readJson<ProcessRecord>(nodeFolder(lab, entry.name).pid) ?? []);
+      .map(({ name }) => name);
   } catch {
     return [];
   }

@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NETNS_FOLDER } from '../../src/lab/namespaces.ts';
+import { defaultStateRoot } from '../../src/lab/privilege.ts';
 import { processRecord } from '../../src/lab/processes.ts';
-import { defaultStateRoot, type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
+import { type LabRecord, labFolder, readJson } from '../../src/lab/state-folder.ts';
 import type { LabStatus } from '../../src/lab/status.ts';
 import { labName } from './pod-lab.ts';
 
@@ -29,7 +30,9 @@ test(
     const named = ['--name', name];
     expect(underway(['lab', 'up', '--fast', '--no-daemons', '--nodes', '1', ...named])).toMatchObject({ code: 0 });
     try {
-      expect(underway(['lab', 'up', ...named]).stderr).toContain(`is up already: underway lab down --name ${name}`);
+      expect(underway(['lab', 'up', ...named]).stderr).toMatch(
+        new RegExp(`is up already \\(pid \\d+\\): underway lab down --name ${name}\n$`),
+      );
       const status = JSON.parse(underway(['lab', 'status', '--json', ...named]).stdout) as LabStatus;
       expect(status).toMatchObject({ name, ready: true, faults: [], problems: [] });
       expect(status.ec2Endpoint).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
@@ -70,6 +73,48 @@ test(
 );
 
 test(
+  'kill and restart of a daemon; a lab that is up is named where another was meant',
+  () => {
+    const name = labName();
+    const named = ['--name', name];
+    const daemonOf = () =>
+      (JSON.parse(underway(['lab', 'status', '--json', ...named]).stdout) as LabStatus).instances[0]?.daemon;
+    expect(underway(['lab', 'up', '--fast', '--nodes', '1', ...named])).toMatchObject({ code: 0 });
+    try {
+      const first = daemonOf()?.pid;
+      expect(underway(['lab', 'kill', 'node-1', ...named])).toEqual({
+        code: 0,
+        stdout: `node-1: daemon ${first} was killed (kill -9); another: \`underway lab restart node-1 --name ${name}\`\n`,
+        stderr: '',
+      });
+      expect(daemonOf()).toMatchObject({ pid: null, ending: 'SIGKILL' });
+      expect(underway(['lab', 'kill', 'node-1', ...named])).toMatchObject({
+        code: 1,
+        stderr: 'underway: no daemon runs on node-1\n',
+      });
+      const restarted = /^node-1: no daemon ran; daemon (\d+) serves after \d+\.\d s\n$/;
+      const [, second] = restarted.exec(underway(['lab', 'restart', 'node-1', ...named]).stdout) ?? [];
+      expect(daemonOf()?.pid).toBe(Number(second));
+      expect(underway(['lab', 'restart', 'node-1', ...named]).stdout).toMatch(
+        new RegExp(`^node-1: daemon ${second} was killed \\(kill -9\\); daemon \\d+ serves`),
+      );
+      expect(underway(['lab', 'restart', 'node-9', ...named])).toMatchObject({
+        code: 1,
+        stderr: 'underway: no node node-9: there are node-1\n',
+      });
+      expect(underway(['lab', 'restart', ...named])).toMatchObject({ code: 64 });
+      const other = labName();
+      expect(underway(['lab', 'status', '--name', other]).stderr).toContain(
+        `no lab ${other} is up: underway lab up --name ${other} (up: --name ${name}`,
+      );
+    } finally {
+      expect(underway(['lab', 'down', ...named])).toMatchObject({ code: 0 });
+    }
+  },
+  LIMIT_MS,
+);
+
+test(
   'down leaves nothing behind after a kill -9, daemons included',
   () => {
     const name = labName();
@@ -105,7 +150,7 @@ test('down without a lab, and wrong words', () => {
   const name = labName();
   expect(underway(['lab', 'status', '--name', name])).toMatchObject({
     code: 1,
-    stderr: `underway: no lab ${name} is up: underway lab up --name ${name}\n`,
+    stderr: expect.stringContaining(`underway: no lab ${name} is up: underway lab up --name ${name}`),
   });
   expect(underway(['lab', 'up', '--instance-type', 'a.bicycle', '--name', name])).toMatchObject({ code: 1 });
   expect(existsSync(labFolder(defaultStateRoot(), name).log)).toBe(false);
@@ -114,9 +159,16 @@ test('down without a lab, and wrong words', () => {
     stderr: expect.stringContaining('whole number'),
   });
   expect(underway(['lab', 'up', '--name', 'No Name'])).toMatchObject({ code: 64 });
-  expect(underway(['lab', 'fly'])).toMatchObject({ code: 64 });
-  for (const command of ['up', 'status', 'down', 'break', 'heal', 'exec'])
-    expect(underway(['lab', command, '--help'])).toMatchObject({
+  expect(underway(['lab', 'fly'])).toMatchObject({
+    code: 64,
+    stderr: 'underway: there is no `underway lab fly`: see underway --help\n',
+  });
+  expect(underway(['lab', 'down', '--now'])).toMatchObject({
+    code: 64,
+    stderr: "underway: Unknown option '--now': see underway lab down --help\n",
+  });
+  for (const command of ['up', 'status', 'down', 'break', 'heal', 'exec', 'kill', 'restart'])
+    expect(underway(['lab', command, '--name', 'x', '--help'])).toMatchObject({
       code: 0,
       stdout: expect.stringContaining(`underway lab ${command}`),
     });

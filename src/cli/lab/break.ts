@@ -20,7 +20,7 @@ Without :INSTANCE a fault is everybody's. It lasts until \`underway lab heal\`, 
   async run(args) {
     const { values, positionals } = readFlags({ args: [...args], options: NAME_OPTION, allowPositionals: true });
     const [fault, ...more] = positionals;
-    if (fault === undefined || more.length > 0) throw new UsageError('one fault: see underway lab break --help');
+    if (fault === undefined || more.length > 0) throw new UsageError('one fault at a time');
     const asked = { method: 'POST', path: '/break', body: { fault } } as const;
     const struck = (await askControl(namedLab(values.name).folder, asked)) as { what: string; lasts: boolean };
     process.stdout.write(

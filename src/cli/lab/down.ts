@@ -1,6 +1,6 @@
 /** `underway lab down`: nothing stays behind, also when the lab's process was killed. */
 import { isPrivileged } from '../../lab/privilege.ts';
-import { downLab, leftText } from '../../lab/removal.ts';
+import { downLab, isNothing, leftText } from '../../lab/removal.ts';
 import { readFlags } from '../../program/flags.ts';
 import { type Command, NAME_OPTION, namedLab } from '../command.ts';
 
@@ -16,6 +16,6 @@ after the lab's process was killed. Exit code 0 when nothing is left, also when 
     const lab = namedLab(values.name);
     const left = await downLab(lab, { privileged: isPrivileged() });
     process.stdout.write(`${leftText(left)}\n`);
-    return Object.values(left).every((count) => count === 0) ? 0 : 1;
+    return isNothing(left) ? 0 : 1;
   },
 };

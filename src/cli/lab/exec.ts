@@ -21,7 +21,7 @@ In the instance's network namespace, with the exit code of the command. INSTANCE
     const { values, positionals } = readFlags({ args: own, options: NAME_OPTION, allowPositionals: true });
     const [name, ...more] = positionals;
     if (name === undefined || more.length > 0 || command.length === 0)
-      throw new UsageError('an instance, then -- and a command: see underway lab exec --help');
+      throw new UsageError('an instance, then -- and a command');
     const status = (await askControl(namedLab(values.name).folder, { method: 'GET', path: '/status' })) as LabStatus;
     const netns = netnsOf(status, name);
     const [program = '', ...words] = [...joinPrefix(status.pid), ...commandIn(netns, command)];

@@ -1,5 +1,6 @@
 /** `underway lab status`: what is in the lab, and what its fabric dropped. */
 import { askControl } from '../../lab/control.ts';
+import { labsBeside } from '../../lab/state-folder.ts';
 import type { LabStatus } from '../../lab/status.ts';
 import { readFlags } from '../../program/flags.ts';
 import { type Command, NAME_OPTION, namedLab } from '../command.ts';
@@ -16,7 +17,10 @@ export const labStatus: Command = {
     const { values } = readFlags({ args: [...args], options: { ...NAME_OPTION, json: { type: 'boolean' } } });
     const { folder } = namedLab(values.name);
     const status = (await askControl(folder, { method: 'GET', path: '/status' })) as LabStatus;
-    process.stdout.write(values.json ? `${JSON.stringify(status, null, 2)}\n` : statusText(status));
+    const others = labsBeside(folder).map((name) => `also up: lab ${name} (--name ${name})\n`);
+    process.stdout.write(
+      values.json ? `${JSON.stringify(status, null, 2)}\n` : [statusText(status), ...others].join(''),
+    );
     return 0;
   },
 };

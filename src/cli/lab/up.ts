@@ -4,13 +4,13 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askControl } from '../../lab/control.ts';
-import { createLab } from '../../lab/lab.ts';
-import { DEFAULT_LAB, type LabOptions, labCommand } from '../../lab/options.ts';
-import { privilegedEnv, privilegedPrefix, settleInside } from '../../lab/privilege.ts';
-import { leftText } from '../../lab/removal.ts';
-import { defaultStateRoot } from '../../lab/state-folder.ts';
+import { createLab, refuseSecond } from '../../lab/lab.ts';
+import { DEFAULT_LAB, type LabOptions } from '../../lab/options.ts';
+import { isPrivileged, privilegedEnv, privilegedPrefix, runPrivileged, settleInside } from '../../lab/privilege.ts';
+import { downLab, interruptedText, isNothing, leftText } from '../../lab/removal.ts';
 import type { LabStatus } from '../../lab/status.ts';
 import { readFlags, wholeNumber } from '../../program/flags.ts';
+import { interruption } from '../../program/interruption.ts';
 import { type Command, NAME_OPTION, type NamedLab, namedLab } from '../command.ts';
 import { statusText } from './status-text.ts';
 
@@ -63,24 +63,23 @@ programs do with nsenter, and the EC2 endpoint on 127.0.0.1 is in there too.
     const lab = namedLab(values.name);
     if (!values.foreground) return inBackground(args, lab);
     const prefix = privilegedPrefix();
-    return prefix.length > 0 ? inUserNamespace(prefix, args) : hold(options);
+    return prefix.length > 0 ? runPrivileged(prefix, inForeground(args)) : hold(options);
   },
 };
 
 /** In this process, until somebody says that it is enough. */
 async function hold(options: Partial<LabOptions>): Promise<number> {
   await settleInside();
-  const stop = Promise.withResolvers<void>();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.resolve());
+  const enough = interruption();
   const lab = await createLab(options);
   process.stdout.write(statusText(await lab.status()));
-  await stop.promise;
+  await enough;
   const left = await lab.close();
   process.stdout.write(`${leftText(left)}\n`);
-  return Object.values(left).some((count) => count > 0) ? 1 : 0;
+  return isNothing(left) ? 0 : 1;
 }
 
-const ownCommand = (args: readonly string[]): [string, ...string[]] => [
+const inForeground = (args: readonly string[]): readonly string[] => [
   process.execPath,
   process.argv[1] ?? '',
   'lab',
@@ -88,44 +87,34 @@ const ownCommand = (args: readonly string[]): [string, ...string[]] => [
   ...args,
 ];
 
-/** The same command where this user is root. */
-function inUserNamespace([program, ...flags]: readonly string[], args: readonly string[]): Promise<number> {
-  const child = spawn(program ?? '', [...flags, ...ownCommand(args)], {
-    stdio: 'inherit',
-    env: { ...process.env, ...privilegedEnv(defaultStateRoot()) },
-  });
-  // Ctrl-C reaches the child by itself; this one waits for it to end in order.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (code) => resolve(code ?? 1));
-  });
-}
-
-async function inBackground(args: readonly string[], { name, folder }: NamedLab): Promise<number> {
-  const already = await askControl(folder, { method: 'GET', path: '/status' }).catch(() => undefined);
-  if (already !== undefined) throw new Error(`a lab named ${name} is up already: ${labCommand('down', name)}`);
+async function inBackground(args: readonly string[], lab: NamedLab): Promise<number> {
+  const { name, folder } = lab;
+  refuseSecond(folder, name);
+  const prefix = privilegedPrefix();
+  const interrupted = interruption();
   mkdirSync(dirname(folder.log), { recursive: true });
   const log = openSync(folder.log, 'w');
-  const [program, ...words] = [...privilegedPrefix(), ...ownCommand([...args, '--foreground'])];
-  const isInside = privilegedPrefix().length > 0;
-  const child = spawn(program ?? '', words, {
+  const [program = '', ...words] = [...prefix, ...inForeground([...args, '--foreground'])];
+  const child = spawn(program, words, {
     detached: true,
     stdio: ['ignore', log, log],
-    env: { ...process.env, ...(isInside && privilegedEnv(defaultStateRoot())) },
+    env: { ...process.env, ...(prefix.length > 0 && privilegedEnv()) },
   });
   closeSync(log);
-  let ended: string | undefined;
-  child.on('error', (error) => {
-    ended = error.message;
-  });
-  child.on('exit', () => {
-    ended = readFileSync(folder.log, 'utf8').trim().split('\n').at(-1) ?? '';
-    // One that ended without a word of its own left only its log.
-    if (ended !== '') rmSync(folder.log);
+  const ended = new Promise<string>((resolve) => {
+    child.on('error', ({ message }) => resolve(message));
+    child.on('exit', () => resolve(lastWords(folder.log)));
   });
   for (;;) {
-    if (ended !== undefined) throw new Error(ended.replace(/^underway: /, '') || `see ${folder.log}`);
+    const end = await Promise.race([sleep(READY_POLL_MS), ended, interrupted]);
+    if (typeof end === 'string') throw new Error(end);
+    if (end !== undefined) {
+      child.kill('SIGTERM');
+      await ended;
+      const left = await downLab(lab, { privileged: isPrivileged() });
+      process.stdout.write(`${interruptedText(left)}\n`);
+      return end.code;
+    }
     const asked = await askControl(folder, { method: 'GET', path: '/status' }).catch(() => undefined);
     const status = asked as LabStatus | undefined;
     if (status?.ready) {
@@ -133,6 +122,13 @@ async function inBackground(args: readonly string[], { name, folder }: NamedLab)
       child.unref();
       return 0;
     }
-    await sleep(READY_POLL_MS);
   }
+}
+
+/** Of a lab that did not come up. Its log stays where it ended without a sentence of its own. */
+function lastWords(log: string): string {
+  const said = /^underway: (.*)$/.exec(readFileSync(log, 'utf8').trim().split('\n').at(-1) ?? '')?.[1];
+  if (said === undefined) return `the lab ended before it was up: see ${log}`;
+  rmSync(log);
+  return said;
 }

@@ -4,12 +4,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ip } from '../../core/ip.ts';
+import type { Interruption } from '../../program/interruption.ts';
 import { INTERNET4, INTERNET6 } from '../fabric/addressing.ts';
 import { createLab, type Lab } from '../lab.ts';
 import type { NamespaceServer } from '../namespace-server.ts';
 import { startEcho } from '../probe/echo.ts';
 import { ping, probeTcp } from '../probe/probe.ts';
+import { interruptedText } from '../removal.ts';
 import { boundMs, freeAddresses } from './bound.ts';
+import { callByHand } from './by-hand.ts';
 import { countCrash } from './count.ts';
 import { countOf, Ground } from './leftovers.ts';
 import { type DemoPod, DemoPods, hostOf, type PodHost } from './pods.ts';
@@ -18,6 +21,7 @@ import { type PodRow, quantile, Report } from './report.ts';
 /** 8 ENIs of 30 addresses: room for a burst of 100 pods on one node. */
 const INSTANCE_TYPE = 'm5.4xlarge';
 const PODS_PER_NODE = 20;
+const SHOWN_PER_NODE = 4;
 const BURST = 100;
 const CRASH_BURST = 60;
 const PARALLEL = 16;
@@ -56,43 +60,60 @@ export class Demo {
     this.options = options;
   }
 
-  async run(): Promise<boolean> {
+  /** Resolves with the exit code, when the lab is down. */
+  async run(interrupted: Promise<Interruption>): Promise<number> {
     const { lab, report, options } = this;
-    report.step(`A VPC on this machine: 3 nodes (${INSTANCE_TYPE}), 2 subnets, a VM, the internet`);
     const pods = new DemoPods(lab.networks, lab.name);
-    process.once('SIGINT', () => {
-      pods.abandon();
-      void lab.close().then(() => process.exit(130));
-    });
-    const hosts = lab.nodes.map((node) => hostOf(node));
     try {
-      await startInOwnSubnets(lab);
-      const ground = await Ground.of(lab);
-      for (const node of lab.nodes)
-        report.say(`${node.name} ${node.instance.id} in ${node.instance.netns}, its daemon serves`);
-      await this.addPods(lab, pods, hosts);
-      await this.connectivity(lab, pods);
-      await this.burst(lab, pods, hosts);
-      await this.failure(lab, pods, hosts);
-      await this.crash(lab, pods, hosts);
-      if (options.keep) await this.keep(lab);
-      await this.teardown(lab, { pods, ground });
+      const end = await Promise.race([this.steps(pods), interrupted]);
+      if (!(end instanceof Ground)) return await this.cut(pods, end);
+      const asked = options.keep ? await this.keep(interrupted) : undefined;
+      if (asked !== undefined) await this.teardown(pods, end);
+      const ok = report.finish(options.json);
+      // Ctrl-C is how a demo that was kept is meant to end.
+      return asked === undefined || asked.signal === 'SIGINT' ? Number(!ok) : asked.code;
     } finally {
       for (const echo of this.echoes) await echo.close();
       await lab.close();
     }
-    return report.finish(options.json);
+  }
+
+  /** All of them; but the teardown of one that is to be kept. */
+  private async steps(pods: DemoPods): Promise<Ground> {
+    const { lab, report, options } = this;
+    report.step(`A VPC on this machine: 3 nodes (${INSTANCE_TYPE}), 2 subnets, a VM, the internet`);
+    const hosts = lab.nodes.map((node) => hostOf(node));
+    await startInOwnSubnets(lab);
+    const ground = await Ground.of(lab);
+    for (const node of lab.nodes)
+      report.say(`${node.name} ${node.instance.id} in ${node.instance.netns}, its daemon serves`);
+    await this.addPods(lab, pods, hosts);
+    await this.connectivity(lab, pods);
+    await this.burst(lab, pods, hosts);
+    await this.failure(lab, pods, hosts);
+    await this.crash(lab, pods, hosts);
+    if (!options.keep) await this.teardown(pods, ground);
+    return ground;
+  }
+
+  /** Nothing more is begun or said, and all of it goes. */
+  private async cut(pods: DemoPods, { code }: Interruption): Promise<number> {
+    this.report.mute();
+    pods.abandon();
+    const left = await this.lab.close();
+    console.log(`\n${interruptedText(left)}`);
+    return code;
   }
 
   private async addPods(lab: Lab, pods: DemoPods, hosts: readonly PodHost[]): Promise<void> {
-    const { report } = this;
+    const { report, options } = this;
     report.step(`${3 * PODS_PER_NODE} pods through the CNI binary, ${PARALLEL} at a time on each node`);
     await Promise.all(hosts.map((host) => pods.add(host, PODS_PER_NODE, PARALLEL)));
     const rows = pods.all.map((pod) => rowOf(lab, pod));
     report.figures.pods = rows;
     report.table(
-      hosts.flatMap((host) => rows.filter((row) => row.node === host.name).slice(0, 4)),
-      12,
+      hosts.flatMap((host) => rows.filter((row) => row.node === host.name).slice(0, SHOWN_PER_NODE)),
+      { count: rows.length, file: options.json },
     );
     const failed = pods.all.filter((pod) => pod.error !== undefined);
     report.check(
@@ -233,11 +254,8 @@ export class Demo {
     );
   }
 
-  private async teardown(
-    lab: Lab,
-    { pods, ground }: { readonly pods: DemoPods; readonly ground: Ground },
-  ): Promise<void> {
-    const { report } = this;
+  private async teardown(pods: DemoPods, ground: Ground): Promise<void> {
+    const { lab, report } = this;
     report.step(`Teardown: ${pods.all.length} pods, the daemons, the VPC`);
     const errors = await pods.remove([...pods.all], PARALLEL);
     report.check('every DEL succeeded', errors.length === 0, errors[0]?.msg ?? 'no error');
@@ -256,20 +274,22 @@ export class Demo {
     );
   }
 
-  /** Leaves everything up until Ctrl-C. */
-  private async keep(lab: Lab): Promise<void> {
-    const { report } = this;
+  /** Leaves everything up until somebody ends it. */
+  private keep(interrupted: Promise<Interruption>): Promise<Interruption> {
+    const { lab, report } = this;
+    const [node] = lab.nodes;
     report.step('It stays up. Ctrl-C takes it down. In another terminal:');
-    for (const line of [
-      'npm run underway -- lab status --name uwdemo',
-      'npm run underway -- lab break throttle --name uwdemo',
-      `npm run underway -- lab exec node-1 --name uwdemo -- ip rule`,
-      `curl --unix-socket ${lab.nodes[0]?.folder.socket} http://underway/readyz?verbose`,
-    ]) {
-      report.say(line);
-    }
-    process.removeAllListeners('SIGINT');
-    await new Promise<void>((resolve) => process.once('SIGINT', () => resolve()));
+    report.say(`npm run underway -- lab status --name ${lab.name}`);
+    report.say(`npm run underway -- lab break throttle --name ${lab.name}`);
+    report.say(`npm run underway -- lab restart node-1 --name ${lab.name}`);
+    report.say(`npm run underway -- lab exec node-1 --name ${lab.name} -- ip rule`);
+    if (node === undefined) return interrupted;
+    report.say(`npm run underway -- why --socket ${node.folder.socket}`);
+    report.say(`curl --unix-socket ${node.folder.socket} http://underway/readyz?verbose`);
+    report.say('');
+    report.say(`A pod on ${node.name} by hand, as root:`);
+    for (const line of callByHand(lab, node)) report.say(line);
+    return interrupted;
   }
 }
 

@@ -1,16 +1,15 @@
 /**
  * `npm run demo`: the whole of Underway on this machine, with real packets.
- * Exit codes: 0 all of it held, 1 it did not or could not begin, 64 wrong use (sysexits.h), 130 Ctrl-C.
+ * Exit codes: 0 all of it held, 1 it did not or could not begin, 64 wrong use (sysexits.h), 128 and the signal's number
+ * when it was ended before.
  */
+import { checkWritable, readFlags, runProgram, sentenceOf } from '../../program/flags.ts';
+import { type Interruption, interruption } from '../../program/interruption.ts';
+import type { Lab } from '../lab.ts';
+import { privilegedPrefix, runPrivileged, settleInside } from '../privilege.ts';
+import { Demo, type DemoOptions, demoLab } from './demo.ts';
 
-import { spawnSync } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { NO_NAMESPACES, privilegedEnv, privilegedPrefix, settleInside } from '../privilege.ts';
-import { defaultStateRoot } from '../state-folder.ts';
-import { Demo, demoLab } from './demo.ts';
-
-const EXIT = { failed: 1, usage: 64 } as const;
+const EXIT_FAILED = 1;
 
 const HELP = `npm run demo [-- OPTIONS]
 
@@ -20,60 +19,42 @@ const HELP = `npm run demo [-- OPTIONS]
   --help
 `;
 
-const values = flags();
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-
-if (values.json !== undefined) mustBeWritable(values.json);
-
-let prefix: readonly string[] = [];
-try {
-  prefix = privilegedPrefix();
-} catch {
-  refuse(NO_NAMESPACES, EXIT.failed);
-}
-if (prefix.length > 0) process.exit(insideUserNamespace(prefix));
-
-await settleInside();
-const lab = await demoLab(values).catch((error) => refuse(Error.isError(error) ? error.message : error, EXIT.failed));
-const ok = await new Demo(lab, values).run();
-process.exit(ok ? 0 : EXIT.failed);
-
-function flags() {
-  try {
-    return parseArgs({
-      options: {
-        fast: { type: 'boolean', default: false },
-        keep: { type: 'boolean', default: false },
-        json: { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    }).values;
-  } catch (error) {
-    return refuse(`${Error.isError(error) ? error.message.split('. ')[0] : error}: see --help`, EXIT.usage);
+await runProgram('demo', async () => {
+  const { values } = readFlags({
+    options: {
+      fast: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
   }
-}
+  if (values.json !== undefined) checkWritable('json', values.json);
+  return begin(values);
+});
+process.exit();
 
-/** Before a minute of work, not after it. */
-function mustBeWritable(file: string): void {
+async function begin(options: DemoOptions): Promise<number> {
+  let interrupted: Promise<Interruption>;
+  let lab: Lab;
   try {
-    closeSync(openSync(file, 'a'));
+    const prefix = privilegedPrefix();
+    if (prefix.length > 0) return await insideUserNamespace(prefix);
+    interrupted = interruption();
+    await settleInside();
+    lab = await demoLab(options);
   } catch (error) {
-    refuse(`--json ${file} cannot be written: ${Error.isError(error) ? error.message : error}`, EXIT.usage);
+    process.stderr.write(`demo: ${sentenceOf(error)}\n`);
+    return EXIT_FAILED;
   }
-}
-
-function refuse(sentence: string, code: number): never {
-  console.error(`demo: ${sentence}`);
-  process.exit(code);
+  return new Demo(lab, options).run(interrupted);
 }
 
 /** The same program again, as root of a user namespace of its own. */
-function insideUserNamespace([program = '', ...args]: readonly string[]): number {
-  console.log('Not root: the lab runs inside a user namespace of its own.');
-  const command = [...args, process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const env = { ...process.env, ...privilegedEnv(defaultStateRoot()) };
-  return spawnSync(program, command, { stdio: 'inherit', env }).status ?? 1;
+function insideUserNamespace(prefix: readonly string[]): Promise<number> {
+  console.log('No right to make namespaces here: the lab runs inside a user namespace of its own.');
+  return runPrivileged(prefix, [process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
 }

@@ -37,29 +37,41 @@ export interface Figures {
 export class Report {
   readonly figures: Figures = { ok: false, pods: [], checks: [], burst: undefined, crash: undefined, left: undefined };
   private readonly beganMs = performance.now();
+  private isMuted = false;
+
+  /** From now on whoever has something to say fails, so that what is being done ends at its next word. */
+  mute(): void {
+    this.isMuted = true;
+  }
 
   /** A step begins: what, and how far in. */
   step(text: string): void {
-    console.log(`\n[${((performance.now() - this.beganMs) / 1000).toFixed(1).padStart(5)} s] ${text}`);
+    this.print(`\n[${((performance.now() - this.beganMs) / 1000).toFixed(1).padStart(5)} s] ${text}`);
   }
 
   say(text: string): void {
-    console.log(`          ${text}`);
+    this.print(`          ${text}`);
   }
 
   check(name: string, ok: boolean, detail: string): void {
     this.figures.checks.push({ name, ok, detail });
-    console.log(`          ${ok ? 'ok  ' : 'FAIL'} ${name.padEnd(46)} ${detail}`);
+    this.print(`          ${ok ? 'ok  ' : 'FAIL'} ${name.padEnd(46)} ${detail}`);
   }
 
-  table(rows: readonly PodRow[], most: number): void {
+  /** Some rows of `all`, and where the others are. */
+  table(rows: readonly PodRow[], all: { readonly count: number; readonly file: string | undefined }): void {
     const line = (cells: readonly string[]) =>
       this.say(
         `${cells[0]?.padEnd(9)}${cells[1]?.padEnd(9)}${cells[2]?.padEnd(24)}${cells[3]?.padEnd(15)}${cells[4]?.padStart(9)}`,
       );
     line(['POD', 'NODE', 'ENI', 'ADDRESS', 'ADD ms']);
-    for (const row of rows.slice(0, most)) line([row.name, row.node, row.eni, row.address, row.addMs.toFixed(1)]);
-    if (rows.length > most) this.say(`... and ${rows.length - most} more`);
+    for (const row of rows) line([row.name, row.node, row.eni, row.address, row.addMs.toFixed(1)]);
+    this.say(`${rows.length} of ${all.count} shown; all of them in ${all.file ?? 'the file of --json FILE'}`);
+  }
+
+  private print(text: string): void {
+    if (this.isMuted) throw new Error('the demo was interrupted');
+    console.log(text);
   }
 
   /** True when every check held and nothing is lost, doubled, leaked or left. */
@@ -73,7 +85,7 @@ export class Report {
     if (file !== undefined) writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
     const seconds = ((performance.now() - this.beganMs) / 1000).toFixed(0);
     const failed = figures.checks.filter(({ ok }) => !ok).length;
-    console.log(
+    this.print(
       `\n${figures.ok ? 'All of it held' : `${failed} of ${figures.checks.length} checks FAILED`}: ${figures.checks.length} checks in ${seconds} s.`,
     );
     return figures.ok;

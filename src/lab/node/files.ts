@@ -15,6 +15,7 @@ const SHIM = fileURLToPath(new URL('../../../build/shim/underway', import.meta.u
 /** Some hundred times a journal; small, because it lies in memory. */
 const STATE_SIZE = '16m';
 export const NETWORK_NAME = 'underway';
+export const CONFLIST = '10-underway.conflist';
 
 export interface NodeSettings {
   readonly cluster: string;
@@ -35,7 +36,7 @@ export function writeNodeFiles(folder: NodeFolder, settings: NodeSettings): void
   writeJson(folder.config, daemonConfig(folder, settings));
   copyFileSync(SHIM, join(folder.cniBin, 'underway'));
   writeFileSync(join(folder.cniBin, 'underway.conf'), `socket=${folder.socket}\nstate=${folder.state}\n`);
-  writeJson(join(folder.cniConf, '10-underway.conflist'), {
+  writeJson(join(folder.cniConf, CONFLIST), {
     cniVersion: '1.0.0',
     cniVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'],
     name: NETWORK_NAME,
