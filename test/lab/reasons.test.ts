@@ -40,6 +40,8 @@ interface Fault {
   readonly slow?: { readonly plusMs: number; readonly actions?: readonly ApiAction[] };
   /** The daemon starts when the fault is there. */
   readonly fromTheStart?: true;
+  /** Of its ADD, where the reason takes longer to be true. */
+  readonly deadlineMs?: number;
 }
 
 const FAULTS: readonly Fault[] = [
@@ -50,6 +52,7 @@ const FAULTS: readonly Fault[] = [
   { code: 'DENIED', strikes: ['deny'] },
   { code: 'METADATA_UNREACHABLE', strikes: ['metadata-down'], fromTheStart: true },
   { code: 'ATTACHING', before: (here) => here.run(1), strikes: ['link-late'] },
+  { code: 'ATTACH_STUCK', before: (here) => here.run(1), strikes: ['attach-stuck'], deadlineMs: 12_500 },
   { code: 'COOLING', before: async (here) => here.remove([found((await here.run(2))[0], 'pod')]), strikes: [] },
   { code: 'NO_PREFIX', slow: { plusMs: 2_000, actions: ['assign'] }, strikes: ['no-prefix'] },
   { code: 'ASSIGNING', slow: { plusMs: 4_000, actions: ['assign'] }, strikes: [] },
@@ -74,9 +77,10 @@ afterAll(() => stage.down(), LIMIT_MS);
 
 test.each(FAULTS.map((fault, at) => ({ ...fault, node: at + 1 })))(
   '$code: one code and one sentence in the CNI error, the metric and underway why',
-  async ({ code, before, strikes, slow, fromTheStart, node }) => {
+  async ({ code, before, strikes, slow, fromTheStart, deadlineMs, node }) => {
     const here = stage.on(node);
-    if (code === 'NO_PREFIX') preferPrefixes(here);
+    if (code === 'NO_PREFIX') configure(here, { pool: { ...CONFIG.pool, prefixes: 'prefer' } });
+    if (deadlineMs !== undefined) configure(here, { addDeadlineMs: deadlineMs });
     if (code === 'ENI_LIMIT') await attachForeign(here);
     const strike = async () => {
       if (slow !== undefined) slowDown(here, slow);
@@ -168,9 +172,9 @@ async function attachForeign(here: Stage): Promise<void> {
   if (!attached.ok) throw new Error(attached.failure.message);
 }
 
-function preferPrefixes({ node }: Stage): void {
+function configure({ node }: Stage, change: object): void {
   const config = JSON.parse(readFileSync(node.folder.config, 'utf8'));
-  writeFileSync(node.folder.config, JSON.stringify({ ...config, pool: { ...config.pool, prefixes: 'prefer' } }));
+  writeFileSync(node.folder.config, JSON.stringify({ ...config, ...change }));
 }
 
 function slowDown({ lab, node }: Stage, { plusMs, actions }: NonNullable<Fault['slow']>): void {
