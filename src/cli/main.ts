@@ -3,7 +3,7 @@
  * Exit codes: 0 done, 1 not done (a sentence on stderr says why), 64 wrong use (sysexits.h). `why` has its own.
  */
 
-import { EXIT_USAGE, sentenceOf, UsageError } from '../program/flags.ts';
+import { EXIT_USAGE, sentenceOf, UNDERWAY, UsageError } from '../program/flags.ts';
 import type { Command } from './command.ts';
 import { labBreak, labHeal } from './lab/break.ts';
 import { labDown } from './lab/down.ts';
@@ -69,8 +69,8 @@ function say(text: string): 0 {
 /** The command whose help says what is right. */
 function commandIn([group = '', name = '']: readonly string[]): string {
   return Object.hasOwn(COMMANDS, group) && Object.hasOwn(COMMANDS[group] ?? {}, name)
-    ? `underway ${group} ${name}`
-    : 'underway';
+    ? `${UNDERWAY} ${group} ${name}`
+    : UNDERWAY;
 }
 
 const args = process.argv.slice(2);

@@ -1,6 +1,6 @@
 /** `underway why`: asks the daemon of this node why a pod has no address, or what its pool is at. */
 import { request } from 'node:http';
-import { readFlags, UsageError } from '../program/flags.ts';
+import { readFlags, UNDERWAY, UsageError } from '../program/flags.ts';
 import type { WhyAnswer } from '../protocol/why.ts';
 import type { Command } from './command.ts';
 
@@ -27,7 +27,7 @@ export const why: Command = {
       return await ask(args);
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
-      process.stderr.write(`underway: ${error.message}: see underway why --help\n`);
+      process.stderr.write(`underway: ${error.message}: see ${UNDERWAY} why --help\n`);
       return EXIT.usage;
     }
   },
@@ -56,7 +56,7 @@ async function ask(args: readonly string[]): Promise<number> {
 function linesOf(answer: WhyAnswer, socket: string): string {
   if (answer.status !== 'ambiguous') return answer.lines.join('\n');
   const more = socket === SOCKET ? '' : ` --socket ${socket}`;
-  const commands = answer.pods.map((pod) => `  underway why ${pod}${more}`);
+  const commands = answer.pods.map((pod) => `  ${UNDERWAY} why ${pod}${more}`);
   return [`${answer.pods.length} pods here go by ${answer.named}:`, ...commands].join('\n');
 }
 

@@ -128,7 +128,7 @@ export class Lab {
     const healed = this.#faults.filter(({ name }) => asked === undefined || name === asked);
     if (asked !== undefined && healed.length === 0) {
       const names = this.#faults.map(({ name }) => name).join(', ');
-      throw new RangeError(`there is no fault ${asked} to heal: there ${names === '' ? 'is none' : `are ${names}`}`);
+      throw new RangeError(`${asked} is not armed; ${names === '' ? 'nothing is' : `armed: ${names}`}`);
     }
     for (const fault of healed) {
       fault.heal?.();

@@ -1,4 +1,6 @@
 /** The shape of a lab: what `underway lab up` can choose, and what it chooses when nothing is said. */
+import { UNDERWAY } from '../program/flags.ts';
+
 export interface LabOptions {
   /** Also the beginning of its namespaces' names. */
   readonly name: string;
@@ -36,4 +38,4 @@ export const DEFAULT_LAB: Omit<LabOptions, 'stateRoot'> = {
 
 /** What to type about this lab, for sentences that end in what to do next. */
 export const labCommand = (verb: string, name: string): string =>
-  `underway lab ${verb}${name === DEFAULT_LAB.name ? '' : ` --name ${name}`}`;
+  `${UNDERWAY} lab ${verb}${name === DEFAULT_LAB.name ? '' : ` --name ${name}`}`;

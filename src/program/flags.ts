@@ -7,6 +7,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** How the CLI is called from here: npm's scripts leave nothing on the path. */
+export const UNDERWAY = ['underway', 'demo'].includes(process.env.npm_lifecycle_event ?? '')
+  ? 'npm run underway --'
+  : 'underway';
+
 /** sysexits.h's EX_USAGE. */
 export const EXIT_USAGE = 64;
 

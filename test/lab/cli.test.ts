@@ -61,7 +61,7 @@ test(
       });
       expect(underway(['lab', 'heal', 'throttle', ...named])).toMatchObject({
         code: 1,
-        stderr: 'underway: there is no fault throttle to heal: there are deny:node-1\n',
+        stderr: 'underway: throttle is not armed; armed: deny:node-1\n',
       });
       expect(underway(['lab', 'heal', ...named]).stdout).toBe('1 healed\n');
     } finally {
@@ -88,6 +88,7 @@ test(
         stderr: '',
       });
       expect(daemonOf()).toMatchObject({ pid: null, ending: 'SIGKILL' });
+      expect(underway(['lab', 'status', ...named]).stdout).toMatch(/^node-1 .* ended \(SIGKILL\)$/m);
       expect(underway(['lab', 'kill', 'node-1', ...named])).toMatchObject({
         code: 1,
         stderr: 'underway: no daemon runs on node-1\n',
@@ -163,6 +164,8 @@ test('down without a lab, and wrong words', () => {
     code: 64,
     stderr: 'underway: there is no `underway lab fly`: see underway --help\n',
   });
+  const npm = { env: { ...process.env, npm_lifecycle_event: 'underway' } };
+  expect(underway(['lab', 'fly'], npm).stderr).toMatch(/: see npm run underway -- --help\n$/);
   expect(underway(['lab', 'down', '--now'])).toMatchObject({
     code: 64,
     stderr: "underway: Unknown option '--now': see underway lab down --help\n",

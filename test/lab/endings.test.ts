@@ -107,7 +107,7 @@ test(
     const said = listen(child);
     await until('it stays up', async () => said.text.includes('CNI_COMMAND=DEL'), LIMIT_MS);
     expect(said.text).toContain('12 of 60 shown; all of them in the file of --json FILE');
-    const [, printed = ''] = said.text.split('by hand, as root:\n');
+    const [, printed = ''] = said.text.split('by hand:\n');
     const { stdout, stderr, status } = spawnSync('sh', ['-e', '-c', printed], { encoding: 'utf8' });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const [, ip = 'no address'] = /"address":\s*"(10\.[\d.]+)\/32"/.exec(stdout) ?? [];

@@ -36,8 +36,13 @@ export function statusText(lab: LabStatus): string {
 }
 
 function instanceRow({ name, id, instanceType, netns, daemon }: InstanceStatus): string[] {
-  const running = daemon === null ? '-' : daemon.pid === null ? (daemon.ending ?? 'not started') : `pid ${daemon.pid}`;
-  return [name, id, instanceType, netns, running];
+  return [name, id, instanceType, netns, daemonText(daemon)];
+}
+
+function daemonText(daemon: InstanceStatus['daemon']): string {
+  if (daemon === null) return '-';
+  if (daemon.pid !== null) return `pid ${daemon.pid}`;
+  return daemon.ending === null ? 'not started' : `ended (${daemon.ending})`;
 }
 
 /** A node may have some hundred addresses: the first of them, and how many there are. */

@@ -287,7 +287,7 @@ export class Demo {
     report.say(`npm run underway -- why --socket ${node.folder.socket}`);
     report.say(`curl --unix-socket ${node.folder.socket} http://underway/readyz?verbose`);
     report.say('');
-    report.say(`A pod on ${node.name} by hand, as root:`);
+    report.say(`A pod on ${node.name} by hand:`);
     for (const line of callByHand(lab, node)) report.say(line);
     return interrupted;
   }
