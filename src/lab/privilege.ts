@@ -7,7 +7,7 @@ import { accessSync, closeSync, constants, openSync, readFileSync, readlinkSync 
 import { SystemError } from '../kernel/errno.ts';
 import { setNetworkNamespace, unmount } from '../kernel/libc.ts';
 import { openNetworks } from '../kernel/networks.ts';
-import { ENDING_SIGNALS, signalCode } from '../program/interruption.ts';
+import { exitCodeOf } from '../program/interruption.ts';
 import { mountTmpfs } from './mounts.ts';
 
 /** Set for a process that was put into namespaces of its own, which has yet to settle there. */
@@ -97,15 +97,10 @@ export function privilegedPrefix(): readonly string[] {
 /** Of a process that is started with the prefix. */
 export const privilegedEnv = () => ({ [INSIDE_VARIABLE]: '1', [STATE_ROOT_VARIABLE]: defaultStateRoot() });
 
-/** Runs the command with the prefix. What would end this process is passed on to it, which ends in order: its exit code. */
+/** Runs the command with the prefix: its exit code. */
 export function runPrivileged(prefix: readonly string[], command: readonly string[]): Promise<number> {
   const [program = '', ...args] = [...prefix, ...command];
-  const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, ...privilegedEnv() } });
-  for (const signal of ENDING_SIGNALS) process.on(signal, () => child.kill(signal));
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (code, signal) => resolve(code ?? signalCode(signal ?? 'SIGTERM')));
-  });
+  return exitCodeOf(spawn(program, args, { stdio: 'inherit', env: { ...process.env, ...privilegedEnv() } }));
 }
 
 /** The first thing such a process does: nothing of the machine's /run may be written to, and its loopback is down. */

@@ -120,6 +120,33 @@ test(
   2 * LIMIT_MS,
 );
 
+test(
+  'a command inside an instance hears what its `lab exec` is told, and its exit code is the answer',
+  async () => {
+    const name = labName();
+    const lab = (verb: string, ...words: readonly string[]) => [CLI, 'lab', verb, '--name', name, ...words];
+    expect(spawnSync(process.execPath, lab('up', '--fast', '--nodes', '0')).status).toBe(0);
+    try {
+      for (const [signal, code] of [
+        ['INT', 7],
+        ['TERM', 8],
+      ] as const) {
+        const script = `trap 'exit ${code}' ${signal}; echo ready; while :; do sleep 0.1; done`;
+        const child = spawn(process.execPath, lab('exec', 'vm-1', '--', 'sh', '-c', script));
+        started.push(child);
+        const exit = exitOf(child);
+        const said = listen(child);
+        await until('the command runs', async () => said.text === 'ready\n');
+        child.kill(`SIG${signal}`);
+        expect(await exit).toBe(code);
+      }
+    } finally {
+      spawnSync(process.execPath, lab('down'));
+    }
+  },
+  LIMIT_MS,
+);
+
 /** Root of a container: uid 0 without the capabilities. */
 const CAPLESS = ['setpriv', '--inh-caps=-sys_admin', '--bounding-set=-sys_admin'];
 const canBeCapless =

@@ -1,11 +1,11 @@
 /** `underway lab exec`: a command inside an instance. */
 import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
 import { askControl } from '../../lab/control.ts';
 import { commandIn } from '../../lab/launch.ts';
 import { joinPrefix } from '../../lab/privilege.ts';
 import type { LabStatus } from '../../lab/status.ts';
 import { readFlags, UsageError } from '../../program/flags.ts';
+import { exitCodeOf } from '../../program/interruption.ts';
 import { type Command, NAME_OPTION, namedLab } from '../command.ts';
 
 export const labExec: Command = {
@@ -25,12 +25,7 @@ In the instance's network namespace, with the exit code of the command. INSTANCE
     const status = (await askControl(namedLab(values.name).folder, { method: 'GET', path: '/status' })) as LabStatus;
     const netns = netnsOf(status, name);
     const [program = '', ...words] = [...joinPrefix(status.pid), ...commandIn(netns, command)];
-    return new Promise((resolve, reject) => {
-      const child = spawn(program, words, { stdio: 'inherit' });
-      child.on('error', reject);
-      // As a shell says it.
-      child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal ?? 'SIGTERM']));
-    });
+    return exitCodeOf(spawn(program, words, { stdio: 'inherit' }));
   },
 };
 
