@@ -40,7 +40,10 @@ export interface OracleOptions {
   readonly cooldowns?: Cooldowns;
 }
 
-/** What one assign brought. With some of it taken by somebody, the rest cannot be told from others' either. */
+/**
+ * What one assign brought. With some of it taken by somebody, or taken before and not noticed yet, it is not as many new
+ * ones as were asked for: the rest cannot be told from others' either.
+ */
 interface Gift {
   readonly eni: EniId;
   readonly atMs: number;
@@ -97,6 +100,7 @@ export class Oracle {
     // All that one assign brings comes at once.
     if (this.lastGift?.eni !== eni.id || this.lastGift.atMs !== atMs)
       this.lastGift = { eni: eni.id, atMs, isBroken: false };
+    this.lastGift.isBroken ||= this.taken.has(block);
     this.gifts.set(block, this.lastGift);
     if (this.takenEnis.has(eni.id)) this.taken.add(block);
     else if (this.carries(eni)) this.taken.delete(block);
