@@ -128,18 +128,20 @@ export const UNSHOWN: Readonly<Record<string, string>> = {
     'a link whose lease is gone is fenced, and without the routes that name addresses',
   'reason DATAPATH_REPAIRED': 'said in a log, never to a pod',
   'reason CONFIG_INVALID': "the daemon's, before there is a core",
-  'reason BAD_REQUEST': "the daemon's, before there is an event",
+  'reason BAD_REQUEST':
+    "the daemon's, before there is an event; or an ADD elsewhere of what runs, which no runtime here makes",
   'reason IFNAME_TAKEN': 'nobody else makes links in a pod here',
 };
 
 /** What one seed in a thousand shows: it may be seen, and a fixed set need not. Unit tests of the core have each:
- * drain, sweep-enis and quarantine (what the repeated ADD of a quarantined pod is told). */
+ * drain, sweep-enis, lease (a link that lost its name) and quarantine (what a quarantined pod's repeated ADD is told). */
 export const SELDOM: readonly string[] = [
   'eni draining -> gone',
   'eni draining -> deleting',
   'eni detaching -> gone',
   'eni attaching -> detaching',
   'eni deleting -> detaching',
+  'address free -> cooling',
   'reason INTERNAL',
 ];
 
