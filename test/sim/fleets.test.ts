@@ -30,7 +30,7 @@ test(
     await workers.close();
     expect(auto.p99Ms).toBeLessThanOrEqual(Math.min(P99_MAX_MS, fixed.p99Ms));
     expect(auto.idleIpHours).toBeLessThanOrEqual(SHARE_MAX * fixed.idleIpHours);
-    expect(auto.failedAdds).toBe(0);
+    expect(auto.failed).toBe(0);
   },
   TIMEOUT_MS,
 );

@@ -13,7 +13,7 @@ export type PolicyFigures = {
   readonly p99Ms: number;
   readonly maxMs: number;
   /** ADDs that were answered with an error. */
-  readonly failedAdds: number;
+  readonly failed: number;
   /** Writes and reads. */
   readonly cloudCalls: number;
   /** The integral of total - held over the scenario, cooling addresses included. */

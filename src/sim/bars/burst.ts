@@ -79,7 +79,7 @@ const exact = ({ name, what, ours, boundMs, writes }: Burst): Bar => ({
       verdicts: [
         { what: 'p99Ms', value: figures.underway.p99Ms, atMost: Math.floor(boundMs * ALLOWED) },
         { what: 'writes before the last pod is served', value: own.writesBeforeLast, atMost: writes },
-        { what: 'failed ADDs', value: figures.underway.failedAdds, atMost: 0 },
+        { what: 'failed ADDs', value: figures.underway.failed, atMost: 0 },
       ],
       notes: timeline(own.calls, figures.underway.maxMs),
     };
@@ -171,7 +171,7 @@ export const burstJitter: Bar = {
       },
       verdicts: [
         { what: 'p99 over the bound of its own draws, the worst seed', value: quantile(ratios, 1), atMost: ALLOWED },
-        { what: 'failed ADDs', value: figures.underway.failedAdds, atMost: 0 },
+        { what: 'failed ADDs', value: figures.underway.failed, atMost: 0 },
       ],
       notes: [],
     };

@@ -67,7 +67,7 @@ export const churnBar: Bar = {
       figures,
       bound: { addressCountMax: ADDRESSES_MAX },
       verdicts: [
-        { what: 'failed ADDs', value: figures.underway.failedAdds, atMost: 0 },
+        { what: 'failed ADDs', value: figures.underway.failed, atMost: 0 },
         { what: 'longest wait in the first 60 s, ms', value: longest(own, 0, FIRST_MS), atMost: 2_600 },
         { what: 'longest wait after them, ms', value: longest(own, FIRST_MS, LENGTH_MS), atMost: 0 },
         { what: 'addresses at most', value: own.addressCountMax, atMost: ADDRESSES_MAX },
@@ -79,9 +79,9 @@ export const churnBar: Bar = {
   },
 };
 
-const failures = (figures: Readonly<Record<string, { readonly failedAdds: number }>>): string =>
+const failures = (figures: Readonly<Record<string, { readonly failed: number }>>): string =>
   Object.entries(figures)
-    .map(([policy, { failedAdds }]) => `${policy} ${failedAdds}`)
+    .map(([policy, { failed }]) => `${policy} ${failed}`)
     .join(', ');
 
 /** 3 ENIs x 9 secondary addresses, 8 of which are free. Terway leaves the primary to the node, so it is full sooner. */
@@ -106,7 +106,7 @@ export const churnTight: Bar = {
       figures,
       bound: { reuseMs },
       verdicts: [
-        { what: 'failed ADDs', value: figures.underway.failedAdds, atMost: 0 },
+        { what: 'failed ADDs', value: figures.underway.failed, atMost: 0 },
         { what: 'cooling cut short by, ms', value: Math.max(0, reuseMs - own.reuseMinMs), atMost: 0 },
       ],
       notes: [`an address was used again after ${own.reuseMinMs.toFixed(0)} ms at the soonest`],

@@ -32,7 +32,7 @@ export interface DayPart {
   readonly gaveUp: Measured['gaveUp'];
   readonly lateCount: number;
   readonly waitsMs: readonly number[];
-  readonly failedAdds: number;
+  readonly failed: number;
   readonly cloudCalls: number;
   readonly idleIpHours: number;
 }
@@ -111,7 +111,7 @@ function figuresOf(parts: readonly DayPart[]): PolicyFigures {
     p50Ms: Math.round(quantile(waits, 0.5)),
     p99Ms: Math.round(quantile(waits, 0.99)),
     maxMs: Math.round(quantile(waits, 1)),
-    failedAdds: sum(({ failedAdds }) => failedAdds),
+    failed: sum(({ failed }) => failed),
     cloudCalls: sum(({ cloudCalls }) => cloudCalls),
     idleIpHours: Math.round(sum(({ idleIpHours }) => idleIpHours)),
   };

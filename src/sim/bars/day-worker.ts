@@ -42,7 +42,7 @@ async function partOf({ seed, setting, from, to, limits }: DayTask): Promise<Day
     gaveUp: runs.at(-1)?.gaveUp,
     lateCount: sum(({ lateCount }) => lateCount),
     waitsMs: runs.flatMap(({ waits }) => waits.map(({ waitMs }) => waitMs)),
-    failedAdds: sum(({ failedAdds }) => failedAdds),
+    failed: sum(({ failed }) => failed),
     cloudCalls: sum(({ calls }) => calls.length),
     idleIpHours: sum(({ idleIpHours }) => idleIpHours),
   };

@@ -99,9 +99,9 @@ class Contest {
 function textOf(outcome: DayOutcome): string {
   if (outcome.kind !== 'measured')
     return outcome.kind === 'slow' ? 'slower than auto at the 99th percentile' : 'keeps more idle than one as good';
-  const { idleIpHours, p99Ms, failedAdds, cloudCalls } = outcome.figures;
+  const { idleIpHours, p99Ms, failed, cloudCalls } = outcome.figures;
   const idle = (idleIpHours / 24).toFixed(0);
-  return `idle ${idle.padStart(5)} addresses, p99 ${String(p99Ms).padStart(6)} ms, failed ADDs ${failedAdds}, calls ${cloudCalls}`;
+  return `idle ${idle.padStart(5)} addresses, p99 ${String(p99Ms).padStart(6)} ms, failed ADDs ${failed}, calls ${cloudCalls}`;
 }
 
 /** Each figure's own median. */
@@ -111,7 +111,7 @@ function median(points: readonly PolicyFigures[]): PolicyFigures {
     p50Ms: of(({ p50Ms }) => p50Ms),
     p99Ms: of(({ p99Ms }) => p99Ms),
     maxMs: of(({ maxMs }) => maxMs),
-    failedAdds: of(({ failedAdds }) => failedAdds),
+    failed: of(({ failed }) => failed),
     cloudCalls: of(({ cloudCalls }) => cloudCalls),
     idleIpHours: of(({ idleIpHours }) => idleIpHours),
   };

@@ -191,7 +191,7 @@ class Fleet {
         p50Ms: Math.round(quantile(times, 0.5)),
         p99Ms: Math.round(quantile(times, 0.99)),
         maxMs: Math.round(quantile(times, 1)),
-        failedAdds: this.failed + unserved,
+        failed: this.failed + unserved,
         cloudCalls: this.cloud.calls.length,
         idleIpHours: Math.round((this.idleMs / HOUR_MS) * 100) / 100,
       },

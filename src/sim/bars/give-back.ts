@@ -94,7 +94,7 @@ export const giveBack: Bar = {
       bound: { prefixCount: Math.ceil((SURVIVOR_COUNT + HEADROOM) / PREFIX_SIZE) },
       verdicts: [
         { what: 'prefixes kept, p90 of the seeds', value: keptBy(runs.underway), atMost: KEPT_MAX },
-        { what: 'failed ADDs', value: figures.underway.failedAdds, atMost: 0 },
+        { what: 'failed ADDs', value: figures.underway.failed, atMost: 0 },
       ],
       notes: [
         `prefixes kept, p90: aws ${keptBy(runs.aws)}, cilium ${keptBy(runs.cilium)} (terway has single addresses)`,

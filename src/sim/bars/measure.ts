@@ -58,7 +58,7 @@ export interface Measured {
   readonly waits: readonly Wait[];
   /** ADDs answered with an error, by what they said. */
   readonly failures: ReadonlyMap<string, number>;
-  readonly failedAdds: number;
+  readonly failed: number;
   /** From the trace's beginning on; `atMs` counts from there. */
   readonly calls: readonly RecordedCall[];
   /** Writes that were sent before the last pod was served. */
@@ -123,7 +123,7 @@ class Fleet {
       lateCount: this.lateCount,
       waits: this.kubelets.flatMap(({ waits }) => waits),
       failures: this.failures,
-      failedAdds: [...this.failures.values()].reduce((sum, count) => sum + count, 0),
+      failed: [...this.failures.values()].reduce((sum, count) => sum + count, 0),
       calls,
       writesBeforeLast: calls.filter(({ action, atMs }) => !isRead(action) && atMs < lastServedMs).length,
       idleIpHours: this.idleMs / HOUR_MS,
@@ -227,7 +227,7 @@ export function figuresOf(runs: readonly Measured[]): PolicyFigures {
     p50Ms: round(quantile(waits, 0.5)),
     p99Ms: round(quantile(waits, 0.99)),
     maxMs: round(quantile(waits, 1)),
-    failedAdds: round(mean(({ failedAdds }) => failedAdds)),
+    failed: round(mean(({ failed }) => failed)),
     cloudCalls: round(mean(({ calls }) => calls.length)),
     idleIpHours: round(mean(({ idleIpHours }) => idleIpHours)),
   };

@@ -118,7 +118,7 @@ export const thousandNodes: Bar = {
 const verdictsOf = (who: string, run: FleetRun, bound: number, throttlesAtMost: number): Verdict[] => [
   { what: `${who}: nodes without their floor`, value: NODE_COUNT - run.atFloor, atMost: 0 },
   { what: `${who}: last node at its floor, ms`, value: run.figures.maxMs, atMost: bound * ALLOWED },
-  { what: `${who}: failed ADDs`, value: run.figures.failedAdds, atMost: 0 },
+  { what: `${who}: failed ADDs`, value: run.figures.failed, atMost: 0 },
   { what: `${who}: throttle errors of a node`, value: run.throttlesMax, atMost: throttlesAtMost },
   { what: `${who}: Describe calls of a node that starts`, value: run.describesMax, atMost: 2 },
 ];
