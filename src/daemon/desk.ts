@@ -46,6 +46,8 @@ export interface DeskOptions {
   readonly handled: (seen: Handled) => void;
 }
 
+type AddRequest = Extract<CniRequest, { verb: 'ADD' }>;
+
 interface Pending {
   readonly request: CniRequest;
   readonly sinceMs: number;
@@ -132,7 +134,7 @@ export class Desk {
     return [...this.pending.values()].flatMap(({ request, sinceMs }) => {
       if (request.verb !== 'ADD') return [];
       const { containerId } = request.attachment;
-      return [{ who: whoIs(request), containerId, sinceMs, deadlineMs: sinceMs + this.budgetMs(request) }];
+      return [{ who: whoIs(request), containerId, sinceMs, deadlineMs: this.deadlineMs(request, sinceMs) }];
     });
   }
 
@@ -148,27 +150,26 @@ export class Desk {
     const isTaken = !this.closed || request.verb === 'STATUS';
     if (this.core !== undefined && isTaken) this.submit(id);
     else if (this.closed || request.verb === 'STATUS') this.refuse(id, this.notYet);
-    else this.awaitCore(id, request);
+    else this.awaitCore(id, this.deadlineMs(request, sinceMs));
     return id;
   }
 
-  private awaitCore(id: RequestId, request: CniRequest): void {
-    const atMs = this.options.clock.nowMs() + this.budgetMs(request);
+  private awaitCore(id: RequestId, atMs: number): void {
     const cancel = this.options.clock.timer(atMs, () => this.refuse(id, this.notYet));
     this.cancelDeadline.set(id, cancel);
   }
 
   private submit(id: RequestId): void {
-    const { request, askedMs } = this.pending.get(id) ?? {};
-    if (request === undefined) return;
-    if (request.verb === 'ADD') this.identify(id, request);
+    const pending = this.pending.get(id);
+    if (pending === undefined) return;
+    const { request, sinceMs, askedMs } = pending;
+    if (request.verb === 'ADD') this.identify(id, request, this.deadlineMs(request, sinceMs));
     else if (request.verb === 'GC' && request.valid === undefined) this.reply(id, { kind: 'done' });
     else this.core?.enqueue(eventOf(id, request, askedMs));
   }
 
   /** Who the pod's namespace is, before the core hears of it: a path may be another pod's tomorrow. */
-  private identify(id: RequestId, request: Extract<CniRequest, { verb: 'ADD' }>): void {
-    const deadlineMs = this.options.clock.nowMs() + this.budgetMs(request);
+  private identify(id: RequestId, request: AddRequest, deadlineMs: number): void {
     const { kernel, hostNetns } = this.options;
     this.own ??= kernel.identify(hostNetns);
     Promise.all([kernel.identify(request.netns), this.own]).then(
@@ -203,8 +204,9 @@ export class Desk {
     this.cancelDeadline.delete(id);
   }
 
-  private budgetMs(request: CniRequest): number {
-    return Math.min(request.budgetMs, this.options.addDeadlineMs());
+  /** Counted from when it was asked, as its caller counts: what waited for the core has no more time than others. */
+  private deadlineMs({ budgetMs }: CniRequest, sinceMs: number): number {
+    return sinceMs + Math.min(budgetMs, this.options.addDeadlineMs());
   }
 
   private waitsForAddress(request: CniRequest): boolean {
@@ -226,7 +228,7 @@ export class Desk {
   }
 }
 
-function eventOf(id: RequestId, request: Exclude<CniRequest, { verb: 'ADD' }>, askedMs: number | undefined): Event {
+function eventOf(id: RequestId, request: Exclude<CniRequest, AddRequest>, askedMs: number | undefined): Event {
   switch (request.verb) {
     case 'DEL':
       return { kind: 'del', request: id, attachment: request.attachment, ...(askedMs !== undefined && { askedMs }) };

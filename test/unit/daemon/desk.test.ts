@@ -1,0 +1,56 @@
+/** The desk alone, on time that the test moves: what the core hears of requests, and in which order. */
+import type { Event } from '../../../src/core/events.ts';
+import { State } from '../../../src/core/state.ts';
+import { Desk } from '../../../src/daemon/desk.ts';
+import type { Clock } from '../../../src/ports/clock.ts';
+import type { NamespaceId } from '../../../src/ports/kernel.ts';
+
+class Stand {
+  nowMs = 0;
+  readonly heard: Event[] = [];
+  private readonly looks: (() => void)[] = [];
+  private readonly clock: Clock = {
+    nowMs: () => this.nowMs,
+    wallMs: () => this.nowMs,
+    timer: () => () => undefined,
+  };
+  readonly desk = new Desk({
+    clock: this.clock,
+    kernel: {
+      identify: (path) =>
+        new Promise((resolve) => {
+          this.looks.push(() => resolve(`4:${path}` as NamespaceId));
+        }),
+    },
+    hostNetns: '/host',
+    addDeadlineMs: () => 60_000,
+    handled: () => undefined,
+  });
+
+  ask(command: string, containerId = 'c1'): () => void {
+    const config = { cniVersion: '1.0.0', name: 'n', type: 'underway' };
+    const envelope = { command, containerId, netns: `/ns/${containerId}`, ifname: 'eth0', deadlineMs: 65_000, config };
+    return this.desk.ask(JSON.stringify(envelope), () => undefined);
+  }
+
+  open(): void {
+    this.desk.open({ state: new State(), enqueue: (event) => void this.heard.push(event) });
+  }
+
+  /** The kernel answers what it was asked so far, and who waited for that goes on. */
+  async kernelAnswers(): Promise<readonly Event['kind'][]> {
+    for (const look of this.looks.splice(0)) look();
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.heard.map(({ kind }) => kind);
+  }
+}
+
+test('an ADD that waited for the core is answered by when its caller gives up, not a whole budget later', async () => {
+  const stand = new Stand();
+  stand.ask('ADD');
+  expect(stand.desk.adds).toMatchObject([{ deadlineMs: 60_000 }]);
+  stand.nowMs = 50_000;
+  stand.open();
+  await stand.kernelAnswers();
+  expect(stand.heard).toMatchObject([{ kind: 'add', deadlineMs: 60_000 }]);
+});
