@@ -154,8 +154,7 @@ export function linkSeen(turn: Turn, { mac, name, index, number }: NicLink): voi
     if (eni.state === 'attaching' || eni.state === 'available') {
       endOperation(turn, eni.key, 'attach');
       attached(turn, eni, eni.deviceIndex);
-    } else if (eni.state === 'linking') turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
-    else turn.wantSync();
+    } else turn.tx.put('eni', { ...eni, sync: turn.wantSync() });
   }
 }
 
@@ -163,12 +162,14 @@ export function linkGone(turn: Turn, { mac, index }: Pick<NicLink, 'mac' | 'inde
   if (turn.state.get('link', mac)?.index !== index) return;
   turn.tx.remove('link', mac);
   turn.wantSync();
-  // Somebody may have detached it: the cloud knows, and says so once its replicas have heard.
   for (const eni of turn.state.all('eni')) {
-    if (!isPresent(eni) || eni.mac !== mac || eni.kind === 'primary') continue;
-    if (eni.state !== 'ready' && eni.state !== 'draining') continue;
-    turn.tx.put('eni', { ...eni, writtenMs: turn.nowMs });
-    turn.wantListing(turn.nowMs + turn.capabilities.listLagMs);
+    if (!isPresent(eni) || eni.mac !== mac) continue;
+    // A sync without it sets nothing of it up: it waits for the one that its link asks for when it comes back.
+    const { sync: _, ...rest } = eni;
+    const served = eni.kind !== 'primary' && (eni.state === 'ready' || eni.state === 'draining');
+    turn.tx.put('eni', { ...rest, ...(served && { writtenMs: turn.nowMs }) });
+    // Somebody may have detached it: the cloud knows, and says so once its replicas have heard.
+    if (served) turn.wantListing(turn.nowMs + turn.capabilities.listLagMs);
   }
 }
 

@@ -9,7 +9,7 @@ import { freeSlots, nodeRow } from './eni.ts';
 import { isHeldUp, roomForEnis } from './grow.ts';
 import { missingFacts } from './observe.ts';
 import { instanceTakesOneMore, isFlying } from './operation.ts';
-import { enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
+import { enisOf, type Holding, holding, isBeingSetUp, isPresent, serves, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
@@ -51,7 +51,7 @@ function comingUp(turn: Turn, pool: PoolRow): EniRow[] {
     const call = turn.state.operationOn(eni.key)?.call;
     const arriving = turn.state.installingOn(eni.key) > 0;
     const served = eni.state === 'ready' || eni.state === 'draining';
-    if (served) return arriving || (call?.action === 'assign' && call.again !== true);
+    if (served) return arriving || isBeingSetUp(eni, pool) || (call?.action === 'assign' && call.again !== true);
     return isComing.includes(eni.state) && !(refused && (eni.state === 'available' || eni.state === 'attaching'));
   });
 }
@@ -96,7 +96,7 @@ const fillable = (turn: Turn, pool: PoolRow): boolean =>
 /** An ENI that serves, or may again, with a free slot of each family. */
 export const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
   isPresent(eni) &&
-  (eni.state === 'draining' || serves(turn.state, eni, pool)) &&
+  (eni.state === 'draining' || isBeingSetUp(eni, pool) || serves(turn.state, eni, pool)) &&
   !isHeldUp(turn, eni) &&
   pool.families.every((family) => freeSlots(turn, eni, family) > 0);
 
@@ -123,7 +123,9 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
 /** The cloud gave what the pod waits for, and the kernel does not take it. */
 function kernelReason(turn: Turn, pool: PoolRow): Reason | undefined {
   const { failure } = turn.runtime.sync;
-  const isHere = enisOf(turn.state, pool).some((eni) => turn.state.installingOn(eni.key) > 0);
+  const isHere = enisOf(turn.state, pool).some(
+    (eni) => isBeingSetUp(eni, pool) || turn.state.installingOn(eni.key) > 0,
+  );
   return failure !== undefined && isHere ? { code: 'KERNEL', ...failure } : undefined;
 }
 

@@ -10,7 +10,17 @@ import { freeSlots, isLeaving, nodeRow, ownerTags, usedOn } from './eni.ts';
 import { cidrLength, type Family, familyOf } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { blocksOfFamily, demand, enisOf, type Holding, holding, isPresent, serves, waitersOf } from './pool.ts';
+import {
+  blocksOfFamily,
+  demand,
+  enisOf,
+  type Holding,
+  holding,
+  isBeingSetUp,
+  isPresent,
+  serves,
+  waitersOf,
+} from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow, Targets } from './rows.ts';
 import { askable, closedUntilMs, isOpen, isPoolExhausted, subnetFor } from './subnet.ts';
 import { placedIn } from './subnet-use.ts';
@@ -146,7 +156,9 @@ function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: P
     // One whose link is awaited takes addresses meanwhile: the cloud does not mind, and nobody waits twice.
     .filter(
       (eni): eni is EniPresent =>
-        (eni.kind === 'secondary' && eni.state === 'linking') || serves(turn.state, eni, pool),
+        (eni.kind === 'secondary' && eni.state === 'linking') ||
+        isBeingSetUp(eni, pool) ||
+        serves(turn.state, eni, pool),
     )
     .sort((a, b) => usedOn(turn, b) - usedOn(turn, a) || byKey(a, b));
   for (const eni of enis) {

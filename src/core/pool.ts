@@ -22,13 +22,19 @@ export interface Holding {
 
 export const isPresent = (eni: EniRow): eni is EniPresent => eni.state !== 'creating';
 
-/** The pool may hand out from this ENI now: it is set up, and its link is there. */
+/** The pool may hand out from this ENI now: its link is there, and the kernel has what belongs to it. */
 export const serves = (state: State, eni: EniRow, pool: PoolRow): eni is EniPresent =>
+  isOfPool(eni, pool) && eni.sync === undefined && state.get('link', eni.mac) !== undefined;
+
+const isOfPool = (eni: EniRow, pool: PoolRow): eni is EniPresent =>
   eni.state === 'ready' &&
   eni.pool === pool.id &&
   eni.kind !== 'foreign' &&
-  (eni.kind === 'secondary' || pool.primaryEni === 'use') &&
-  state.get('link', eni.mac) !== undefined;
+  (eni.kind === 'secondary' || pool.primaryEni === 'use');
+
+/** Its link is there (again), and the kernel is being told. */
+export const isBeingSetUp = (eni: EniRow, pool: PoolRow): eni is EniPresent =>
+  isOfPool(eni, pool) && eni.sync !== undefined;
 
 /** The ENI is on its way to serving. */
 const comesUp = (eni: EniRow): boolean =>
@@ -81,7 +87,7 @@ function counted(state: State, pool: PoolRow, family: Family): PoolCount {
     if (eni.pool !== pool.id || eni.kind === 'foreign') continue;
     sum.coming += asked(state, eni, family);
     const serving = serves(state, eni, pool);
-    if (!serving && !comesUp(eni)) continue;
+    if (!serving && !comesUp(eni) && !isBeingSetUp(eni, pool)) continue;
     // What the cloud took away, or is asked to take back, is no capacity, whoever still uses it.
     const { ready, installing, held, cooling, quarantined, prefixes, idleSingles } = state.tally(eni.key, family);
     sum.coming += serving ? installing : installing + ready;

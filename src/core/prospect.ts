@@ -5,7 +5,7 @@
 import type { CloudAction } from './cloud.ts';
 import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis } from './grow.ts';
-import { enisOf, holding } from './pool.ts';
+import { enisOf, holding, isBeingSetUp } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
 import { closedUntilMs, subnetsOf } from './subnet.ts';
 import type { Turn } from './turn.ts';
@@ -42,7 +42,8 @@ function underWay(turn: Turn, pool: PoolRow): Candidate[] {
     const operation = turn.state.operationOn(eni.key);
     if (operation !== undefined && ['create', 'attach', 'assign'].includes(operation.call.action))
       return [called(operation)];
-    if (eni.state === 'ready' && turn.state.installingOn(eni.key) > 0) return [{ atMs: turn.nowMs, by: 'kernel' }];
+    const isInstalling = eni.state === 'ready' && turn.state.installingOn(eni.key) > 0;
+    if (isInstalling || isBeingSetUp(eni, pool)) return [{ atMs: turn.nowMs, by: 'kernel' }];
     return risen(eni);
   });
 }

@@ -179,7 +179,7 @@ export interface EniPresent extends EniCommon {
   readonly deviceIndex?: number;
   /** 1..127: mark and route table; 1 is the primary; given when it attaches. */
   readonly number?: number;
-  /** The sync that brings its kernel state; `ready` when done. */
+  /** The sync that brings its kernel state, until that is done: it does not serve before. */
   readonly sync?: number;
   readonly deadlineMs?: number;
   /** The mark's connections are flushed: its number may be used again. */

@@ -101,8 +101,13 @@ export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): v
 /** linking -> ready for ENIs, installing -> ready for blocks that this sync carried. */
 function serveWhatIsDone(turn: Turn, done: number): void {
   for (const eni of turn.state.all('eni')) {
-    if (eni.state !== 'linking' || eni.sync === undefined || eni.sync > done) continue;
-    const { deadlineMs: _, decidedMs, ...rest } = eni;
+    if (!isPresent(eni) || eni.sync === undefined || eni.sync > done) continue;
+    const { sync: _sync, ...setUp } = eni;
+    if (eni.state !== 'linking') {
+      turn.tx.put('eni', setUp);
+      continue;
+    }
+    const { deadlineMs: _, decidedMs, ...rest } = setUp;
     turn.tx.put('eni', { ...rest, state: 'ready', sinceMs: turn.nowMs });
     turn.tx.remove('failure', 'attach');
     eniServes(turn);

@@ -146,3 +146,45 @@ describe('a restart while an ENI is being attached', () => {
     expect(core.replyOf('add-a')).toBe('waits');
   });
 });
+
+describe('a link that goes and comes back', () => {
+  const ask = (core: Core) => core.effects.findLast((effect) => effect.kind === 'sync');
+  const finish = (core: Core) => {
+    const sync = ask(core);
+    if (sync !== undefined) core.finish(sync);
+  };
+
+  test('while its ENI comes up: it serves when the sync is done that sets it up, and not before', () => {
+    const core = new Core({ targets: TARGETS }).serving();
+    core.held.add('sync');
+    core.bringUpEni(1);
+    core.send({ kind: 'link-gone', ...nic(mac, 1) });
+    // Its blocks' fences, with it; then the node without it.
+    for (let syncs = 0; syncs < 3; syncs++) finish(core);
+    expect([stateOfEni1(core), planned(core)]).toEqual(['linking', ['1:eth0']]);
+    core.send({ kind: 'link-seen', mac, name: 'eth1', index: 77 }).add('a');
+    expect([stateOfEni1(core), planned(core), core.replyOf('add-a')]).toEqual([
+      'linking',
+      ['1:eth0', '2:eth1'],
+      'waits',
+    ]);
+    finish(core);
+    expect([stateOfEni1(core), core.replyOf('add-a')]).toEqual(['ready', 'added']);
+  });
+
+  test('of an ENI that served, and under another name: pods wait for the kernel, and the cloud is not asked for more', () => {
+    const core = twoEnis();
+    core.held.add('sync');
+    core.send({ kind: 'link-seen', mac, name: 'ens6', index: 3 }).add('a').advance(300);
+    expect([planned(core), core.replyOf('add-a'), core.calls]).toEqual([['1:eth0', '2:ens6'], 'waits', []]);
+    finish(core);
+    expect(core.replyOf('add-a')).toBe('added');
+
+    core.send({ kind: 'link-gone', ...nic(mac, 1) });
+    finish(core);
+    core.send({ kind: 'link-seen', mac, name: 'eth1', index: 77 }).add('b').advance(300);
+    expect([planned(core), core.replyOf('add-b')]).toEqual([['1:eth0', '2:eth1'], 'waits']);
+    finish(core);
+    expect(core.replyOf('add-b')).toBe('added');
+  });
+});
