@@ -179,7 +179,8 @@ function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
   if (waitersOf(turn.state, pool) === 0 || underWay(turn, pool)) return;
   const reason = explain(turn, pool);
   for (const waiter of turn.state.waitersInOrder()) {
-    if (waiter.pool !== pool.id) continue;
+    // One whose own DEL is still under way may have what is free when that is done.
+    if (waiter.pool !== pool.id || turn.state.leaseOf(waiter.key) !== undefined) continue;
     turn.tx.remove('waiter', waiter.key);
     answer(turn, waiter.requests, refused(reason));
   }

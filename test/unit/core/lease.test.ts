@@ -160,6 +160,18 @@ test('where others came into the place of a lost address, an idle one is given b
   expect(onlyLease(core).state).toBe('ready');
 });
 
+test('an ADD waits for the fence of its own DEL where another address is free, though the pool can grow no more', () => {
+  const core = withTwo().add('a');
+  core.held.add('unwire');
+  core.del('a');
+  core.replies.clear();
+  core.add('a');
+  expect(core.replyOf('add-a')).toBe('waits');
+  const unwire = lastOf(core, 'unwire');
+  if (unwire !== undefined) core.finish(unwire);
+  expect([core.replyOf('add-a'), core.replyOf('del-a')]).toEqual(['added', 'done']);
+});
+
 describe('a DEL of some time ago', () => {
   function del(core: Core, askedMs: number): void {
     core.replies.delete('del-a');
