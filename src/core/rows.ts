@@ -64,8 +64,9 @@ export interface RuntimeRow {
     readonly mend: number;
     readonly inFlight?: number;
     readonly notBeforeMs: number;
-    /** Why the kernel did not take the last one. */
+    /** Why the kernel did not take the last one, and since when it takes none. */
     readonly failure?: KernelFailure;
+    readonly failingSinceMs?: number;
   };
   readonly listing: { readonly wantedFromMs?: number; readonly lastMs?: number };
   readonly settings: Settings;

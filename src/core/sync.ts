@@ -14,6 +14,8 @@ import type { EniPresent, EniRow, LeaseRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
 const SYNC_RETRY_MS = 1_000;
+/** A link that goes in the middle of a sync makes it fail too: what is gone by the next try is nobody's trouble. */
+const UNMENDED_MS = 2_000;
 
 /** ENIs whose kernel state is wanted: the primary, and what is attached with its link there until it is detached. */
 const inPlan = (eni: EniRow): eni is EniPresent =>
@@ -70,9 +72,11 @@ export function planSync(turn: Turn): void {
   turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods: looksAtPods ? podPlans(turn) : [] });
 }
 
-/** Why the kernel does not take back what others changed: pods that run may be cut off, and new ones would be. */
-export const unmended = ({ runtime: { sync } }: Pick<Turn, 'runtime'>): KernelFailure | undefined =>
-  sync.mend > sync.done ? sync.failure : undefined;
+/** Why the kernel will not take back what others changed: pods that run may be cut off, and new ones would be. */
+export function unmended({ runtime: { sync }, nowMs }: Pick<Turn, 'runtime' | 'nowMs'>): KernelFailure | undefined {
+  const { failure, failingSinceMs = nowMs } = sync;
+  return sync.mend > sync.done && nowMs - failingSinceMs >= UNMENDED_MS ? failure : undefined;
+}
 
 const podPlans = (turn: Turn): PodPlan[] =>
   [...turn.state.all('lease')].filter((lease) => mendable(lease)).map((lease) => podPlan(turn, lease));
@@ -89,9 +93,9 @@ export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): v
     if (lease !== undefined && mendable(lease)) wire(turn, lease, false);
   }
   if (sync.inFlight !== number) return;
-  const { inFlight: _, failure: _last, ...rest } = sync;
+  const { inFlight: _, failure: _last, failingSinceMs = turn.nowMs, ...rest } = sync;
   if (failure !== undefined) {
-    turn.setRuntime({ sync: { ...rest, failure, notBeforeMs: turn.nowMs + SYNC_RETRY_MS } });
+    turn.setRuntime({ sync: { ...rest, failure, failingSinceMs, notBeforeMs: turn.nowMs + SYNC_RETRY_MS } });
     return;
   }
   turn.setRuntime({ sync: { ...rest, done: number, notBeforeMs: 0 } });

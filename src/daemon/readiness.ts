@@ -30,7 +30,7 @@ export function checksOf(turn: Turn | undefined, starting: string): readonly Che
   const { state, runtime } = turn;
   return [
     { name: 'journal', ok: runtime.journal === 'up', detail: runtime.journalDetail, required: true },
-    kernelCheck(state),
+    kernelCheck(turn),
     cloudCheck(state),
     {
       name: 'facts',
@@ -43,16 +43,16 @@ export function checksOf(turn: Turn | undefined, starting: string): readonly Che
 }
 
 /** The node's own state was brought into the kernel once, and what others changed since could be put back. */
-function kernelCheck(state: State): Check {
-  const detail = kernelDetail(state);
+function kernelCheck(turn: Turn): Check {
+  const detail = kernelDetail(turn);
   return { name: 'kernel', ok: detail === '', detail, required: true };
 }
 
-function kernelDetail(state: State): string {
-  const { phase, sync } = state.runtime;
+function kernelDetail(turn: Turn): string {
+  const { phase, sync } = turn.runtime;
   if (phase === 'opening') return 'not read yet';
   if (sync.done === 0) return 'the node’s routes and rules are not in the kernel yet';
-  const broken = unmended(state);
+  const broken = unmended(turn);
   return broken === undefined ? '' : `what others changed cannot be put back: ${broken.step} (${broken.errno})`;
 }
 
