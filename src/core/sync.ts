@@ -95,7 +95,9 @@ export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): v
   if (sync.inFlight !== number) return;
   const { inFlight: _, failure: _last, failingSinceMs = turn.nowMs, ...rest } = sync;
   if (failure !== undefined) {
-    turn.setRuntime({ sync: { ...rest, failure, failingSinceMs, notBeforeMs: turn.nowMs + SYNC_RETRY_MS } });
+    // A plan that has changed since (a link has another name) may well be taken.
+    const notBeforeMs = sync.wanted > number ? sync.notBeforeMs : turn.nowMs + SYNC_RETRY_MS;
+    turn.setRuntime({ sync: { ...rest, failure, failingSinceMs, notBeforeMs } });
     return;
   }
   turn.setRuntime({ sync: { ...rest, done: number, notBeforeMs: 0 } });

@@ -1,9 +1,10 @@
 /** Syncs that the kernel refuses. */
 import type { RequestId } from '../../../src/core/brand.ts';
 import type { Effect } from '../../../src/core/events.ts';
-import { Core } from './harness.ts';
+import { Core, eniFacts, nic } from './harness.ts';
 
 const FAILURE = { step: 'put route eth1', errno: 'ENODEV' } as const;
+const { mac } = eniFacts(1, [], {});
 
 /** An ENI serves; from now on the test answers what the kernel is asked for. */
 function withEni(): Core {
@@ -45,4 +46,16 @@ test('one refusal is no trouble of the node; one that lasts for 2 s is, until th
   expect(said).toEqual(['done', 'KERNEL']);
   core.finish(last(core.advance(1_000)));
   expect(status(core)).toBe('done');
+});
+
+test('a refused plan is tried again after a second; another one, that what came since asks for, at once', () => {
+  const core = withEni();
+  core.send({ kind: 'link-seen', mac, name: 'ens6', index: nic(mac, 1).index });
+  const first = last(core);
+  expect(last(refuse(core).advance(900))).toBe(first);
+  expect(last(core.advance(100))).not.toBe(first);
+
+  core.send({ kind: 'link-seen', mac, name: 'ens7', index: nic(mac, 1).index });
+  refuse(core);
+  expect(last(core).plan.enis.map(({ link }) => link)).toEqual(['eth0', 'ens7']);
 });

@@ -300,6 +300,7 @@ test('aws, a failed update of rules is not retried: kernel state that could not 
   const last = () => node.effects.findLast((effect) => effect.kind === 'sync');
   const failed = last();
   if (failed === undefined) throw new Error('no sync');
+  node.held.clear();
   node.send({
     kind: 'synced',
     sync: failed.sync,
@@ -307,7 +308,6 @@ test('aws, a failed update of rules is not retried: kernel state that could not 
     damaged: [],
     failure: { step: 'put rule', errno: 'EBUSY' } as never,
   });
-  node.held.clear();
   node.pass(5_000);
   expect(last()).not.toBe(failed);
   expect(node.served('a')).toEqual([true]);
