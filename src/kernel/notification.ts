@@ -3,8 +3,9 @@
  *
  * Told by the port in the message: changes of links, addresses, IPv4 and IPv6 routes, rules, neighbours and nf_tables that
  * our own sockets made are not others' changes, and are not reported. Port 0 is the kernel's own doing. On the host a
- * removal by it counts (routes go with a link that went down), unless the link itself went in the same burst; in a pod only
- * a process's changes count, since its namespace's end removes everything.
+ * removal by it counts (IPv6 routes go with a link that was set down) and the setting down itself, since IPv4 routes go
+ * without a word, unless the link itself went in the same burst; in a pod only a process's changes count, since its
+ * namespace's end removes everything.
  * Not told apart: a sysctl written through /proc by us (NETCONF has no port); it is reported once and found right.
  * Not told: a pod's link that came, went up or was fenced, which is our own doing and has no port; only that it is gone.
  *
@@ -17,7 +18,7 @@ import { attributeMap, attributeText, HEADER_BYTES, type Message, parseAttribute
 import { isOwnPort, OWN_TAG, TAG_MASK } from './own-port.ts';
 import { type Condition, dropFilter } from './packet-filter.ts';
 import { RTM_ADDRESS } from './rtnetlink/address.ts';
-import { decodeLink, IFLA_GROUP, LINK_HEADER, LOOPBACK, RTM_LINK } from './rtnetlink/link.ts';
+import { decodeLink, IFF_UP, IFLA_GROUP, LINK_HEADER, LOOPBACK, RTM_LINK } from './rtnetlink/link.ts';
 import { RTM_NEIGHBOUR } from './rtnetlink/neighbour.ts';
 import { RTM_ROUTE } from './rtnetlink/route.ts';
 import { RTM_RULE } from './rtnetlink/rule.ts';
@@ -46,6 +47,10 @@ export interface Interest {
 
 /** The upper half of every group that a pod's link can be in (src/datapath/numbering.ts); no other link is in one. */
 export const POD_GROUPS = 0x5557;
+/** Of a pod's link in another of these groups nobody cares: it goes down because it goes. */
+const LIVE_GROUP = 0x5557_0000;
+/** ifi_change of a link that has just come. */
+const ALL_FLAGS = 0xffff_ffff;
 /** Header, index and one value. */
 const NETCONF_CHANGE_BYTES = 36;
 
@@ -54,12 +59,18 @@ const type = { at: 4, bytes: 2 } as const;
 const port = { at: 12, bytes: 4 } as const;
 const isOwn: Condition = { load: { ...port, mask: TAG_MASK }, is: [OWN_TAG] };
 const isNewLink: Condition = { load: type, is: [RTM_LINK.NEW] };
+const isPod: Condition = { load: { attribute: IFLA_GROUP, from: HEADER_BYTES + LINK_HEADER }, is: [POD_GROUPS] };
+const flags = { at: HEADER_BYTES + 8, bytes: 4 } as const;
+const change = { at: HEADER_BYTES + 12, bytes: 4 } as const;
 
 /** What the kernel need not queue for us, as programs for the two sockets. */
 export const UNHEARD = {
   route: dropFilter([
     [isOwn, { load: type, is: [RTM_LINK.NEW, RTM_LINK.DELETE], unless: true }],
-    [isNewLink, { load: { attribute: IFLA_GROUP, from: HEADER_BYTES + LINK_HEADER }, is: [POD_GROUPS] }],
+    // All of a pod's link but that it was set down.
+    [isNewLink, { load: { ...flags, mask: IFF_UP }, is: [IFF_UP] }, isPod],
+    [isNewLink, { load: { ...change, mask: IFF_UP }, is: [0] }, isPod],
+    [isNewLink, { load: change, is: [ALL_FLAGS] }, isPod],
     // Each new namespace's.
     [isNewLink, { load: { at: HEADER_BYTES + 2, bytes: 2 }, is: [LOOPBACK] }],
     [
@@ -125,11 +136,16 @@ function seeLink(links: Map<number, KernelEvent>, message: Message): void {
 function isOthers({ type, port }: Message, foreign: boolean): boolean {
   if (port !== 0) return !isOwnPort(port);
   if (type === RTM_NEWNETCONF) return !foreign;
-  return !foreign && (type === RTM_ADDRESS.DELETE || type === RTM_ROUTE.DELETE || type === RTM_RULE.DELETE);
+  return (
+    !foreign && [RTM_LINK.NEW, RTM_ADDRESS.DELETE, RTM_ROUTE.DELETE, RTM_RULE.DELETE].some((each) => each === type)
+  );
 }
 
-function changeOf({ type, payload }: Message, foreign: boolean, { protocol }: Interest): Found | undefined {
+function changeOf(message: Message, foreign: boolean, { protocol }: Interest): Found | undefined {
+  const { type, payload } = message;
   switch (type) {
+    case RTM_LINK.NEW:
+      return !foreign && isSetDown(message) ? { what: 'link', index: payload.readUInt32LE(4) } : undefined;
     case RTM_ADDRESS.NEW:
     case RTM_ADDRESS.DELETE:
       return { what: 'address', index: foreign ? undefined : payload.readUInt32LE(4) };
@@ -151,4 +167,12 @@ function changeOf({ type, payload }: Message, foreign: boolean, { protocol }: In
     default:
       return undefined;
   }
+}
+
+function isSetDown(message: Message): boolean {
+  const [up, changed] = [8, 12].map((at) => message.payload.readUInt32LE(at));
+  if (up === undefined || changed === undefined || changed === ALL_FLAGS) return false;
+  if ((changed & IFF_UP) === 0 || (up & IFF_UP) !== 0) return false;
+  const { group } = decodeLink(message);
+  return group === LIVE_GROUP || group >>> 16 !== POD_GROUPS;
 }

@@ -54,5 +54,8 @@ export type KernelEvent =
       readonly type: string;
     }
   | { readonly kind: 'link-gone'; readonly name: string; readonly index: number; readonly mac: Mac }
-  /** Somebody changed routes, rules, addresses, neighbours or nft of ours, or events were lost (ENOBUFS): read again. */
-  | { readonly kind: 'changed'; readonly what: 'route' | 'rule' | 'address' | 'neighbour' | 'nft' | 'sysctl' | 'lost' };
+  /** Somebody set a link down, changed routes, rules, addresses, neighbours or nft of ours, or events were lost (ENOBUFS): read again. */
+  | {
+      readonly kind: 'changed';
+      readonly what: 'link' | 'route' | 'rule' | 'address' | 'neighbour' | 'nft' | 'sysctl' | 'lost';
+    };

@@ -215,6 +215,28 @@ test("wiring and fencing a pod is not heard; another program's sysctl is, and th
   }
 });
 
+test("a link that another program set down is heard by itself, an ENI's and a pod's, and is put right", async () => {
+  const events: KernelEvent[] = [];
+  const stop = kernel.listen((event) => events.push(event));
+  const setDown = async (link: string): Promise<boolean> => {
+    events.length = 0;
+    tool(host, 'ip', 'link', 'set', link, 'down');
+    return heard(events, (event) => event.kind === 'changed' && event.what === 'link');
+  };
+  try {
+    expect(await setDown('eth1')).toBe(true);
+    expect(await kernel.apply(veth.diffNode(n1, await state()))).toEqual([]);
+    expect(veth.diffNode(n1, await state())).toEqual([]);
+    expect(await setDown(plan.link)).toBe(true);
+    const actual = async () => ({ host: await state(), pod: await state(plan.netns) });
+    expect(veth.checkPod(plan, await actual())).not.toEqual([]);
+    expect(await kernel.apply(veth.repairPod(plan, await actual()), plan)).toEqual([]);
+    expect(veth.checkPod(plan, await actual())).toEqual([]);
+  } finally {
+    stop();
+  }
+});
+
 test("another program's flush leaves our table (kernel 6.9 and later)", async () => {
   expect(tool(host, 'nft', 'list', 'table', 'inet', 'underway')).toContain('flags owner');
   tool(host, 'nft', 'flush', 'ruleset');

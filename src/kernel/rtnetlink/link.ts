@@ -23,7 +23,8 @@ const IFLA = {
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 const VETH_INFO_PEER = 1;
-const IFF_UP = 1;
+/** Of ifi_flags and ifi_change. */
+export const IFF_UP = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const IFLA_INET_CONF = 1;

@@ -84,6 +84,27 @@ test('a link is told once a burst, as it was last', () => {
   expect(routeEvents(burst, interest)).toEqual([{ kind: 'link-gone', name: 'uw0', index: 9, mac }]);
 });
 
+test('a link that somebody set down is a change, not one that came down, goes, or belongs to a fenced pod', () => {
+  const IFI = { flags: 24, change: 28 } as const;
+  const down = (group: number, change: number): Buffer => {
+    const bytes = createVeth({ name: 'uw0', index: 9, mac, mtu: 1500, group }, { name: 'p', mac, mtu: 1500 }, 3);
+    bytes.writeUInt32LE(change, IFI.change);
+    return bytes;
+  };
+  const what = (bytes: Buffer, port: number, foreign = false) =>
+    routeEvents([told(bytes, port, foreign)], interest).filter(({ kind }) => kind === 'changed');
+  for (const port of [KERNEL, OTHERS])
+    for (const group of [0, 0x5557_0000]) expect(what(down(group, 1), port)).toEqual(changed('link'));
+  const up = down(0, 1);
+  up.writeUInt32LE(1, IFI.flags);
+  expect(what(up, OTHERS)).toEqual([]);
+  expect(what(down(0, 0xffff_ffff), KERNEL)).toEqual([]);
+  expect(what(down(0x5557_0001, 1), KERNEL)).toEqual([]);
+  expect(what(down(0x5557_0000, 1), OTHERS, true)).toEqual([]);
+  const gone = [told(down(0, 1), KERNEL), told(linkMessage(RTM_LINK.DELETE), KERNEL)];
+  expect(routeEvents(gone, interest).map(({ kind }) => kind)).toEqual(['link-gone']);
+});
+
 test('a notification that cannot be understood is lost, the others of its burst are not', () => {
   const link = told(linkMessage(RTM_LINK.NEW), OTHERS);
   const cut = { ...link, message: { ...link.message, payload: link.message.payload.subarray(0, 3) } };
