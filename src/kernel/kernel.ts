@@ -15,8 +15,11 @@ import { WorkerClient } from './worker-client.ts';
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
 const NSFS_MAGIC = 0x6e73_6673;
 const REOPEN_MS = 1_000;
-/** Between two questions to a gateway: twice as long each time, 0.5 s in all, and then it is the network's matter. */
-const GATEWAY_MS = { first: 2, last: 256 } as const;
+/**
+ * Between two questions to a gateway: twice as long each time, but no longer than `between`; after `all` it is the
+ * network's matter. With many at work on links the kernel's own part (DAD's work, also for `nodad`) took over a second.
+ */
+const GATEWAY_MS = { first: 2, between: 64, all: 2_000 } as const;
 /** src/datapath/numbering.ts has the same name. */
 export const NFT_TABLE = 'underway';
 
@@ -56,10 +59,12 @@ export function kernelOver(client: WorkerClient, options: KernelOptions, close: 
 
 /** Here and not in the worker, so that others' steps go on meanwhile. */
 async function untilAnswered(client: WorkerClient, host: Netns, gateways: readonly Gateway[]): Promise<void> {
+  const endMs = systemClock.nowMs() + GATEWAY_MS.all;
   let silent = gateways;
-  for (let waitMs: number = GATEWAY_MS.first; silent.length > 0 && waitMs <= GATEWAY_MS.last; waitMs *= 2) {
+  for (let waitMs: number = GATEWAY_MS.first; silent.length > 0; waitMs = Math.min(2 * waitMs, GATEWAY_MS.between)) {
     silent = await client.call('askGateways', { host, gateways: silent });
-    if (silent.length > 0) await sleep(waitMs);
+    if (silent.length === 0 || systemClock.nowMs() + waitMs > endMs) return;
+    await sleep(waitMs);
   }
 }
 

@@ -72,6 +72,17 @@ export class Network {
     for (let n = 1; n <= nodeCount; n++) await this.#launch(`node-${n}`, n);
     for (let n = 1; n <= vmCount; n++) await this.#launch(`vm-${n}`, n);
     await this.fabric.settled();
+    await Promise.all(this.instances.map(({ netns }) => this.#awaitGateways(netns)));
+  }
+
+  /**
+   * An instance booted long ago. Here its kernel may not be done with its link-local address for a second on a busy
+   * machine, and until then solicits nobody: a node's first IPv6 packet took a second more.
+   */
+  async #awaitGateways(netns: string): Promise<void> {
+    const state = await this.networks.read(netns);
+    const ways = (state?.objects ?? []).filter((object) => object.kind === 'route' && object.gateway !== undefined);
+    await this.networks.kernel({ netns }).apply(ways.map((object) => ({ do: 'put', at: 'host', object })));
   }
 
   /** Timers, sockets and the worker; namespaces stay, to be deleted by name. */

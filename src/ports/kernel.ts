@@ -20,7 +20,7 @@ export interface Kernel {
   /**
    * Runs the steps in order, the pod's in `netns` (a path). Stops at the first failure of a step whose failure the
    * later ones depend on (create-veth); otherwise goes on and reports every failure. A route by a gateway that was put
-   * is usable when this resolves, unless the gateway is silent for half a second.
+   * is usable when this resolves, unless the gateway is silent for two seconds.
    */
   apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]>;
   /** The host's namespace, or the pod's at this path; undefined when the path is no network namespace any more. */

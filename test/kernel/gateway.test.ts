@@ -69,7 +69,7 @@ test('an apply does not wait for ever, holds nobody up meanwhile, and asks nothi
   await kernel.apply([up('lo')]);
   expect(performance.now() - beganMs).toBeLessThan(200);
   expect(await applied).toEqual([]);
-  expect(performance.now() - beganMs).toBeLessThan(1_500);
+  expect(performance.now() - beganMs).toBeLessThan(4_000);
   for (const family of [4, 6] as const)
     await nets.networks.put(host, [
       { kind: 'neighbour', link: 'eth1', address: GATEWAY[family], mac: mac('06:00:00:00:0a:01') },

@@ -40,8 +40,12 @@ export function namespaceSysctls({ router }: { readonly router: boolean }): Sysc
   ];
 }
 
-/** Of an ENI's end in the fabric. With the kernel's proxy_delay an answer takes 60 to 630 ms, with 0 it takes 0.3. */
+/**
+ * Of an ENI's end in the fabric. With the kernel's proxy_delay an answer takes 60 to 630 ms, with 0 it takes 0.3. A VPC's
+ * router knows its ENIs: the kernel would probe whom it answered, 5 s later, and that is a packet on the ENI's link.
+ */
 export const fabricLinkSysctls = (link: string): SysctlObject[] => [
   sysctl(`net/ipv4/conf/${link}/proxy_arp`, 1),
   sysctl(`net/ipv4/neigh/${link}/proxy_delay`, 0),
+  sysctl(`net/ipv6/neigh/${link}/delay_first_probe_time`, 86_400),
 ];
