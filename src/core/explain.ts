@@ -7,12 +7,14 @@ import { goesAloneMs } from './budget-lease.ts';
 import type { CloudAction, CloudFailure } from './cloud.ts';
 import { freeSlots, nodeRow } from './eni.ts';
 import { isHeldUp, roomForEnis } from './grow.ts';
+import { instanceTakesOneMore } from './in-vain.ts';
 import { missingFacts } from './observe.ts';
-import { instanceTakesOneMore, isFlying } from './operation.ts';
-import { enisOf, type Holding, holding, isBeingSetUp, isPresent, serves, waitersOf } from './pool.ts';
+import { isFlying } from './operation.ts';
+import { enisOf, type Holding, holding, isBeingSetUp, isPresent, serves } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
-import { closedUntilMs, subnetFor, subnetsOf } from './subnet.ts';
+import { closedUntilMs, isUnheard, nearSubnets, subnetFor, subnetsOf } from './subnet.ts';
+import { exhaustedReason, noPrefixReason, unlistedReason } from './subnet-reasons.ts';
 import { unmended } from './sync.ts';
 import type { Turn } from './turn.ts';
 import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
@@ -32,20 +34,26 @@ export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
     return true;
   if (hardRefusal(turn, pool) !== undefined) return false;
-  return isRecounted(turn, pool) || canGrow(turn, pool);
+  return isRead(turn, pool) || canGrow(turn, pool);
 }
 
-/** A subnet had fewer addresses than were asked for, and how many it has is being read. */
-const isRecounted = (turn: Turn, pool: PoolRow): boolean =>
-  isFlying(turn, 'listSubnets') &&
-  subnetsOf(turn, pool).some((id) => turn.state.get('subnet', id)?.refused !== undefined);
+/** Subnets of the pool are yet to be heard of; or one had fewer addresses than were asked for, and is counted again. */
+function isRead(turn: Turn, pool: PoolRow): boolean {
+  if (!isFlying(turn, 'listSubnets')) return isUnheard(turn, pool) && !isRefused(turn, 'listSubnets');
+  const rows = subnetsOf(turn, pool).map((id) => turn.state.get('subnet', id));
+  return rows.some((row) => row === undefined || row.refused !== undefined);
+}
+
+function isRefused(turn: Turn, action: CloudAction): boolean {
+  const failure = turn.state.get('failure', action);
+  return failure !== undefined && isHard(turn, failure);
+}
 
 const isComing = ['creating', 'available', 'attaching', 'linking'];
 
 /** ENIs that will serve the pool soon: being made, filled or linked. One whose attach is refused will not. */
 function comingUp(turn: Turn, pool: PoolRow): EniRow[] {
-  const attach = turn.state.get('failure', 'attach');
-  const refused = attach !== undefined && isHard(turn, attach);
+  const refused = isRefused(turn, 'attach');
   return enisOf(turn.state, pool).filter((eni) => {
     if (eni.kind === 'foreign') return false;
     const call = turn.state.operationOn(eni.key)?.call;
@@ -191,7 +199,7 @@ function shortReason(turn: Turn, pool: PoolRow): Reason {
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   const cooling = mostOf(families, 'cooling');
   if (families.some((held) => held.total + held.coming >= pool.targets.ceiling)) return ceilingReason(turn, pool);
-  if (!openSubnets(turn, pool)) return exhaustedReason(turn, pool);
+  if (!openSubnets(turn, pool)) return nowhereReason(turn, pool);
   if (fillable(turn, pool) || roomForEnis(turn) > 0) return { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
   return cooling > 0 ? coolingReason(turn, pool, cooling) : limitReason(turn, pool);
 }
@@ -220,7 +228,8 @@ export function startingReason(turn: Turn): Reason {
   }
   const { failure } = turn.runtime.sync;
   if (failure !== undefined) return { code: 'KERNEL', ...failure };
-  return { code: 'DAEMON_STARTING', detail: startingDetail(turn) };
+  const unlisted = missingFacts(turn) === 'subnets' ? unlistedReason(turn, turn.state.census.eniSubnets()) : undefined;
+  return unlisted ?? { code: 'DAEMON_STARTING', detail: startingDetail(turn) };
 }
 
 /** What a daemon that does not serve yet is at. */
@@ -304,29 +313,14 @@ function settlingReason(turn: Turn): Reason | undefined {
   return undefined;
 }
 
-/** Single addresses are asked for instead, so this holds only until they are there. */
-function noPrefixReason(turn: Turn, pool: PoolRow): Reason | undefined {
-  const rows = subnetsOf(turn, pool).flatMap((id) => turn.state.get('subnet', id) ?? []);
-  const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs > turn.nowMs);
-  if (fragmented === undefined || !openSubnets(turn, pool)) return undefined;
-  const retryMs = fragmented.noPrefixUntilMs - turn.nowMs;
-  return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength: prefixLengthOf(turn, pool), retryMs };
+/** No subnet can have a new ENI now. */
+function nowhereReason(turn: Turn, pool: PoolRow): Reason {
+  const rows = nearSubnets(turn, pool);
+  if (rows.length > 0) return exhaustedReason(turn, pool, rows);
+  const failed = turn.state.get('failure', 'listSubnets');
+  const reason = (failed && failureReason(turn, failed, pool)) ?? unlistedReason(turn, subnetsOf(turn, pool));
+  return reason ?? { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
 }
-
-function exhaustedReason(turn: Turn, pool: PoolRow): Reason {
-  const subnets = subnetsOf(turn, pool);
-  const rows = subnets.flatMap((id) => turn.state.get('subnet', id) ?? []);
-  const idle = enisOf(turn.state, pool).reduce((sum, { key, state }) => {
-    const { ready, held } = turn.state.tally(key, 4);
-    return state === 'draining' ? sum + ready - held : sum;
-  }, 0);
-  const soonestMs = rows.reduce((least, row) => Math.min(least, closedUntilMs(turn, row, 4)), Number.POSITIVE_INFINITY);
-  const retryMs = Number.isFinite(soonestMs) ? Math.max(0, soonestMs - turn.nowMs) : 0;
-  return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle, retryMs };
-}
-
-const prefixLengthOf = (turn: Turn, pool: PoolRow): number =>
-  Math.min(...pool.families.slice(0, 1).flatMap((family) => turn.capabilities.prefixLengths[family]));
 
 function coolingReason(turn: Turn, pool: PoolRow, cooling: number): Reason {
   return { code: 'COOLING', cooling, nextMs: Math.max(0, nextCooledMs(turn, pool) - turn.nowMs) };

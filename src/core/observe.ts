@@ -3,20 +3,19 @@
  * be older: absence and unknown presence are believed only when two reads agree, both begun more than `listLagMs`
  * after our last write to that ENI (and after a dead caller's deadline, where an operation settles).
  */
-import type { SubnetId } from './brand.ts';
 import { uniformOf } from './budget.ts';
-import type { CloudCall, EniFacts, NodeFacts, SubnetFacts } from './cloud.ts';
+import type { CloudCall, EniFacts, NodeFacts } from './cloud.ts';
 import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
 import { type Cidr, cidrLength, familyOf } from './ip.ts';
 import { isPresent, primaryOf } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { ABSENT, agrees, contents, forgetUnlisted } from './sighting.ts';
-import { heard } from './subnet.ts';
+import { subnetsObserved } from './subnet-reads.ts';
 import type { Turn } from './turn.ts';
 import { isElsewhere, isHere, unknownEni } from './unknown-eni.ts';
 
 /** Two reads of one doubt are this far apart. */
-const SECOND_READ_MS = 1_000;
+export const SECOND_READ_MS = 1_000;
 /**
  * With nothing in doubt the cloud is compared this often, or a fifth later: nothing else shows that somebody took an
  * address from a running pod. A thousand nodes are at most 3.3 of the 20 Describe calls a second that EC2 allows.
@@ -32,14 +31,6 @@ export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: No
   const { wantedFromMs: _, ...listing } = turn.runtime.listing;
   turn.setRuntime({ listing });
   observed(turn, [primary.eni], readMs);
-}
-
-export function subnetsObserved(turn: Turn, subnets: readonly SubnetFacts[], readMs: number): void {
-  for (const facts of subnets) {
-    const known = turn.state.get('subnet', facts.id);
-    turn.tx.put('subnet', heard(turn, facts, readMs));
-    if (known === undefined) turn.wantSync();
-  }
 }
 
 /** `readMs` is when the call began: what the answer shows is no newer than it claims. */
@@ -244,23 +235,13 @@ function settleCreates(turn: Turn, readMs: number): boolean {
   return settled;
 }
 
-/** The facts every plan needs: asked for when missing. */
+/**
+ * The facts every plan needs: asked for when missing. A subnet that only the configuration names is none of them: what
+ * the node holds serves without it.
+ */
 export function missingFacts(turn: Turn): 'node' | 'enis' | 'subnets' | undefined {
   if (nodeRow(turn).limits === undefined) return 'node';
   if (primaryOf(turn.state) === undefined) return 'enis';
-  if (unknownSubnets(turn).length > 0) return 'subnets';
+  for (const id of turn.state.census.eniSubnets()) if (turn.state.get('subnet', id) === undefined) return 'subnets';
   return undefined;
-}
-
-export function unknownSubnets(turn: Turn) {
-  const unknown = new Set<SubnetId>();
-  for (const subnet of turn.state.census.eniSubnets())
-    if (turn.state.get('subnet', subnet) === undefined) unknown.add(subnet);
-  // Between several the free addresses decide, which metadata did not tell.
-  for (const { subnets } of turn.state.all('pool'))
-    for (const id of subnets) {
-      const known = turn.state.get('subnet', id);
-      if (known === undefined || (subnets.length > 1 && known.freeCount4 === undefined)) unknown.add(id);
-    }
-  return [...unknown].sort();
 }

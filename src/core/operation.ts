@@ -7,15 +7,17 @@
  */
 
 import type { EniKey, OperationId } from './brand.ts';
-import { answered, budgetOf, type Priority, takeToken, throttled, uniformOf } from './budget.ts';
+import { answered, type Priority, takeToken, throttled, uniformOf } from './budget.ts';
 import { type Answer, type CloudAction, type CloudCall, type CloudFailure, type CloudResult, isRead } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
+import { countCreate, mayCreate } from './in-vain.ts';
 import type { Cidr } from './ip.ts';
 import { learnRefill } from './learn.ts';
-import { nodeObserved, observed, subnetsObserved } from './observe.ts';
+import { nodeObserved, observed } from './observe.ts';
 import { isPresent } from './pool.ts';
-import type { EniPresent, EniRow, OperationRow } from './rows.ts';
+import type { EniPresent, OperationRow } from './rows.ts';
 import { askedOf, countFree, size4 } from './subnet.ts';
+import { subnetsListed } from './subnet-reads.ts';
 import { addressesTaken, leaveToOthers, useObserved } from './subnet-use.ts';
 import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
@@ -24,12 +26,6 @@ const RETRY_MS = 500;
 const RETRY_MAX_MS = 30_000;
 const SUBNET_RETRY_MS = 30_000;
 const PREFIX_RETRY_MS = 60_000;
-/** A new ENI that never served may be bad luck; this many in a row are a fault that more of them do not mend. */
-const IN_VAIN_MAX = 3;
-const IN_VAIN_PAUSE_MS = 30_000;
-const IN_VAIN_PAUSE_MAX_MS = 240_000;
-/** After so long without a create the count begins anew; longer than the longest pause. */
-const IN_VAIN_WINDOW_MS = 2 * IN_VAIN_PAUSE_MAX_MS;
 /** Refusals that only a person or another node can end are tried again this rarely. */
 const REFUSAL_RETRY_MS = 30_000;
 
@@ -74,50 +70,6 @@ export function startOperation(turn: Turn, call: CloudCall, priority: Priority, 
   });
   turn.emit({ kind: 'cloud', operation: id, call });
   return true;
-}
-
-/**
- * A bug, ours or the cloud's, must not create ENIs without end: never more of them at once than the instance takes (one
- * that is being deleted counts until it is gone), and a pause that doubles when one after the other never served.
- */
-function mayCreate(turn: Turn): boolean {
-  if (!instanceTakesOneMore(turn)) return false;
-  let onTheWay = 0;
-  for (const { state } of turn.state.all('eni')) if (ON_THE_WAY.includes(state)) onTheWay++;
-  const { inVain } = budgetOf(turn, 'create');
-  const count = (inVain?.count ?? 0) - onTheWay;
-  if (inVain === undefined || count < IN_VAIN_MAX || turn.nowMs - inVain.atMs > IN_VAIN_WINDOW_MS) return true;
-  const pauseMs = Math.min(IN_VAIN_PAUSE_MAX_MS, IN_VAIN_PAUSE_MS * 2 ** (count - IN_VAIN_MAX));
-  const notBeforeMs = inVain.atMs + pauseMs;
-  if (notBeforeMs <= turn.nowMs) return true;
-  if (turn.state.get('failure', 'create')?.notBeforeMs !== notBeforeMs) {
-    const failure = { kind: 'bug', code: 'ENIS_IN_VAIN', message: `${count} new ENIs in a row never served` } as const;
-    turn.tx.put('failure', { action: 'create', failure, atMs: turn.nowMs, notBeforeMs, count, inVain: count });
-  }
-  return turn.due(notBeforeMs);
-}
-
-/** An ENI that is being deleted counts until it is gone. */
-export function instanceTakesOneMore(turn: Turn): boolean {
-  let there = 0;
-  for (const { state } of turn.state.all('eni')) if (state !== 'gone') there++;
-  return there < (turn.state.get('node', 'node')?.limits?.eniCountMax ?? 0);
-}
-
-const ON_THE_WAY: readonly EniRow['state'][] = ['creating', 'available', 'attaching', 'linking'];
-
-/** A create goes out, or turns out surely not done. */
-function countCreate(turn: Turn, by: 1 | -1): void {
-  const row = budgetOf(turn, 'create');
-  const isOld = row.inVain === undefined || turn.nowMs - row.inVain.atMs > IN_VAIN_WINDOW_MS;
-  const count = Math.max(0, (isOld ? 0 : (row.inVain?.count ?? 0)) + by);
-  turn.tx.put('budget', { ...row, inVain: { count, atMs: by > 0 ? turn.nowMs : (row.inVain?.atMs ?? turn.nowMs) } });
-}
-
-/** A new ENI serves: what was created was not in vain. */
-export function eniServes(turn: Turn): void {
-  const { inVain, ...row } = budgetOf(turn, 'create');
-  if (inVain !== undefined) turn.tx.put('budget', row);
 }
 
 export function isFlying(turn: Turn, action: CloudAction): boolean {
@@ -180,7 +132,7 @@ const eniOf = (turn: Turn, operation: OperationRow): EniPresent | undefined => {
 function done(turn: Turn, operation: OperationRow, result: CloudResult): void {
   turn.tx.remove('operation', operation.id);
   if (result.action === 'listEnis') return observed(turn, result.enis, operation.startedMs);
-  if (result.action === 'listSubnets') return subnetsObserved(turn, result.subnets, operation.startedMs);
+  if (result.action === 'listSubnets') return subnetsListed(turn, operation, result.subnets);
   if (result.action === 'listUse') return useObserved(turn, operation, result.used);
   if (result.action === 'describeNode') return nodeObserved(turn, result.node, operation.startedMs);
   if (result.action === 'create') {

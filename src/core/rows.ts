@@ -132,6 +132,12 @@ export interface SubnetRow extends SubnetFacts {
   readonly refused?: number;
 }
 
+/** A subnet that was asked for and that the cloud did not list. */
+export interface UnlistedRow {
+  readonly id: SubnetId;
+  readonly atMs: number;
+}
+
 /** Which addresses of a subnet are taken, by the /28: read where prefixes are wanted and the cloud tells. */
 export interface UseRow {
   readonly subnet: SubnetId;
@@ -360,6 +366,7 @@ export interface Rows {
   readonly pool: PoolRow;
   readonly forecast: ForecastRow;
   readonly subnet: SubnetRow;
+  readonly unlisted: UnlistedRow;
   readonly use: UseRow;
   readonly eni: EniRow;
   readonly block: BlockRow;

@@ -4,7 +4,6 @@
  */
 import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
 import { started } from './boot.ts';
-import type { Priority } from './budget.ts';
 import { askBroker, budgetLeased } from './budget-lease.ts';
 import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
@@ -13,7 +12,7 @@ import { cancelDrains, grow } from './grow.ts';
 import type { Family } from './ip.ts';
 import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
 import { isLinkName } from './link-name.ts';
-import { missingFacts, unknownSubnets } from './observe.ts';
+import { missingFacts, SECOND_READ_MS } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
 import { holding, waitersOf } from './pool.ts';
 import { promote } from './promote.ts';
@@ -22,7 +21,7 @@ import { add, check, del, gc, hangUp, status } from './requests.ts';
 import type { PoolRow } from './rows.ts';
 import { shrink } from './shrink.ts';
 import type { Tx } from './state.ts';
-import { subnetsDue } from './subnet.ts';
+import { readSubnets } from './subnet-reads.ts';
 import { readUses } from './subnet-use.ts';
 import { planSync, synced } from './sync.ts';
 import { Turn, type TurnContext } from './turn.ts';
@@ -94,6 +93,8 @@ function configure(turn: Turn, event: Extract<Event, { kind: 'configured' }>): v
   for (const pool of turn.state.all('pool')) if (!wanted.has(pool.id)) turn.tx.remove('pool', pool.id);
   for (const pool of event.pools) turn.tx.put('pool', pool);
   turn.setRuntime({ settings: event.settings });
+  // Whoever corrected the configuration, or made what it names, waits for no pause.
+  for (const { id } of turn.state.all('unlisted')) turn.tx.remove('unlisted', id);
   turn.wantSync();
 }
 
@@ -198,7 +199,8 @@ function readTheCloud(turn: Turn): void {
   const missing = missingFacts(turn);
   const priority = isUrgent(turn) ? 'blocked-pod' : 'predicted';
   if (missing === 'node' && !isFlying(turn, 'describeNode')) startOperation(turn, { action: 'describeNode' }, priority);
-  if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(turn.nowMs);
+  // A list without the primary is a replica's that lags.
+  if (missing === 'enis' && !isFlying(turn, 'listEnis')) turn.wantListing(nextReadMs(turn));
   readSubnets(turn, priority);
   if (turn.runtime.phase === 'serving') readUses(turn);
   const { listing } = turn.runtime;
@@ -212,6 +214,9 @@ function readTheCloud(turn: Turn): void {
   }
 }
 
+const nextReadMs = ({ nowMs, runtime: { listing } }: Turn): number =>
+  listing.lastMs === undefined ? nowMs : listing.lastMs + SECOND_READ_MS;
+
 /**
  * A node that starts with a thousand others gives way to the one that a pod waits on, but not for ever: as long as it
  * does not serve it is not ready, and no pod will come to say that it is wanted.
@@ -219,16 +224,6 @@ function readTheCloud(turn: Turn): void {
 const isUrgent = (turn: Turn): boolean =>
   turn.state.count('waiter') > 0 ||
   (turn.runtime.phase !== 'serving' && turn.due(turn.runtime.startedMs + START_PATIENCE_MS));
-
-/** Subnets that are new; and, in the background, all of them from time to time: other nodes take from them too. */
-function readSubnets(turn: Turn, priority: Priority): void {
-  if (isFlying(turn, 'listSubnets')) return;
-  const unknown = unknownSubnets(turn);
-  const ids = unknown.length > 0 || turn.runtime.phase !== 'serving' ? unknown : subnetsDue(turn);
-  if (ids.length === 0) return;
-  const isBackground = unknown.length === 0 && turn.state.count('waiter') === 0;
-  startOperation(turn, { action: 'listSubnets', ids }, isBackground ? 'describe' : priority);
-}
 
 /** starting -> serving: the kernel was read, the facts are there, the journal can be trusted, the fences stand. */
 function becomeReady(turn: Turn): void {

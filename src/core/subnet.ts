@@ -22,7 +22,9 @@ const NORMAL_ABOVE = 0.15;
 const SCARCE_BELOW = 0.25;
 /** A thousand nodes at these periods are 2 and 8 of the 20 Describe calls a second that EC2 allows an account. */
 const READ_MS = 600_000;
-const READ_SCARCE_MS = 120_000;
+export const READ_SCARCE_MS = 120_000;
+/** One that the cloud does not list, and that a node or a pod misses: nothing but a person or a replica's lag mends it. */
+export const UNLISTED_RETRY_MS = 30_000;
 /** A figure limits what is asked for only while it is as fresh as this. */
 const FRESH_MS = 30_000;
 
@@ -121,14 +123,25 @@ export function subnetsOf(turn: Turn, pool: PoolRow): readonly SubnetId[] {
   return primary === undefined ? [] : [primary.subnet];
 }
 
+/** Its facts are missing; between several the free addresses decide, which metadata did not tell. */
+export function isUnknown(turn: Turn, id: SubnetId, { length }: readonly SubnetId[]): boolean {
+  const known = turn.state.get('subnet', id);
+  return known === undefined || (length > 1 && known.freeCount4 === undefined);
+}
+
+/** A subnet of the pool was never asked for: that read is on its way, and says where a new ENI is to go. */
+export const isUnheard = (turn: Turn, { subnets }: PoolRow): boolean =>
+  subnets.some((id) => isUnknown(turn, id, subnets) && turn.state.get('unlisted', id) === undefined);
+
 /** The pool's subnets in this zone that the instance can have ENIs in. */
-const nearSubnets = (turn: Turn, pool: PoolRow): SubnetRow[] =>
+export const nearSubnets = (turn: Turn, pool: PoolRow): SubnetRow[] =>
   subnetsOf(turn, pool)
     .flatMap((id) => turn.state.get('subnet', id) ?? [])
     .filter((subnet) => subnet.zone === nodeRow(turn).zone);
 
 /** The one with most that may be asked for; one that is full is left alone for a while. A new ENI takes one for itself. */
 export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
+  if (isUnheard(turn, pool)) return undefined;
   const open = nearSubnets(turn, pool).filter(
     (subnet) => isOpen(turn, subnet, 4) && (askable(turn, subnet, 4) > 1 || turn.due(subnet.heardMs + FRESH_MS)),
   );

@@ -5,9 +5,9 @@
 
 import { nodeRow } from './eni.ts';
 import type { Event, KernelFailure } from './events.ts';
+import { eniServes } from './in-vain.ts';
 import { learnRefill } from './learn.ts';
 import { podPlan, wire } from './lease.ts';
-import { eniServes } from './operation.ts';
 import type { EniPlan, NodePlan, PodPlan } from './plan.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, LeaseRow } from './rows.ts';

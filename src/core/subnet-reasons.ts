@@ -1,0 +1,41 @@
+/**
+ * What pods are told of the pool's subnets: full, in pieces, or not there.
+ */
+import type { SubnetId } from './brand.ts';
+import { enisOf, waitersOf } from './pool.ts';
+import type { Reason } from './reasons.ts';
+import type { PoolRow, SubnetRow } from './rows.ts';
+import { closedUntilMs, subnetFor, subnetsOf, UNLISTED_RETRY_MS } from './subnet.ts';
+import type { Turn } from './turn.ts';
+
+export function exhaustedReason(turn: Turn, pool: PoolRow, rows: readonly SubnetRow[]): Reason {
+  const subnets = rows.map(({ id }) => id);
+  const idle = enisOf(turn.state, pool).reduce((sum, { key, state }) => {
+    const { ready, held } = turn.state.tally(key, 4);
+    return state === 'draining' ? sum + ready - held : sum;
+  }, 0);
+  const soonestMs = rows.reduce((least, row) => Math.min(least, closedUntilMs(turn, row, 4)), Number.POSITIVE_INFINITY);
+  const retryMs = Number.isFinite(soonestMs) ? Math.max(0, soonestMs - turn.nowMs) : 0;
+  return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle, retryMs };
+}
+
+/** The cloud has none of these subnets, as far as it told. */
+export function unlistedReason(turn: Turn, ids: Iterable<SubnetId>): Reason | undefined {
+  const rows = [...ids].flatMap((id) => turn.state.get('unlisted', id) ?? []);
+  if (rows.length === 0) return undefined;
+  const detail = `it does not list ${rows.map(({ id }) => id).join(', ')}`;
+  const retryMs = Math.max(0, Math.min(...rows.map(({ atMs }) => atMs)) + UNLISTED_RETRY_MS - turn.nowMs);
+  return { code: 'CLOUD_MISCONFIGURED', action: 'listSubnets', cloudCode: 'NOT_LISTED', detail, retryMs };
+}
+
+/** Single addresses are asked for instead, so this holds only until they are there. */
+export function noPrefixReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  const rows = subnetsOf(turn, pool).flatMap((id) => turn.state.get('subnet', id) ?? []);
+  const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs > turn.nowMs);
+  if (fragmented === undefined || subnetFor(turn, pool) === undefined) return undefined;
+  const retryMs = fragmented.noPrefixUntilMs - turn.nowMs;
+  return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength: prefixLengthOf(turn, pool), retryMs };
+}
+
+const prefixLengthOf = (turn: Turn, pool: PoolRow): number =>
+  Math.min(...pool.families.slice(0, 1).flatMap((family) => turn.capabilities.prefixLengths[family]));
