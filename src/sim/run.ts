@@ -23,8 +23,8 @@ const STRIDE_MS = 60_000;
 /** What others took is asked for again every ten minutes, the cloud compared every six; two are for what follows. */
 const HEAL_MS = 720_000;
 const QUIET_MS = 600_000;
-/** A node with nothing to do makes at most one call a minute. */
-const QUIET_CALLS_MAX = QUIET_MS / 60_000;
+/** A node with nothing to do makes at most one call a minute, and one each 90 s for a subnet that runs short. */
+const QUIET_CALLS_MAX = QUIET_MS / 60_000 + Math.ceil(QUIET_MS / 90_000);
 /** Pods that come when all is well again. */
 const LATE_PODS = 3;
 const AGAIN_MS = 10_000;
