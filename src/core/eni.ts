@@ -3,7 +3,7 @@
  * nothing is in flight on it and the budget has a token, so a restart or a refused call needs no special path.
  */
 import type { EniKey } from './brand.ts';
-import { type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
+import { type CloudFailureKind, type EniFacts, intentOf, OWNER_TAGS, type Tags } from './cloud.ts';
 import type { NicLink } from './events.ts';
 import { type Cidr, cidrBase, cidrContains, cidrLength, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
 import { priorityOf, startOperation } from './operation.ts';
@@ -308,9 +308,15 @@ function isStuck(turn: Turn, eni: EniPresent, busy: boolean): boolean {
   // One whose link is there waits for our own kernel state, and may carry pods: a lost journal's adopted ones do.
   const hasLink = turn.state.get('link', eni.mac) !== undefined;
   if (eni.state === 'linking') return !hasLink && eni.deadlineMs !== undefined && !busy && turn.due(eni.deadlineMs);
-  const refused = turn.state.operationOn(eni.key)?.state === 'waiting';
-  return eni.state === 'attaching' && refused && turn.due(eni.sinceMs + LINK_DEADLINE_MS);
+  const operation = turn.state.operationOn(eni.key);
+  if (eni.state !== 'attaching' || operation?.state !== 'waiting') return false;
+  const { refusal } = operation;
+  if (refusal !== undefined && NOT_THE_ENIS.includes(refusal)) return false;
+  return turn.due(eni.sinceMs + LINK_DEADLINE_MS);
 }
+
+/** Refusals that another ENI would meet as well: this one is kept, and attached when they end. */
+const NOT_THE_ENIS: readonly CloudFailureKind[] = ['throttled', 'denied', 'misconfigured', 'transient'];
 
 function attach(turn: Turn, eni: EniPresent): void {
   const index = freeDeviceIndexes(turn)[0];

@@ -184,7 +184,7 @@ function failed(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
   if (failure.kind === 'conflict') addressesTaken(turn, operation);
   if (failure.kind === 'exhausted' || failure.kind === 'conflict' || failure.kind === 'notFound')
     turn.wantListing(turn.nowMs);
-  resume(turn, operation, failure);
+  resume(turn, { ...operation, refusal: failure.kind }, failure);
 }
 
 /** How long the whole action pauses. One ENI's trouble (notFound, conflict) is no reason to stop the others. */

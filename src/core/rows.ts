@@ -18,7 +18,7 @@ import type {
   SubnetId,
 } from './brand.ts';
 import type { Priority } from './budget.ts';
-import type { CloudAction, CloudCall, CloudFailure, InstanceLimits, SubnetFacts } from './cloud.ts';
+import type { CloudAction, CloudCall, CloudFailure, CloudFailureKind, InstanceLimits, SubnetFacts } from './cloud.ts';
 import type { KernelFailure } from './events.ts';
 import type { Forecast } from './forecast.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
@@ -292,6 +292,8 @@ export interface OperationRow {
   readonly call: CloudCall;
   readonly state: 'flying' | 'waiting' | 'settling';
   readonly attempts: number;
+  /** Why the last attempt was not done. */
+  readonly refusal?: CloudFailureKind;
   readonly startedMs: number;
   readonly notBeforeMs: number;
 }

@@ -116,8 +116,13 @@ test('terway, the database is lost: addresses of live pods are found in the kern
 });
 
 test('terway, a throttled attach throws the ENI away: it is attached later, and no other is made', () => {
-  const node = new PeerNode().up().refuseNext('attach', THROTTLED).add('a').settle().pass(15_000);
-  expect(node.served('a')).toEqual([true]);
+  const node = new PeerNode().up();
+  for (let n = 0; n < 100; n++) node.refuseNext('attach', THROTTLED);
+  node.add('a').pass(180_000);
+  expect(node.replyOf('add-a')).toBe('THROTTLED');
+  node.refusals.length = 0;
+  node.add('b').pass(50_000);
+  expect(node.served('b')).toEqual([true]);
   expect(node.madeOf('create')).toHaveLength(1);
   expect(node.madeOf('delete')).toEqual([]);
 });
