@@ -5,7 +5,7 @@
  * the core could decide; while there is no core yet, requests wait and at their deadline hear why.
  */
 import { statSync } from 'node:fs';
-import { type Attachment, attachmentKey, type RequestId } from '../core/brand.ts';
+import { type Attachment, type AttachmentKey, attachmentKey, type RequestId } from '../core/brand.ts';
 import type { Event, Reply } from '../core/events.ts';
 import type { Reason } from '../core/reasons.ts';
 import type { LeaseRow, NetnsRef } from '../core/rows.ts';
@@ -60,6 +60,8 @@ export class Desk {
   private readonly options: DeskOptions;
   private readonly pending = new Map<RequestId, Pending>();
   private readonly cancelDeadline = new Map<RequestId, () => void>();
+  /** ADDs whose namespace the kernel is asked for: what is asked of the same attachment later may not overtake them. */
+  private readonly identifying = new Map<AttachmentKey, Promise<void>>();
   private core: Core | undefined;
   private notYet: Reason = { code: 'DAEMON_STARTING', detail: 'it was started a moment ago' };
   private closed = false;
@@ -163,16 +165,27 @@ export class Desk {
     const pending = this.pending.get(id);
     if (pending === undefined) return;
     const { request, sinceMs, askedMs } = pending;
-    if (request.verb === 'ADD') this.identify(id, request, this.deadlineMs(request, sinceMs));
-    else if (request.verb === 'GC' && request.valid === undefined) this.reply(id, { kind: 'done' });
-    else this.core?.enqueue(eventOf(id, request, askedMs));
+    if (request.verb === 'ADD') return this.identifyFirst(id, request, this.deadlineMs(request, sinceMs));
+    if (request.verb === 'GC' && request.valid === undefined) return this.reply(id, { kind: 'done' });
+    const event = eventOf(id, request, askedMs);
+    const before = 'attachment' in request && this.identifying.get(attachmentKey(request.attachment));
+    if (before) before.then(() => this.core?.enqueue(event));
+    else this.core?.enqueue(event);
+  }
+
+  private identifyFirst(id: RequestId, request: AddRequest, deadlineMs: number): void {
+    const key = attachmentKey(request.attachment);
+    const identified = this.identify(id, request, deadlineMs).then(() => {
+      if (this.identifying.get(key) === identified) this.identifying.delete(key);
+    });
+    this.identifying.set(key, identified);
   }
 
   /** Who the pod's namespace is, before the core hears of it: a path may be another pod's tomorrow. */
-  private identify(id: RequestId, request: AddRequest, deadlineMs: number): void {
+  private identify(id: RequestId, request: AddRequest, deadlineMs: number): Promise<void> {
     const { kernel, hostNetns } = this.options;
     this.own ??= kernel.identify(hostNetns);
-    Promise.all([kernel.identify(request.netns), this.own]).then(
+    return Promise.all([kernel.identify(request.netns), this.own]).then(
       ([namespace, own]) => {
         // Its caller may have gone meanwhile.
         if (!this.pending.has(id)) return;

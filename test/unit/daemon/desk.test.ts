@@ -54,3 +54,24 @@ test('an ADD that waited for the core is answered by when its caller gives up, n
   await stand.kernelAnswers();
   expect(stand.heard).toMatchObject([{ kind: 'add', deadlineMs: 60_000 }]);
 });
+
+test('a DEL reaches the core after the ADD that it ends, which waited for the core and then for the kernel', async () => {
+  const stand = new Stand();
+  stand.ask('ADD');
+  stand.ask('DEL');
+  stand.open();
+  expect(await stand.kernelAnswers()).toEqual(['add', 'del']);
+});
+
+test('a DEL waits for no ADD but its own, and is heard also where the caller of that one is gone', async () => {
+  const stand = new Stand();
+  stand.open();
+  const hangUp = stand.ask('ADD');
+  stand.ask('DEL', 'c2');
+  expect(stand.heard).toMatchObject([{ kind: 'del', attachment: { containerId: 'c2' } }]);
+  hangUp();
+  stand.ask('DEL');
+  expect(await stand.kernelAnswers()).toEqual(['del', 'hang-up', 'del']);
+  stand.ask('DEL');
+  expect(stand.heard).toHaveLength(4);
+});
