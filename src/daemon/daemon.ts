@@ -185,7 +185,7 @@ export class Daemon {
   /** From the journal's rows to a core that serves. */
   private async open(): Promise<void> {
     const { clock, kernel, datapath } = this.options;
-    this.spool.scan();
+    this.housekeeping();
     const identity = await this.identify();
     if (identity === undefined) return;
     const driver = await this.openDriver(identity);

@@ -37,6 +37,11 @@ export interface InquiryOptions {
   readonly signal: AbortSignal;
 }
 
+interface Found {
+  readonly instanceId: InstanceId;
+  readonly sure: boolean;
+}
+
 export class Inquiry {
   private readonly options: InquiryOptions;
   private readonly doubtFile: string;
@@ -50,9 +55,7 @@ export class Inquiry {
    * Asks until somebody knows; `waiting` hears why nobody does. `sure` is false where only the node's name speaks for
    * the journal. Undefined when it is stopped before.
    */
-  async find(
-    waiting: (reason: Reason) => void,
-  ): Promise<{ readonly instanceId: InstanceId; readonly sure: boolean } | undefined> {
+  async find(waiting: (reason: Reason) => void): Promise<Found | undefined> {
     const { self, journal, clock, signal } = this.options;
     const owner = journalOwner(journal.load().rows);
     const known = owner !== undefined && owner.schema === SCHEMA && owner.cluster === self.cluster ? owner : undefined;
@@ -62,11 +65,12 @@ export class Inquiry {
       const answer = await this.ask();
       if (signal.aborted) return undefined;
       if (answer.ok) {
-        rmSync(this.doubtFile, { force: true });
+        this.forgetDoubt();
         return { instanceId: answer.value, sure: true };
       }
-      if (known?.nodeName === self.nodeName) return this.believe(known);
-      waiting(reasonOf(answer.failure));
+      const believed = known?.nodeName === self.nodeName ? this.believe(known) : reasonOf(answer.failure);
+      if ('instanceId' in believed) return believed;
+      waiting(believed);
       await pause(clock, RETRY_MS);
     }
     return undefined;
@@ -84,15 +88,28 @@ export class Inquiry {
         });
         return;
       }
-      rmSync(this.doubtFile, { force: true });
+      this.forgetDoubt();
       if (answer.value !== believed) stranger(answer.value);
     };
     void again();
   }
 
-  private believe({ instanceId }: NodeRow): { readonly instanceId: InstanceId; readonly sure: boolean } {
-    writeFileSync(this.doubtFile, '', { mode: 0o600 });
-    return { instanceId, sure: false };
+  /** Nothing is believed that a restart would take for sure: while the disk is full or sick, the cloud has to answer. */
+  private believe({ instanceId }: NodeRow): Found | Reason {
+    try {
+      writeFileSync(this.doubtFile, '', { mode: 0o600 });
+      return { instanceId, sure: false };
+    } catch (error) {
+      return { code: 'JOURNAL_UNWRITABLE', detail: String(error) };
+    }
+  }
+
+  private forgetDoubt(): void {
+    try {
+      rmSync(this.doubtFile, { force: true });
+    } catch {
+      // A sick disk: the next start asks once more.
+    }
   }
 
   private async ask(): Promise<Answer<InstanceId>> {

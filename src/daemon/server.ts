@@ -169,7 +169,7 @@ function servePage(request: IncomingMessage, response: ServerResponse, pages: Ro
   const render = Object.hasOwn(pages, path) ? pages[path] : undefined;
   if (render === undefined) return send(response, page(404, `${Object.keys(pages).join('\n')}\n`));
   if (request.method !== 'GET') return send(response, page(405, `GET ${path}\n`));
-  Promise.resolve(render(new URLSearchParams(query))).then(
+  Promise.try(render, new URLSearchParams(query)).then(
     (rendered) => send(response, rendered),
     (error) => send(response, page(500, `${error}\n`)),
   );

@@ -18,7 +18,7 @@ export interface SpoolOptions {
   readonly stateDir: string;
   readonly clock: Clock;
   readonly replay: (request: CniRequest, askedMs: number) => Promise<Reply>;
-  readonly log: (file: string, outcome: 'replayed' | 'unreadable' | 'refused', detail?: string) => void;
+  readonly log: (file: string, outcome: 'replayed' | 'unreadable' | 'refused' | 'stuck', detail?: string) => void;
 }
 
 export class Spool {
@@ -36,7 +36,17 @@ export class Spool {
   /** Hands every file to the core. Names that begin with a dot were being written when the power went. */
   scan(): void {
     const names = readdirSync(this.folder).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
-    for (const name of names.sort().slice(0, FILES_A_SCAN_MAX)) if (!this.busy.has(name)) this.take(name);
+    for (const name of names.sort().slice(0, FILES_A_SCAN_MAX))
+      if (!this.busy.has(name)) this.guarded(name, () => this.take(name));
+  }
+
+  /** A sick disk, or something in the way: the other files are taken all the same, and this one at the next scan. */
+  private guarded(name: string, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.options.log(name, 'stuck', String(error));
+    }
   }
 
   private take(name: string): void {
@@ -58,9 +68,11 @@ export class Spool {
     this.options.replay(request, this.writtenMs(stat)).then((reply) => {
       this.busy.delete(name);
       if (reply.kind === 'refused') return this.options.log(name, 'refused', reply.reason.code);
-      // The shim may have replaced the file by a newer DEL of the same attachment: that one is for the next scan.
-      if (statSync(path, { throwIfNoEntry: false })?.ino === stat.ino) unlinkSync(path);
-      this.options.log(name, 'replayed');
+      this.guarded(name, () => {
+        // The shim may have replaced the file by a newer DEL of the same attachment: that one is for the next scan.
+        if (statSync(path, { throwIfNoEntry: false })?.ino === stat.ino) unlinkSync(path);
+        this.options.log(name, 'replayed');
+      });
     });
   }
 
