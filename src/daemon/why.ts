@@ -61,7 +61,7 @@ function podFacts(view: WhyView, named: string): Facts {
   const leases = state === undefined ? [] : [...state.all('lease')].filter((row) => row.state !== 'unwiring');
   const waiters = state?.waitersInOrder() ?? [];
   const known = [...[...leases, ...waiters].map(knownOf), ...view.early(), ...view.refusals()];
-  const isIt = known.some(({ who }) => who === named) ? isExactly(named) : goesBy(named);
+  const isIt = waysToName(named).find((way) => known.some(way)) ?? (() => false);
   const pods = [...new Set(known.filter(isIt).map(({ who }) => who))].sort();
   if (pods.length > 1) return { status: 'ambiguous', named, pods };
   const lease = leases.find((row) => isIt(knownOf(row)));
@@ -81,15 +81,12 @@ function podFacts(view: WhyView, named: string): Facts {
     : { status: 'refused', refused: refused(refusal, nowMs) };
 }
 
-const isExactly =
-  (named: string) =>
-  ({ who }: Known): boolean =>
-    who === named;
-
-const goesBy =
-  (named: string) =>
-  ({ who, containerId }: Known): boolean =>
-    who.endsWith(`/${named}`) || containerId.startsWith(named);
+/** The surest first: no container's id, whatever it begins with, hides a pod of that name. */
+const waysToName = (named: string): readonly ((pod: Known) => boolean)[] => [
+  ({ who }) => who === named,
+  ({ who }) => who.endsWith(`/${named}`),
+  ({ containerId }) => containerId.startsWith(named),
+];
 
 const told = (reason: Reason): ToldReason => ({ code: reason.code, text: reasonText(reason) });
 

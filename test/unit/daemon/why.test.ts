@@ -89,6 +89,8 @@ test(
     expect(await whyJson('pod-c1')).toMatchObject({ status: 'ambiguous', pods: ['blog/pod-c1', 'shop/pod-c1'] });
     expect((await why('blog/pod-c1')).stdout).toMatch(/^blog\/pod-c1 has /);
     await node.cni('DEL', 'd1');
+    // A container whose id begins so is another matter.
+    await node.add('pod-c1');
     expect((await why('pod-c1')).stdout).toMatch(/^shop\/pod-c1 has /);
   },
   LIMIT_MS,
