@@ -3,7 +3,7 @@
  * ENI. What happens all the time and well is a metric, not a line.
  */
 import pino, { type DestinationStream, type Logger } from 'pino';
-import type { EniKey, OperationId } from '../core/brand.ts';
+import type { EniKey, LeaseId, OperationId } from '../core/brand.ts';
 import type { CloudCall } from '../core/cloud.ts';
 import type { Event } from '../core/events.ts';
 import { reasonText } from '../core/reasons.ts';
@@ -64,6 +64,8 @@ const DONE = {
   INVALID: 'invalid',
 } as const;
 
+const NOTHING_UNDONE = { steps: 0, leases: new Set<LeaseId>() };
+
 /** Hears the driver and writes what changed: ENIs, failed calls, the journal, the phase, kernel state put back. */
 export class Narrator {
   private readonly log: Logger;
@@ -74,6 +76,8 @@ export class Narrator {
   /** The plan of the sync in flight, and of the last one that the kernel has: equal when only others changed it. */
   private planAsked = '';
   private planDone: string | undefined;
+  /** What others undid and no sync has put back yet: of one that failed half way the next finds only the rest. */
+  private undone: { readonly steps: number; readonly leases: ReadonlySet<LeaseId> } = NOTHING_UNDONE;
 
   constructor(log: Logger, onRepair: () => void) {
     this.log = log;
@@ -107,18 +111,21 @@ export class Narrator {
 
   /** A sync of the same plan as the last one took steps: somebody else had undone them. */
   private synced({ changed, damaged, failure }: Extract<Event, { kind: 'synced' }>): void {
+    const isSamePlan = this.planDone === this.planAsked;
+    const steps = this.undone.steps || (isSamePlan ? changed : 0);
+    const leases = new Set([...this.undone.leases, ...damaged]);
     if (failure !== undefined) {
-      this.planDone = undefined;
+      this.undone = { steps, leases };
+      if (!isSamePlan) this.planDone = undefined;
       return this.log.warn({ failure }, 'kernel refused: the node is not in sync');
     }
-    const undone = this.planDone === this.planAsked && changed > 0;
+    this.undone = NOTHING_UNDONE;
     this.planDone = this.planAsked;
-    if (!undone && damaged.length === 0) return;
-    const steps = undone ? changed : 0;
+    if (steps + leases.size === 0) return;
     this.onRepair();
     this.log.warn(
-      { reason: 'DATAPATH_REPAIRED', steps, leases: damaged },
-      reasonText({ code: 'DATAPATH_REPAIRED', steps: steps + damaged.length }),
+      { reason: 'DATAPATH_REPAIRED', steps, leases: [...leases] },
+      reasonText({ code: 'DATAPATH_REPAIRED', steps: steps + leases.size }),
     );
   }
 

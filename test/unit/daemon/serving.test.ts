@@ -487,7 +487,7 @@ test('what somebody else removed is put back and told once', async () => {
   expect((await node.get('/metrics')).text).toContain('underway_datapath_repairs_total 1');
 });
 
-test('while what somebody else removed cannot be put back STATUS says that pods may be hurt, and no longer', async () => {
+test('while what somebody else removed cannot be put back STATUS says that pods may be hurt, and no longer; then it is told', async () => {
   const config = '{"cniVersion":"1.1.0","name":"underway","type":"underway"}';
   await node.serve();
   node.kernel.refuse = (step) => (step.do === 'put' && step.object.kind === 'rule' ? 'EPERM' : undefined);
@@ -497,6 +497,7 @@ test('while what somebody else removed cannot be put back STATUS says that pods 
   node.kernel.refuse = undefined;
   await node.until(async () => (await node.cni('STATUS', '', { config })).status === 200);
   expect((await node.get('/readyz')).status).toBe(200);
+  expect(node.log.filter(({ reason }) => reason === 'DATAPATH_REPAIRED')).toMatchObject([{ steps: 1 }]);
 });
 
 test('ADD through the socket, daemon and journal: a millisecond or two (kernel and cloud in memory)', async () => {
