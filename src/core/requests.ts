@@ -71,9 +71,11 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
   wire(turn, { ...again, netns: event.netns }, false);
 }
 
-/** A lease that was adopted from its link alone does not know its own. */
-const isOtherNamespace = ({ netns }: LeaseRow, event: Of<'add'>): boolean =>
-  netns.id !== '' && netns.id !== event.netns.id;
+/** From its link alone: neither its namespace nor when it was asked for is known before its next ADD. */
+const isAdopted = ({ netns }: LeaseRow): boolean => netns.id === '';
+
+const isOtherNamespace = (lease: LeaseRow, event: Of<'add'>): boolean =>
+  !isAdopted(lease) && lease.netns.id !== event.netns.id;
 
 /** Its link goes with the namespace that it is in, so that one is still there: making it anew would cut a running pod. */
 const runsElsewhere = ({ netns, attachment }: LeaseRow, event: Of<'add'>): Reason => ({
@@ -95,7 +97,8 @@ export function del(turn: Turn, event: Of<'del'>): void {
     answer(turn, waiter.requests, refused({ code: 'DELETED_MEANWHILE' }));
   }
   const lease = turn.state.leaseOf(key);
-  if (lease === undefined || !isMeant(lease)) return answer(turn, [event.request], { kind: 'done' });
+  if (lease === undefined || !(isMeant(lease) || isAdopted(lease)))
+    return answer(turn, [event.request], { kind: 'done' });
   const asked: LeaseRow = { ...lease, dels: [...lease.dels, event.request] };
   if (lease.state === 'unwiring' && lease.busy !== undefined) turn.tx.put('lease', asked);
   else release(turn, asked);

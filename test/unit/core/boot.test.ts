@@ -2,7 +2,7 @@
  * The verdict table of design section 6 (journal lease / on the ENI / link), a row each, and what a reboot, a lost
  * journal and a dead process's calls mean.
  */
-import type { LeaseId } from '../../../src/core/brand.ts';
+import type { LeaseId, RequestId } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { CloudCall, EniFacts } from '../../../src/core/cloud.ts';
 import type { FoundLink } from '../../../src/core/events.ts';
@@ -144,12 +144,8 @@ test('no-yes-yes, journal intact: the link is fenced and its address cools', () 
   expect(core.state.get('address', '10.0.1.22')?.state).toBe('cooling');
 });
 
-test('no-yes-yes, journal lost: the pod is adopted; nothing is handed out until two reads agree', () => {
-  const first = firstLife();
-  const ip = leaseOf(first).addresses[0] as Ip;
-  const core = restarted(first, { lost: true, links: [link(first)] });
-  expect(leaseOf(core).state).toBe('lost');
-  core.add('b');
+/** Reads of the cloud until they agree and the node serves; `once` is called after the first. */
+function rebuild(core: Core, first: Core, once = (): void => undefined): void {
   const eni = eniFacts(
     1,
     ['10.0.1.21/32', '10.0.1.22/32'].map((text) => text as Cidr),
@@ -157,13 +153,35 @@ test('no-yes-yes, journal lost: the pod is adopted; nothing is handed out until 
   );
   const listed = [primaryFacts, attached(eni)];
   core.answerDescribe().answer('listEnis', { action: 'listEnis', enis: listed }).answerSubnets();
-  expect(core.replyOf('add-b')).toBe('waits');
+  once();
   for (let reads = 0; reads < 8 && core.state.runtime.phase !== 'serving'; reads++) {
     core.advance(2_500);
     if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis: listed });
   }
+}
+
+test('no-yes-yes, journal lost: the pod is adopted; nothing is handed out until two reads agree', () => {
+  const first = firstLife();
+  const ip = leaseOf(first).addresses[0] as Ip;
+  const core = restarted(first, { lost: true, links: [link(first)] });
+  expect(leaseOf(core).state).toBe('lost');
+  core.add('b');
+  rebuild(core, first, () => expect(core.replyOf('add-b')).toBe('waits'));
   expect([core.state.runtime.phase, leaseOf(core).state, leaseOf(core).addresses]).toEqual(['serving', 'ready', [ip]]);
   expect(core.addressOf('b')).not.toBe(ip);
+});
+
+test('journal lost: a DEL that was written down before the start ends the pod that was adopted, but none added again', () => {
+  const first = firstLife();
+  const askedMs = first.advance(1_000).nowMs;
+  const lost = { lost: true, links: [link(first)], nowMs: askedMs + 5_000 };
+  const del = { kind: 'del', request: 'del-a' as RequestId, attachment: pod('a'), askedMs } as const;
+  const core = restarted(first, lost).send(del);
+  expect([core.replyOf('del-a'), core.state.count('lease')]).toEqual(['done', 0]);
+  const again = restarted(first, lost);
+  rebuild(again, first);
+  again.add('a').send(del);
+  expect([again.replyOf('add-a'), again.replyOf('del-a'), leaseOf(again).state]).toEqual(['added', 'done', 'ready']);
 });
 
 test("journal lost: of the primary's blocks those that our fences name are ours, the others are not", () => {
