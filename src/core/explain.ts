@@ -78,10 +78,12 @@ function actionsNeeded(turn: Turn, pool: PoolRow): readonly CloudAction[] {
     : GROWING;
 }
 
-const HARD: readonly CloudFailure['kind'][] = ['denied', 'misconfigured', 'nodeGone', 'bug', 'exhausted'];
+const HARD: readonly CloudFailure['kind'][] = ['denied', 'misconfigured', 'nodeGone', 'bug'];
 
-const isHard = (turn: Turn, { failure, notBeforeMs }: FailureRow): boolean =>
-  notBeforeMs > turn.nowMs && HARD.includes(failure.kind);
+function isHard(turn: Turn, { failure, notBeforeMs }: FailureRow): boolean {
+  const isUsedUp = failure.kind === 'exhausted' && (failure.scope === 'account' || failure.scope === 'instance');
+  return notBeforeMs > turn.nowMs && (isUsedUp || HARD.includes(failure.kind));
+}
 
 /** The next plan, when tokens and back-offs allow it, would ask the cloud for more. */
 export function canGrow(turn: Turn, pool: PoolRow): boolean {

@@ -8,7 +8,16 @@
 
 import type { EniKey, OperationId } from './brand.ts';
 import { answered, type Priority, takeToken, throttled, uniformOf } from './budget.ts';
-import { type Answer, type CloudAction, type CloudCall, type CloudFailure, type CloudResult, isRead } from './cloud.ts';
+import {
+  type Answer,
+  type BlockWish,
+  type CloudAction,
+  type CloudCall,
+  type CloudFailure,
+  type CloudResult,
+  type ExhaustedScope,
+  isRead,
+} from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
 import { countCreate, mayCreate } from './in-vain.ts';
 import type { Cidr } from './ip.ts';
@@ -119,8 +128,7 @@ const isEmpty = (result: CloudResult): boolean => result.action === 'assign' && 
 
 /** Fewer blocks than asked for are taken and the rest is planned anew. None at all would be planned anew without end. */
 function nothingAssigned({ call }: OperationRow): CloudFailure {
-  const isPrefix = call.action === 'assign' && wishSize(call.wish.family, call.wish.prefixLength) > 1;
-  const scope = isPrefix ? 'prefix' : 'subnet';
+  const scope = wishesOf(call).some(isOfPrefixes) ? 'prefix' : 'subnet';
   return { kind: 'exhausted', scope, code: 'NOTHING_ASSIGNED', message: 'the cloud assigned none of what was asked' };
 }
 
@@ -187,7 +195,10 @@ function failed(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
   resume(turn, { ...operation, refusal: failure.kind }, failure);
 }
 
-/** How long the whole action pauses. One ENI's trouble (notFound, conflict) is no reason to stop the others. */
+/**
+ * How long the whole action pauses. 0 only where something else does: the budget, a mark on the subnet or ENI, or the
+ * operation itself, since one ENI's trouble is no reason to stop the others.
+ */
 function actionBackoffMs(failure: CloudFailure, count: number, operation: OperationRow): number {
   switch (failure.kind) {
     case 'transient':
@@ -200,17 +211,36 @@ function actionBackoffMs(failure: CloudFailure, count: number, operation: Operat
     case 'parameterMismatch':
       return REFUSAL_RETRY_MS;
     case 'exhausted':
-      return failure.scope === 'account' || failure.scope === 'instance' ? REFUSAL_RETRY_MS : 0;
-    default:
+      if (failure.scope === 'account' || failure.scope === 'instance') return REFUSAL_RETRY_MS;
+      return isMarked(operation.call, failure.scope) ? 0 : retryMs(count, operation);
+    case 'notFound':
+    case 'conflict':
+      return STAYS.includes(operation.call.action) ? 0 : retryMs(count, operation);
+    case 'throttled':
       return 0;
   }
 }
+
+/** Calls on one ENI that wait, or are read about, until they are done or known to be needless. */
+const STAYS: readonly CloudAction[] = ['attach', 'assign', 'unassign', 'detach', 'delete'];
+
+/** The next plan knows: it takes another subnet, single addresses, or another ENI. */
+function isMarked(call: CloudCall, scope: ExhaustedScope): boolean {
+  if (scope === 'prefix') return wishesOf(call).some(isOfPrefixes);
+  return call.action === 'assign' || (call.action === 'create' && scope === 'subnet');
+}
+
+const wishesOf = (call: CloudCall): readonly BlockWish[] =>
+  call.action === 'assign' ? [call.wish] : call.action === 'create' ? call.blocks : [];
+
+const isOfPrefixes = ({ family, prefixLength }: BlockWish): boolean => wishSize(family, prefixLength) > 1;
 
 const retryMs = (count: number, operation: OperationRow): number =>
   Math.ceil(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(count, 10)) * uniformOf(`${operation.id}/${count}`));
 
 function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   if (failure.kind !== 'exhausted' || (failure.scope !== 'subnet' && failure.scope !== 'prefix')) return;
+  if (!isMarked(operation.call, failure.scope)) return;
   const id = operation.call.action === 'create' ? operation.call.subnet : eniOf(turn, operation)?.subnet;
   const subnet = id && turn.state.get('subnet', id);
   if (!subnet) return;
@@ -227,6 +257,7 @@ function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure):
 function markEni(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
   const eni = eniOf(turn, operation);
   if (failure.kind !== 'exhausted' || failure.scope !== 'eni' || eni === undefined) return;
+  if (!isMarked(operation.call, failure.scope)) return;
   turn.tx.put('eni', { ...eni, fullUntilMs: turn.nowMs + REFUSAL_RETRY_MS });
   leaveToOthers(turn, operation.call);
 }

@@ -63,8 +63,8 @@ test('an ENI whose slots are full of single addresses gives one up for the prefi
     pool: { prefixes: 'prefer', primaryEni: 'use' },
     targets: { floor: 0, headroom: 2, ceiling: 100 },
   });
-  for (let n = 0; n < 3; n++) node.refuseNext('assign', FRAGMENTED);
   node
+    .refuseNext('assign', FRAGMENTED)
     .up()
     .adds(...names(2))
     .settle();

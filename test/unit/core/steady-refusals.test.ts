@@ -57,3 +57,22 @@ test.each([
   expect(node.served('last')).toEqual([true]);
   expect(node.madeOf('create')).toHaveLength(1);
 });
+
+const silent: readonly (readonly [Action, CloudFailure])[] = [
+  ['create', { kind: 'notFound', code: 'X', message: '' }],
+  ['create', { kind: 'conflict', code: 'X', message: '' }],
+  ['create', { kind: 'exhausted', scope: 'eni', code: 'X', message: '' }],
+  ['create', { kind: 'exhausted', scope: 'prefix', code: 'X', message: '' }],
+  ['assign', { kind: 'exhausted', scope: 'prefix', code: 'X', message: '' }],
+  ['listEnis', { kind: 'notFound', code: 'X', message: '' }],
+  ['listEnis', { kind: 'conflict', code: 'X', message: '' }],
+  ['listEnis', { kind: 'exhausted', scope: 'subnet', code: 'X', message: '' }],
+];
+test.each(silent)('%s that hears %j is called ever more seldom', (action, failure) => {
+  const node = new Refused(action, failure, action === 'assign' ? { pool: { primaryEni: 'use' } } : {});
+  if (action === 'listEnis') node.advance(400_000);
+  const calls = node.during(TEN_MINUTES);
+  expect(calls[action]).toBeGreaterThan(5);
+  expect(calls[action]).toBeLessThan(80);
+  expect(calls.listEnis ?? 0).toBeLessThan(160);
+});
