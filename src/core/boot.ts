@@ -10,7 +10,7 @@ import { afterBoot } from './forecast.ts';
 import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
 import { release } from './lease.ts';
 import { linkName } from './link-name.ts';
-import { settle, waitOut } from './operation.ts';
+import { MAY_BE_PUT_OFF, settle, waitOut } from './operation.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, LeaseRow, NodeRow, Rows, RuntimeRow, Settings, Table } from './rows.ts';
 import { SCHEMA } from './rows.ts';
@@ -282,7 +282,8 @@ function resumeAfterCrash(turn: Turn, id: string): void {
   const { token } = turn.capabilities;
   const { action } = operation.call;
   const blind = (action === 'assign' && !token.assign) || (action === 'create' && !token.create) || action === 'attach';
-  if (blind) settle(turn, operation);
+  if (MAY_BE_PUT_OFF.includes(action)) turn.tx.remove('operation', id);
+  else if (blind) settle(turn, operation);
   else if (action === 'unassign') waitOut(turn, operation);
   else turn.tx.put('operation', { ...operation, state: 'waiting', startedMs: turn.nowMs, notBeforeMs: turn.nowMs });
 }

@@ -34,7 +34,7 @@ export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
     return true;
   if (hardRefusal(turn, pool) !== undefined) return false;
-  return isRead(turn, pool) || canGrow(turn, pool);
+  return isRead(turn, pool) || canGrow(turn, pool) || (!atCeiling(turn, pool) && heldUp(turn, pool) !== undefined);
 }
 
 /** Subnets of the pool are yet to be heard of; or one had fewer addresses than were asked for, and is counted again. */
@@ -87,27 +87,36 @@ function isHard(turn: Turn, { failure, notBeforeMs }: FailureRow): boolean {
 
 /** The next plan, when tokens and back-offs allow it, would ask the cloud for more. */
 export function canGrow(turn: Turn, pool: PoolRow): boolean {
-  const atCeiling = pool.families.some((family) => {
+  return !atCeiling(turn, pool) && (fillable(turn, pool) || (roomForEnis(turn) > 0 && openSubnets(turn, pool)));
+}
+
+const atCeiling = (turn: Turn, pool: PoolRow): boolean =>
+  pool.families.some((family) => {
     const held = holding(turn.state, pool, family);
     return held.total + held.coming >= pool.targets.ceiling;
   });
-  return !atCeiling && (fillable(turn, pool) || (roomForEnis(turn) > 0 && openSubnets(turn, pool)));
-}
 
 const fillable = (turn: Turn, pool: PoolRow): boolean =>
-  enisOf(turn.state, pool).some((eni) => {
-    const subnet = turn.state.get('subnet', eni.subnet);
-    return (
-      hasRoom(turn, pool, eni) &&
-      (subnet === undefined || pool.families.every((family) => closedUntilMs(turn, subnet, family) === 0))
-    );
-  });
+  enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni) && isInOpenSubnet(turn, pool, eni));
 
-/** An ENI that serves, or may again, with a free slot of each family. */
+/** An ENI that can be filled as soon as it is clear what became of its last call. */
+const heldUp = (turn: Turn, pool: PoolRow): EniRow | undefined =>
+  enisOf(turn.state, pool).find(
+    (eni) => hasSlots(turn, pool, eni) && isHeldUp(turn, eni) && isInOpenSubnet(turn, pool, eni),
+  );
+
+function isInOpenSubnet(turn: Turn, pool: PoolRow, eni: EniRow): boolean {
+  const subnet = turn.state.get('subnet', eni.subnet);
+  return subnet === undefined || pool.families.every((family) => closedUntilMs(turn, subnet, family) === 0);
+}
+
+/** An ENI that serves, or may again, with a free slot of each family that can be asked for. */
 export const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
+  hasSlots(turn, pool, eni) && !isHeldUp(turn, eni);
+
+const hasSlots = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
   isPresent(eni) &&
   (eni.state === 'draining' || isBeingSetUp(eni, pool) || serves(turn.state, eni, pool)) &&
-  !isHeldUp(turn, eni) &&
   pool.families.every((family) => freeSlots(turn, eni, family) > 0);
 
 const openSubnets = (turn: Turn, pool: PoolRow): boolean => subnetFor(turn, pool) !== undefined;
@@ -125,7 +134,7 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
     attachingReason(turn, pool) ??
     assigningReason(turn, pool) ??
     throttledReason(turn) ??
-    settlingReason(turn) ??
+    settlingReason(turn, pool) ??
     shortReason(turn, pool)
   );
 }
@@ -160,8 +169,8 @@ function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
   if (families.some((held) => held.coming > 0) || comingUp(turn, pool).length > 0) return undefined;
   const cooling = mostOf(families, 'cooling');
   const isCapped = families.some((held) => held.total >= pool.targets.ceiling);
-  const hasSlots = enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni));
-  if (!isCapped && (hasSlots || roomForEnis(turn) > 0)) return undefined;
+  const isRoomy = enisOf(turn.state, pool).some((eni) => hasSlots(turn, pool, eni));
+  if (!isCapped && (isRoomy || roomForEnis(turn) > 0)) return undefined;
   if (cooling > 0) return coolingReason(turn, pool, cooling);
   return isCapped ? ceilingReason(turn, pool) : limitReason(turn, pool);
 }
@@ -306,10 +315,11 @@ function throttledReason(turn: Turn): Reason | undefined {
 }
 
 /** What is in doubt may well be what the pod waits for. */
-function settlingReason(turn: Turn): Reason | undefined {
-  for (const { state, call, notBeforeMs } of turn.state.all('operation')) {
+function settlingReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  const held = heldUp(turn, pool)?.key;
+  for (const { state, call, notBeforeMs, eni } of turn.state.all('operation')) {
     const grows = call.action === 'assign' || call.action === 'create';
-    if (state === 'settling' && grows)
+    if ((state === 'settling' && grows) || (held !== undefined && eni === held))
       return { code: 'SETTLING', action: call.action, untilMs: Math.max(0, notBeforeMs - turn.nowMs) };
   }
   return undefined;

@@ -274,7 +274,8 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
     turn.tx.remove('operation', operation.id);
     // Whoever wanted the list still does.
     if (call.action === 'listEnis') turn.wantListing(turn.nowMs);
-  } else if (isAboutEni(call, failure)) eniInDoubt(turn, operation);
+  } else if (MAY_BE_PUT_OFF.includes(call.action)) turn.tx.remove('operation', operation.id);
+  else if (isAboutEni(call, failure)) eniInDoubt(turn, operation);
   else if (call.action === 'create' || call.action === 'assign') {
     if (inDoubt) repeatOrSettle(turn, operation, failure);
     else if (call.action === 'create') dropCreate(turn, operation);
@@ -290,17 +291,18 @@ function resume(turn: Turn, operation: OperationRow, failure: CloudFailure): voi
   } else if (call.action === 'unassign' && !inDoubt && failure.kind !== 'notFound' && failure.kind !== 'conflict')
     notGivenBack(turn, operation);
   else if (call.action === 'unassign' && maybeDone) waitOut(turn, operation);
-  else if ((call.action === 'modify' || call.action === 'tag') && !maybeDone) turn.tx.remove('operation', operation.id);
   else wait(turn, operation);
 }
 
-/** Calls that the planner makes again as long as it believes in the ENI. */
-const NEEDS_ENI: readonly CloudAction[] = ['assign', 'modify', 'tag'];
+/**
+ * Nobody waits for them, and done twice or late they do no harm: they are planned anew when no pod waits, and hold up
+ * no assign meanwhile.
+ */
+export const MAY_BE_PUT_OFF: readonly CloudAction[] = ['modify', 'tag'];
 
 /** The ENI is not found, or not as the call wants it; a conflict over addresses that were named is about those. */
 const isAboutEni = (call: CloudCall, { kind }: CloudFailure): boolean =>
-  NEEDS_ENI.includes(call.action) &&
-  (kind === 'notFound' || (kind === 'conflict' && !(call.action === 'assign' && call.blocks !== undefined)));
+  call.action === 'assign' && (kind === 'notFound' || (kind === 'conflict' && call.blocks === undefined));
 
 /**
  * A replica may not have heard of a new ENI yet. Said twice, the ENI may be gone: reads decide, and nothing is asked of

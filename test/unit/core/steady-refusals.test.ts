@@ -1,7 +1,9 @@
 /** One call is refused in the same way for minutes, and a pod comes each 30 s: what that costs, and what pods hear. */
 import type { CloudCall, CloudFailure } from '../../../src/core/cloud.ts';
+import { holding } from '../../../src/core/pool.ts';
+import type { PoolRow } from '../../../src/core/rows.ts';
 import type { Setup } from './harness.ts';
-import { DENIED, PeerNode, REFUSED, THROTTLED } from './peers/node.ts';
+import { DENIED, LOST, PeerNode, REFUSED, THROTTLED } from './peers/node.ts';
 
 type Action = CloudCall['action'];
 
@@ -56,6 +58,42 @@ test.each([
   node.pass(60_000).add('last').pass(5_000);
   expect(node.served('last')).toEqual([true]);
   expect(node.madeOf('create')).toHaveLength(1);
+});
+
+describe('DeleteOnTermination that cannot be set', () => {
+  const kinds = ['ambiguous', 'conflict', 'notFound', 'denied'] as const;
+  test.each(kinds)('%s: neither an ENI more, nor a pod less', (kind) => {
+    const node = new Refused('modify', { kind, code: 'X', message: '' }, { enis: 2, slots: 21 });
+    const calls = node.during(TEN_MINUTES);
+    expect(node.heard()).toEqual(['added']);
+    expect(calls).toMatchObject({ create: 1 });
+    expect(calls.modify).toBeLessThan(60);
+    expect(calls.listEnis).toBeLessThan(120);
+  });
+
+  test('and is in doubt when the process ends: the next one fills the ENI at once', () => {
+    const node = new Refused('modify', LOST, { enis: 2, slots: 21 });
+    node.during(1_000);
+    node.withheld.clear();
+    node.withheld.add('modify');
+    const next = node.pass(60_000).restarted();
+    next.withheld.add('modify');
+    next.add('x').settle();
+    expect(next.served('x')).toEqual([true]);
+  });
+});
+
+test('an unassign in doubt: the pod waits for the slot and is not told that there is none', () => {
+  const node = new PeerNode({ enis: 2, slots: 6 }).up().adds('a', 'b', 'c').settle().del('b').del('c');
+  node.withheld.add('unassign');
+  node.pass(120_000);
+  const { free } = holding(node.state, [...node.state.all('pool')][0] as PoolRow, 4);
+  node.fail('unassign', LOST);
+  for (let n = 0; n < free; n++) node.add(`taken-${n}`);
+  node.add('e', 3_000);
+  expect(node.replyOf('add-e')).toBe('waits');
+  node.pass(4_000);
+  expect(node.replyOf('add-e')).toBe('SETTLING');
 });
 
 const silent: readonly (readonly [Action, CloudFailure])[] = [
