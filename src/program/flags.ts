@@ -1,5 +1,4 @@
 /** The words after a program's name: read, checked, and refused with a sentence before any work is done. */
-import { closeSync, openSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 /** Wrong flags or words. */
@@ -7,13 +6,19 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The work was done, and what came of it could not be written. */
+export class OutputError extends Error {
+  override readonly name = 'OutputError';
+}
+
 /** How the CLI is called from here: npm's scripts leave nothing on the path. */
 export const UNDERWAY = ['underway', 'demo'].includes(process.env.npm_lifecycle_event ?? '')
   ? 'npm run underway --'
   : 'underway';
 
-/** sysexits.h's EX_USAGE. */
+/** sysexits.h's EX_USAGE and EX_IOERR. */
 export const EXIT_USAGE = 64;
+const EXIT_OUTPUT = 74;
 
 export const sentenceOf = (error: unknown): string => (Error.isError(error) ? error.message : String(error));
 
@@ -49,22 +54,14 @@ export function decimalNumber(flag: string, text: string, range: Range): number 
   throw new UsageError(`--${flag} must be a number ${rangeText(range)}; it is ${text || 'empty'}`);
 }
 
-/** Before the work whose result is to be written there, not after it. */
-export function checkWritable(flag: string, file: string): void {
-  try {
-    closeSync(openSync(file, 'a'));
-  } catch (error) {
-    throw new UsageError(`--${flag} ${file || '(empty)'} cannot be written: ${sentenceOf(error)}`);
-  }
-}
-
-/** Runs the program. Wrong use ends it with a sentence and 64; whatever else it throws is a bug, and shown as one. */
+/** Runs the program. Wrong use and figures that are lost end it with a sentence; whatever else it throws is a bug. */
 export async function runProgram(name: string, main: () => Promise<number>): Promise<void> {
   try {
     process.exitCode = await main();
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`${name}: ${error.message}: see --help\n`);
-    process.exitCode = EXIT_USAGE;
+    const isUsage = error instanceof UsageError;
+    if (!isUsage && !(error instanceof OutputError)) throw error;
+    process.stderr.write(`${name}: ${error.message}${isUsage ? ': see --help' : ''}\n`);
+    process.exitCode = isUsage ? EXIT_USAGE : EXIT_OUTPUT;
   }
 }

@@ -3,8 +3,8 @@
  * `--scenario NAME` runs a bar.
  * Exit code 1 when any invariant broke or a world did not converge, 64 for wrong use (sysexits.h).
  */
-import { writeFileSync } from 'node:fs';
-import { checkWritable, decimalNumber, readFlags, runProgram, UsageError, wholeNumber } from '../program/flags.ts';
+import { checkWritable, writeFigures } from '../program/figures.ts';
+import { decimalNumber, readFlags, runProgram, UsageError, wholeNumber } from '../program/flags.ts';
 import { BAR_NAMES, runBar } from './bars/command.ts';
 import { traceText } from './replay.ts';
 import { countsText, hasFailed, type Report } from './report.ts';
@@ -128,7 +128,7 @@ async function many(values: Flags): Promise<number> {
     onDelivery: (delivery, so) => progress(delivery, so, seeds.length),
   });
   for (const line of report.lines()) console.log(line);
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report.figures(), null, 2)}\n`);
+  if (values.json !== undefined) writeFigures(values.json, report.figures());
   return report.failed.length === 0 ? 0 : 1;
 }
 

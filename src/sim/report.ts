@@ -11,6 +11,8 @@ export type SeedFigures = Omit<SeedReport, 'trace'> & {
 };
 
 const RARE_MAX = 3;
+/** What three seeds saw once is not rare. */
+const RARE_FROM_SEEDS = 100;
 
 export interface Figures {
   readonly seeds: number;
@@ -80,12 +82,13 @@ export class Report {
   lines(): string[] {
     const { seeds, breaches, unconverged, events, eventsPerSecond, transitions } = this.figures();
     const pods = sum(this.reports.map((report) => report.pods));
+    const tellsRare = seeds >= RARE_FROM_SEEDS && this.rare.length > 0;
     return [
       `${seeds} seeds, ${breaches} broken, ${unconverged} not converged, ${pods} pods, ${events} events (${eventsPerSecond} a second a core)`,
       `faults: ${countsText(total(this.reports.map(({ faultsFired }) => faultsFired)))}`,
       `refused requests: ${countsText(total(this.reports.map(({ refusals }) => refusals)))}`,
       `transitions, failures, reasons and verdicts: ${transitions.seen} of ${transitions.declared} seen`,
-      ...(this.rare.length > 0 ? [`seen in few seeds: ${this.rare.join('; ')}`] : []),
+      ...(tellsRare ? [`seen in few seeds: ${this.rare.join('; ')}`] : []),
       ...(this.missing.length > 0 ? [`never seen: ${this.missing.join('; ')}`] : []),
       ...(this.undeclared.length > 0 ? [`seen and not declared: ${this.undeclared.join('; ')}`] : []),
     ];

@@ -3,7 +3,8 @@
  * Exit codes: 0 all of it held, 1 it did not or could not begin, 64 wrong use (sysexits.h), 128 and the signal's number
  * when it was ended before.
  */
-import { checkWritable, readFlags, runProgram, sentenceOf } from '../../program/flags.ts';
+import { checkWritable } from '../../program/figures.ts';
+import { readFlags, runProgram, sentenceOf } from '../../program/flags.ts';
 import { type Interruption, interruption } from '../../program/interruption.ts';
 import type { Lab } from '../lab.ts';
 import { privilegedPrefix, runPrivileged, settleInside } from '../privilege.ts';

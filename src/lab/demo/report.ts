@@ -1,5 +1,5 @@
 /** What the demo prints and writes: progress lines, a table, checks with their proof, and the figures as JSON. */
-import { writeFileSync } from 'node:fs';
+import { writeFigures } from '../../program/figures.ts';
 import type { CrashCount } from './count.ts';
 import type { Leftovers } from './leftovers.ts';
 
@@ -82,7 +82,7 @@ export class Report {
       figures.checks.length > 0 &&
       figures.checks.every(({ ok }) => ok) &&
       Object.values(counts).every((count) => count === 0);
-    if (file !== undefined) writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
+    if (file !== undefined) writeFigures(file, figures);
     const seconds = ((performance.now() - this.beganMs) / 1000).toFixed(0);
     const failed = figures.checks.filter(({ ok }) => !ok).length;
     this.print(

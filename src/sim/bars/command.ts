@@ -1,6 +1,6 @@
 /** `npm run sim -- --scenario NAME --json FILE`: one bar as a table for people and as JSON for programs. */
-import { writeFileSync } from 'node:fs';
-import { checkWritable, UsageError } from '../../program/flags.ts';
+import { checkWritable, writeFigures } from '../../program/figures.ts';
+import { UsageError } from '../../program/flags.ts';
 import { type BarOptions, type BarReport, isMet } from './bar.ts';
 import { BARS } from './registry.ts';
 
@@ -19,7 +19,7 @@ export async function runBar(name: string, { json, ...options }: RunBarOptions =
   const report = await bar.run(options);
   console.log(`${bar.name}: ${bar.title}\n`);
   for (const line of tableOf(report)) console.log(line);
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify(jsonOf(report), null, 2)}\n`);
+  if (json !== undefined) writeFigures(json, jsonOf(report));
   return report.verdicts.every(isMet) ? 0 : 1;
 }
 

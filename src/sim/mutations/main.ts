@@ -3,11 +3,11 @@
  * the program without any has a breach in as many seeds.
  */
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { checkWritable, readFlags, runProgram, UsageError, wholeNumber } from '../../program/flags.ts';
+import { checkWritable, writeFigures } from '../../program/figures.ts';
+import { readFlags, runProgram, UsageError, wholeNumber } from '../../program/flags.ts';
 import type { Catch } from './catch.ts';
 import { MUTATIONS } from './mutations.ts';
 
@@ -80,6 +80,6 @@ async function huntAll(
   const missed = table.filter(({ breach }) => breach === undefined).length;
   const seconds = (performance.now() - beganMs) / 1000;
   console.log(`${table.length} mutations, ${missed} not found, ${seconds.toFixed(1)} s`);
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ table, control }, null, 2)}\n`);
+  if (json !== undefined) writeFigures(json, { table, control });
   return missed > 0 || control.breach !== undefined ? 1 : 0;
 }

@@ -2,8 +2,8 @@
  * Crashes every story at every failpoint, and prints how many there are; one story at one index prints its failpoints.
  * Exit code 1 when a world did not come right.
  */
-import { writeFileSync } from 'node:fs';
-import { checkWritable, readFlags, runProgram, UsageError, wholeNumber } from '../../program/flags.ts';
+import { checkWritable, writeFigures } from '../../program/figures.ts';
+import { readFlags, runProgram, UsageError, wholeNumber } from '../../program/flags.ts';
 import { crashEverywhere, type StoryReport, tell } from './crash-everywhere.ts';
 import { STORIES, type Story } from './stories.ts';
 
@@ -73,6 +73,6 @@ async function crashAll(stories: readonly Story[], json: string | undefined): Pr
   }
   const runs = reports.reduce((sum, report) => sum + report.runs, 0);
   console.log(`${runs} runs in ${((performance.now() - beganMs) / 1000).toFixed(1)} s`);
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify(reports, null, 2)}\n`);
+  if (json !== undefined) writeFigures(json, reports);
   return reports.some(({ breaches }) => breaches.length > 0) ? 1 : 0;
 }

@@ -1,11 +1,14 @@
 /** The simulator's programs refuse a wrong word before any work, with a sentence and exit code 64. */
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 
 const SIM = join(import.meta.dirname, '../../../src/sim');
 
-function run(program: string, args: readonly string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(SIM, program), ...args], { encoding: 'utf8' });
+function run(program: string, args: readonly string[], options: { readonly timeout?: number } = {}) {
+  const words = [join(SIM, program), ...args];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', ...options });
   return { status, stdout, stderr };
 }
 
@@ -39,6 +42,20 @@ test.each(['--seeds 100000', '--scenario day'])(
     });
   },
 );
+
+test('sim --json: figures that cannot be written after all are a sentence too', () => {
+  expect(run('main.ts', ['--seeds', '1', '--json', '/dev/full'])).toMatchObject({
+    status: 74,
+    stderr: expect.stringMatching(/^sim: the figures are lost: \/dev\/full cannot be written: ENOSPC.*\n$/),
+  });
+});
+
+test('sim --json leaves no file where the work is broken off', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'underway-sim-')), 'figures.json');
+  expect(run('main.ts', ['--seeds', '100000', '--json', file], { timeout: 3_000 }).status).toBeNull();
+  expect(existsSync(file)).toBe(false);
+  rmSync(dirname(file), { recursive: true });
+});
 
 test.each(['small-world', 'stories', 'mutations'])('%s has --help, and knows what it does not know', (name) => {
   const program = `${name}/main.ts`;
