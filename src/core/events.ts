@@ -110,14 +110,18 @@ export type Event =
       readonly marks: readonly number[];
       readonly done: boolean;
     }
-  /** `changed` counts the steps it took: a sync that nothing but others' changes caused shows here what was put back.
-   * `damaged` are pods whose host side is not as it was wired. */
+  /**
+   * `changed` counts the steps it took: a sync that nothing but others' changes caused shows here what was put back.
+   * `damaged` are pods whose host side was not as it was wired; what the kernel refused of putting that back,
+   * `podFailure`, is no trouble of the node's.
+   */
   | {
       readonly kind: 'synced';
       readonly sync: number;
       readonly changed: number;
       readonly damaged: readonly LeaseId[];
       readonly failure?: KernelFailure;
+      readonly podFailure?: KernelFailure;
     }
   /** The budget broker grants calls, or says when it will. */
   | { readonly kind: 'budget-leased'; readonly lease: BudgetLease }
@@ -144,7 +148,7 @@ export type Effect =
       readonly marks: readonly number[];
       readonly markMask: number;
     }
-  /** `pods` are the wired ones, where others may have changed their host side; it is looked at too. */
+  /** `pods` are the wired ones, where others may have changed their host side: it is put back too. */
   | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan; readonly pods: readonly PodPlan[] }
   | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall }
   /** Only with `settings.brokered`; answered by `budget-leased`, or never. */

@@ -132,13 +132,19 @@ function isTakenAway(turn: Turn, ip: Ip): boolean {
 export function verified(turn: Turn, id: LeaseId, problems: readonly string[]): void {
   const lease = turn.state.get('lease', id);
   if (lease?.busy !== 'verify') return;
-  const idle: LeaseRow = { ...lease, busy: undefined, checks: [] };
-  turn.tx.put('lease', idle);
   answer(turn, lease.checks, problems.length === 0 ? { kind: 'done' } : refused({ code: 'NOT_AS_WIRED', problems }));
+  lookedAt(turn, { ...lease, checks: [] });
+}
+
+/** Nothing is under way for a pod that runs: what came meanwhile has its turn. */
+export function lookedAt(turn: Turn, lease: LeaseRow): void {
+  const idle: LeaseRow = { ...lease, busy: undefined };
+  turn.tx.put('lease', idle);
   if (lease.doomed) {
-    answer(turn, lease.adds, refused({ code: 'DELETED_MEANWHILE' }));
-    release(turn, { ...idle, adds: [] });
+    answer(turn, [...lease.adds, ...lease.checks], refused({ code: 'DELETED_MEANWHILE' }));
+    release(turn, { ...idle, adds: [], checks: [] });
   } else if (lease.adds.length > 0) wire(turn, idle, false);
+  else if (lease.checks.length > 0) verify(turn, idle);
 }
 
 /**

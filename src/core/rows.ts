@@ -254,8 +254,8 @@ export interface LeaseRow {
   readonly linkIndex: number;
   /** The newest ADD. */
   readonly sinceMs: number;
-  /** At most one kernel effect a lease. */
-  readonly busy: 'wire' | 'unwire' | 'verify' | undefined;
+  /** At most one kernel effect a lease; `mend` is the sync in flight, which puts its host side back. */
+  readonly busy: 'wire' | 'unwire' | 'verify' | 'mend' | undefined;
   readonly notBeforeMs: number;
   /** A DEL came while `busy`. */
   readonly doomed: boolean;

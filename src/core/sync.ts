@@ -7,8 +7,8 @@ import { nodeRow } from './eni.ts';
 import type { Event, KernelFailure } from './events.ts';
 import { eniServes } from './in-vain.ts';
 import { learnRefill } from './learn.ts';
-import { podPlan, wire } from './lease.ts';
-import type { EniPlan, NodePlan, PodPlan } from './plan.ts';
+import { lookedAt, podPlan } from './lease.ts';
+import type { EniPlan, NodePlan } from './plan.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow, LeaseRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -68,8 +68,11 @@ export function planSync(turn: Turn): void {
   if (sync.inFlight !== undefined || sync.wanted <= sync.done || !plannable(turn) || !turn.due(sync.notBeforeMs))
     return;
   turn.setRuntime({ sync: { ...sync, inFlight: sync.wanted } });
-  const looksAtPods = sync.mend > sync.done;
-  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods: looksAtPods ? podPlans(turn) : [] });
+  const pods = sync.mend > sync.done ? mendable(turn) : [];
+  // A fence that came in between would be undone by what was read before it.
+  for (const lease of pods) turn.tx.put('lease', { ...lease, busy: 'mend' });
+  const plans = pods.map((lease) => podPlan(turn, lease));
+  turn.emit({ kind: 'sync', sync: sync.wanted, plan: nodePlan(turn), pods: plans });
 }
 
 /** Why the kernel will not take back what others changed: pods that run may be cut off, and new ones would be. */
@@ -78,21 +81,14 @@ export function unmended({ runtime: { sync }, nowMs }: Pick<Turn, 'runtime' | 'n
   return sync.mend > sync.done && nowMs - failingSinceMs >= UNMENDED_MS ? failure : undefined;
 }
 
-const podPlans = (turn: Turn): PodPlan[] =>
-  [...turn.state.all('lease')].filter((lease) => mendable(lease)).map((lease) => podPlan(turn, lease));
-
-/** An adopted pod's namespace is not known until its next ADD. */
-const mendable = (lease: LeaseRow): boolean =>
-  lease.state === 'ready' && lease.busy === undefined && lease.netns.path !== '';
+/** Pods that run, and that nothing else is done about. */
+const mendable = (turn: Turn): LeaseRow[] => turn.state.leasesIn('ready').filter((lease) => lease.busy === undefined);
 
 export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): void {
-  const { sync: number, failure, damaged } = event;
+  const { sync: number, failure } = event;
   const { sync } = turn.runtime;
-  for (const id of damaged) {
-    const lease = turn.state.get('lease', id);
-    if (lease !== undefined && mendable(lease)) wire(turn, lease, false);
-  }
   if (sync.inFlight !== number) return;
+  for (const lease of turn.state.all('lease')) if (lease.busy === 'mend') lookedAt(turn, lease);
   const { inFlight: _, failure: _last, failingSinceMs = turn.nowMs, ...rest } = sync;
   if (failure !== undefined) {
     // A plan that has changed since (a link has another name) may well be taken.

@@ -110,7 +110,9 @@ export class Narrator {
   }
 
   /** A sync of the same plan as the last one took steps: somebody else had undone them. */
-  private synced({ changed, damaged, failure }: Extract<Event, { kind: 'synced' }>): void {
+  private synced({ changed, damaged, failure, podFailure }: Extract<Event, { kind: 'synced' }>): void {
+    if (podFailure !== undefined)
+      this.log.warn({ failure: podFailure, leases: damaged }, "kernel refused: pods' links are not as they were wired");
     const isSamePlan = this.planDone === this.planAsked;
     const steps = this.undone.steps || (isSamePlan ? changed : 0);
     const leases = new Set([...this.undone.leases, ...damaged]);

@@ -38,6 +38,8 @@ export interface Datapath {
   wirePod(plan: PodPlan): readonly Step[];
   /** Brings back what is missing or wrong of a pod that was wired, whole or in part. Empty when nothing is. */
   repairPod(plan: PodPlan, actual: ActualPod): readonly Step[];
+  /** The same for the host's half alone, of a pod that runs. Empty where its link is gone: the pod ended. */
+  mendHost(plan: PodPlan, host: KernelState): readonly Step[];
   /**
    * Cuts a pod off. A step that fails with ENODEV says that the link is gone, which is success. The link is left: it
    * goes with the pod's namespace.

@@ -4,7 +4,7 @@
  */
 import type { Datapath } from './datapath.ts';
 import { diffNode, eniNumbers } from './veth/diff.ts';
-import { adopt, checkPod, repairPod } from './veth/inspect.ts';
+import { adopt, checkPod, mendHost, repairPod } from './veth/inspect.ts';
 import { fenced, wantedNode } from './veth/node.ts';
 import { fencePod, wantedPod, wirePod } from './veth/pod.ts';
 
@@ -15,6 +15,7 @@ export const veth: Datapath = {
   wantedPod,
   wirePod,
   repairPod,
+  mendHost,
   fencePod,
   checkPod,
   adopt,

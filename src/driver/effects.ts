@@ -8,8 +8,7 @@ import type { Answer, CloudCall, CloudResult } from '../core/cloud.ts';
 import type { Effect, Event, KernelFailure, Reply } from '../core/events.ts';
 import type { PodPlan } from '../core/plan.ts';
 import type { Datapath } from '../datapath/datapath.ts';
-import { type KernelObject, type KernelState, objectIdentity, type Step } from '../datapath/kernel-state.ts';
-import { sameObject } from '../datapath/same-object.ts';
+import type { KernelObject, KernelState, Step } from '../datapath/kernel-state.ts';
 import type { BudgetBroker } from '../ports/budget-broker.ts';
 import type { Kernel, StepFailure } from '../ports/kernel.ts';
 import type { CallOptions, Provider } from '../ports/provider.ts';
@@ -133,28 +132,25 @@ async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promi
   if ('errno' in host) return { kind: 'synced', sync, changed: 0, damaged: [], failure: host };
   const steps = ports.datapath.diffNode(plan, host);
   const failure = await applied(ports.kernel, steps);
-  const links = new Set(host.links.map(({ name }) => name));
-  // A link that is gone is no damage: its pod ended.
-  const there = pods.filter((pod) => links.has(pod.link));
-  const held = objectsOn(new Set(there.map((pod) => pod.link)), host);
-  const damaged = there.filter((pod) => isDamaged(ports.datapath.wantedPod(pod).host, held)).map((pod) => pod.lease);
-  return { kind: 'synced', sync, changed: steps.length, damaged, ...(failure && { failure }) };
+  const partOf = pods.length === 0 ? undefined : byLink(host);
+  const mends = pods
+    .map((pod) => ({ lease: pod.lease, steps: ports.datapath.mendHost(pod, partOf?.(pod.link) ?? NOTHING) }))
+    .filter((mend) => mend.steps.length > 0);
+  const ofPods = mends.flatMap((mend) => mend.steps);
+  // ENODEV: the pod ended meanwhile.
+  const podFailure = await applied(ports.kernel, ofPods, ['ENODEV']);
+  const damaged = mends.map((mend) => mend.lease);
+  const failures = { ...(failure && { failure }), ...(podFailure && { podFailure }) };
+  return { kind: 'synced', sync, changed: steps.length, damaged, ...failures };
 }
 
-/** What hangs on these links, by identity. */
-function objectsOn(links: ReadonlySet<string>, { objects }: KernelState): ReadonlyMap<string, KernelObject> {
-  const found = new Map<string, KernelObject>();
-  for (const object of objects)
-    if ('link' in object && links.has(object.link ?? '')) found.set(objectIdentity(object), object);
-  return found;
-}
+const NOTHING: KernelState = { links: [], objects: [] };
 
-/** Something of the pod's host side was changed by others. */
-function isDamaged(wanted: readonly KernelObject[], there: ReadonlyMap<string, KernelObject>): boolean {
-  return wanted.some((object) => {
-    const found = there.get(objectIdentity(object));
-    return object.kind !== 'sysctl' && (found === undefined || !sameObject(object, found));
-  });
+/** The part of a state that one link makes: a pod is compared with its own, not with a thousand others'. */
+function byLink({ links, objects }: KernelState): (name: string) => KernelState {
+  const parts = new Map(links.map((link) => [link.name, { links: [link], objects: [] as KernelObject[] }]));
+  for (const object of objects) if ('link' in object) parts.get(object.link ?? '')?.objects.push(object);
+  return (name) => parts.get(name) ?? NOTHING;
 }
 
 /** The first failure that matters; undefined when all steps are done. */

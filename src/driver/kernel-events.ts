@@ -137,7 +137,7 @@ type LinkEvent = Extract<Event, { readonly kind: 'link-seen' | 'link-gone' }>;
  */
 async function missedEvents({ state, kernel }: Hearing): Promise<LinkEvent[]> {
   const nics = [...state.all('link')];
-  const pods = [...state.all('lease')].filter((lease) => lease.busy === undefined);
+  const pods = [...state.all('lease')].filter((lease) => lease.busy !== 'wire');
   const host = await kernel.read();
   if (host === undefined) throw new Error(UNREADABLE);
   const indexes = new Set(host.links.map(({ index }) => index));

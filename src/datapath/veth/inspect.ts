@@ -1,6 +1,7 @@
 /**
  * A wired pod compared with its plan: what differs, in sentences and in the steps that mend it.
- * One comparison serves CHECK, a repeated ADD and self-repair, so what is reported is what is repaired.
+ * One comparison serves CHECK, a repeated ADD and self-repair, so what is reported is what is repaired. Self-repair is
+ * unasked, and so keeps to the host's half: what the pod's own namespace holds may be the pod's will.
  */
 
 import type { FoundLink } from '../../core/events.ts';
@@ -38,6 +39,11 @@ export function repairPod(plan: PodPlan, actual: ActualPod): Step[] {
   if (brokenPair(plan, actual) === undefined) return differences(plan, actual).map(({ mend }) => mend);
   const leftOver = actual.host.links.some((link) => link.name === plan.link);
   return [...(leftOver ? [{ do: 'delete-link', at: 'host', name: plan.link } as const] : []), ...wirePod(plan)];
+}
+
+export function mendHost(plan: PodPlan, host: KernelState): Step[] {
+  if (!host.links.some((link) => link.name === plan.link)) return [];
+  return hostDifferences(plan, host).map(({ mend }) => mend);
 }
 
 export function adopt(host: KernelState): FoundLink[] {
@@ -83,49 +89,57 @@ function brokenPair(plan: PodPlan, { host, pod }: ActualPod): string | undefined
   return undefined;
 }
 
-function differences(plan: PodPlan, actual: ActualPod): Difference[] {
-  const { host, pod } = wantedPod(plan);
+function differences(plan: PodPlan, { host, pod }: ActualPod): Difference[] {
+  return [...podDifferences(plan, pod), ...hostDifferences(plan, host)];
+}
+
+function podDifferences(plan: PodPlan, pod: KernelState): Difference[] {
+  const { ifname } = plan.attachment;
+  const linkOf = (name: string) => pod.links.find((link) => link.name === name);
+  const links = linkDifferences('pod', [
+    { ok: linkOf('lo')?.up === true, link: { name: 'lo', up: true }, says: 'is down' },
+    { ok: linkOf(ifname)?.up === true, link: { name: ifname, up: true }, says: 'is down' },
+    mtuRow(plan, { name: ifname, link: linkOf(ifname) }),
+  ]);
+  return [...links, ...wantedPod(plan).pod.flatMap((object) => objectDifference({ at: 'pod', object, actual: pod }))];
+}
+
+function hostDifferences(plan: PodPlan, host: KernelState): Difference[] {
+  const link = host.links.find(({ name }) => name === plan.link);
+  // Alias, rp_filter and up go in one message, so a link without its alias may lack the others too.
+  const change = hostLinkChange(plan);
+  const isSetUp = link?.up === true && link.alias === change.alias;
+  const live = { name: plan.link, group: LINK_GROUP.live };
+  const links = linkDifferences('host', [
+    { ok: link?.group === live.group, link: live, says: 'is not in the live group' },
+    { ok: isSetUp, link: change, says: link?.up ? `has the alias "${link.alias}"` : 'is down' },
+    mtuRow(plan, { name: plan.link, link }),
+  ]);
   return [
-    ...linkDifferences(plan, actual),
-    ...pod.flatMap((object) => objectDifference({ at: 'pod', object, actual: actual.pod })),
-    ...host.flatMap((object) => objectDifference({ at: 'host', object, actual: actual.host })),
+    ...links,
+    ...wantedPod(plan).host.flatMap((object) => objectDifference({ at: 'host', object, actual: host })),
   ];
 }
 
-function linkDifferences(plan: PodPlan, { host, pod }: ActualPod): Difference[] {
-  const linkOf = (state: KernelState, name: string) => state.links.find((link) => link.name === name);
-  const { ifname } = plan.attachment;
-  const hostSide = linkOf(host, plan.link);
-  const podSide = linkOf(pod, ifname);
-  // Alias, rp_filter and up go in one message, so a link without its alias may lack the others too.
-  const change = hostLinkChange(plan);
-  const isSetUp = hostSide?.up === true && hostSide.alias === change.alias;
-  const live = { name: plan.link, group: LINK_GROUP.live };
-  const rows: { ok: boolean; at: Place; link: LinkChange; says: string }[] = [
-    { ok: hostSide?.group === live.group, at: 'host', link: live, says: 'is not in the live group' },
-    { ok: isSetUp, at: 'host', link: change, says: hostSide?.up ? `has the alias "${hostSide.alias}"` : 'is down' },
-    {
-      ok: hostSide?.mtu === plan.mtu,
-      at: 'host',
-      link: { name: plan.link, mtu: plan.mtu },
-      says: `has MTU ${hostSide?.mtu}`,
-    },
-    { ok: linkOf(pod, 'lo')?.up === true, at: 'pod', link: { name: 'lo', up: true }, says: 'is down' },
-    { ok: podSide?.up === true, at: 'pod', link: { name: ifname, up: true }, says: 'is down' },
-    {
-      ok: podSide?.mtu === plan.mtu,
-      at: 'pod',
-      link: { name: ifname, mtu: plan.mtu },
-      says: `has MTU ${podSide?.mtu}`,
-    },
-  ];
-  return rows
-    .filter((row) => !row.ok)
-    .map(({ at, link, says }) => ({
+interface LinkRow {
+  readonly ok: boolean;
+  readonly link: LinkChange;
+  readonly says: string;
+}
+
+const mtuRow = ({ mtu }: PodPlan, { name, link }: { name: string; link: LinkState | undefined }): LinkRow => ({
+  ok: link?.mtu === mtu,
+  link: { name, mtu },
+  says: `has MTU ${link?.mtu}`,
+});
+
+const linkDifferences = (at: Place, rows: readonly LinkRow[]): Difference[] =>
+  rows
+    .filter(({ ok }) => !ok)
+    .map(({ link, says }) => ({
       sentence: `link ${link.name} ${PLACE[at]} ${says}`,
       mend: { do: 'set-link', at, link },
     }));
-}
 
 const PLACE = { host: 'on the host', pod: 'in the pod' } as const;
 

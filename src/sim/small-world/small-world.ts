@@ -145,9 +145,9 @@ export class Stepper {
       const made: Call = { operation, call, startedMs: around.nowMs, before: around.cloud };
       this.around = { ...around, calls: [...around.calls, made] };
     } else if (effect.kind !== 'ask-budget') {
-      const lease = leaseOf(effect);
-      if (lease !== '' && around.work.some((other) => leaseOf(other) === lease))
-        this.broken.push(`${effect.kind} is asked of the kernel while it is busy with ${lease}`);
+      const busy = new Set(around.work.flatMap(leasesOf));
+      for (const lease of leasesOf(effect))
+        if (busy.has(lease)) this.broken.push(`${effect.kind} is asked of the kernel while it is busy with ${lease}`);
       this.around = { ...around, work: [...around.work, effect] };
     }
   }
@@ -306,8 +306,19 @@ export class Stepper {
 }
 
 /** At most one kernel effect a lease is in flight. */
-const leaseOf = (work: Work): string =>
-  work.kind === 'unwire' ? work.lease : work.kind === 'wire' || work.kind === 'verify' ? work.plan.lease : '';
+function leasesOf(work: Work): readonly string[] {
+  switch (work.kind) {
+    case 'wire':
+    case 'verify':
+      return [work.plan.lease];
+    case 'unwire':
+      return work.lease === '' ? [] : [work.lease];
+    case 'sync':
+      return work.pods.map(({ lease }) => lease);
+    default:
+      return [];
+  }
+}
 
 function restored(rows: readonly Row[]): State {
   const state = new State();

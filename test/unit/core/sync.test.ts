@@ -1,7 +1,7 @@
 /** Syncs that the kernel refuses. */
 import type { RequestId } from '../../../src/core/brand.ts';
 import type { Effect } from '../../../src/core/events.ts';
-import { Core, eniFacts, nic } from './harness.ts';
+import { Core, eniFacts, nic, pod } from './harness.ts';
 
 const FAILURE = { step: 'put route eth1', errno: 'ENODEV' } as const;
 const { mac } = eniFacts(1, [], {});
@@ -58,4 +58,41 @@ test('a refused plan is tried again after a second; another one, that what came 
   core.send({ kind: 'link-seen', mac, name: 'ens7', index: nic(mac, 1).index });
   refuse(core);
   expect(last(core).plan.enis.map(({ link }) => link)).toEqual(['eth0', 'ens7']);
+});
+
+describe('while the host side of pods is put back', () => {
+  function mending(): Core {
+    const core = withEni().add('a');
+    core.send({ kind: 'kernel-changed' }).advance(150);
+    expect(last(core).pods).toHaveLength(1);
+    return core;
+  }
+  const kinds = (core: Core, from: number) => core.effects.slice(from).map(({ kind }) => kind);
+
+  test('a DEL waits for that, and is fenced then: what was read before would undo the fence', () => {
+    const core = mending();
+    const before = core.effects.length;
+    core.del('a');
+    expect([kinds(core, before), core.replyOf('del-a')]).toEqual([[], 'waits']);
+    core.finish(last(core));
+    expect(kinds(core, before)).toContain('unwire');
+    expect([core.replyOf('del-a'), core.state.count('lease')]).toEqual(['done', 0]);
+  });
+
+  test('a repeated ADD and a CHECK wait for it too', () => {
+    const core = mending();
+    core.replies.clear();
+    core.add('a').send({ kind: 'check', request: 'check-a' as RequestId, attachment: pod('a') });
+    expect([core.replyOf('add-a'), core.replyOf('check-a')]).toEqual(['waits', 'waits']);
+    core.finish(last(core));
+    expect([core.replyOf('add-a'), core.replyOf('check-a')]).toEqual(['added', 'done']);
+  });
+
+  test('a pod that was damaged is not wired anew', () => {
+    const core = mending();
+    const before = core.effects.length;
+    const damaged = last(core).pods.map(({ lease }) => lease);
+    core.send({ kind: 'synced', sync: last(core).sync, changed: 0, damaged });
+    expect(kinds(core, before)).toEqual([]);
+  });
 });

@@ -155,3 +155,18 @@ test('an alias gives back its lease and attachment, and no other text does', () 
   const long = { ...owner, attachment: { ...owner.attachment, network: 'n'.repeat(200) } };
   expect(() => formatAlias(long)).toThrow(/alias has \d+ bytes, 255 is the kernel's most/);
 });
+
+test('what others did on the host is mended there; what differs inside the pod is left to the pod', () => {
+  const unrouted = without(wired, 'host', (object) => object.kind !== 'neighbour');
+  const inside = without(setLink(unrouted, 'pod', 'eth0', { mtu: 1400 }), 'pod', ({ kind }) => kind === 'route');
+  const down = setLink(inside, 'host', p3.link, { up: false });
+  const steps = veth.mendHost(p3, down.host);
+  expect(steps.map((step) => ('at' in step ? `${step.do} ${step.at}` : step.do))).toEqual([
+    'set-link host',
+    'put host',
+    'put host',
+  ]);
+  expect(run(down, steps)).toEqual({ host: wired.host, pod: inside.pod });
+  expect(veth.mendHost(p3, wired.host)).toEqual([]);
+  expect(veth.mendHost(p3, EMPTY.host)).toEqual([]);
+});

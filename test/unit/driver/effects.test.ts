@@ -1,6 +1,7 @@
 /** Effects on a kernel that refuses to be read: each is answered, whatever the port throws. */
-import { attachmentKey } from '../../../src/core/brand.ts';
+import { attachmentKey, type LeaseId } from '../../../src/core/brand.ts';
 import type { Effect, Event } from '../../../src/core/events.ts';
+import type { Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import { HOST_MAC } from '../../../src/core/plan.ts';
 import { veth } from '../../../src/datapath/veth.ts';
@@ -11,6 +12,15 @@ import { VirtualClock } from '../../../src/sim/clock.ts';
 import { FakeKernel } from '../../../src/sim/kernel.ts';
 import { Core, pod } from '../core/harness.ts';
 import { p3 } from '../datapath/n1.ts';
+
+class CountsReads extends FakeKernel {
+  readonly reads: string[] = [];
+
+  override read(netns?: string) {
+    this.reads.push(netns ?? 'the host');
+    return super.read(netns);
+  }
+}
 
 class Unreadable extends FakeKernel {
   readonly code: string;
@@ -88,3 +98,27 @@ test.each(['before', 'after'] as const)(
     expect(core.state.count('lease')).toBe(0);
   },
 );
+
+test('a sync puts the host side of many pods back from one read, and asks nothing of the pods', async () => {
+  const kernel = new CountsReads({ clock: systemClock });
+  const pods = Array.from({ length: 20 }, (_, n) => {
+    const attachment = pod(`c${n}`);
+    const link = linkName(attachmentKey(attachment));
+    const addresses = [`10.9.0.${n}` as Ip];
+    return { ...p3, lease: `e1-${n}` as LeaseId, attachment, link, linkIndex: 100 + n, netns: `/ns/${n}`, addresses };
+  });
+  for (const plan of pods) {
+    kernel.addNamespace(plan.netns);
+    expect(await kernel.apply(veth.wirePod(plan), plan)).toEqual([]);
+  }
+  const wired = (await kernel.read())?.objects;
+  for (const { link } of pods) kernel.sabotage((all) => all.find((one) => one.kind === 'route' && one.link === link));
+  const nothing = { vpcCidrs: [], masquerade: false, markMask: 0x7f, enis: [] };
+  const answer = await answerOf({ kind: 'sync', sync: 1, plan: nothing, pods }, kernel);
+  expect(answer).toMatchObject({ kind: 'synced', damaged: pods.map(({ lease }) => lease) });
+  expect(answer).not.toHaveProperty('podFailure');
+  // The first is this test's own.
+  expect(kernel.reads).toEqual(['the host', 'the host']);
+  const routes = (objects: typeof wired) => objects?.filter(({ kind }) => kind === 'route');
+  expect(routes((await kernel.read())?.objects)).toEqual(expect.arrayContaining(routes(wired) ?? []));
+});
