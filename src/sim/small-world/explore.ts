@@ -1,7 +1,7 @@
 /**
- * Every state of a small world up to a depth, breadth first: each once, each move from it, everything checked after
- * each. From leaves the world heals (nothing fails any more) and must come to rest with every pod answered and nothing
- * leaked.
+ * The states of a small world, breadth first: each once, each move from it, everything checked after each; all of them
+ * where the world is small enough for the limits, else the nearest to its start. From one in so many the world heals
+ * (nothing fails any more) and must come to rest with every pod answered and nothing leaked.
  */
 import { OWNER_TAGS } from '../../core/cloud.ts';
 import { isPresent } from '../../core/pool.ts';
@@ -21,13 +21,15 @@ export interface Explored {
   /** How many states were found at each depth. */
   readonly widths: readonly number[];
   readonly healed: number;
+  /** No state is left that was not moved from: these are all that the world's bounds allow. */
+  readonly isWhole: boolean;
   readonly breaches: readonly string[];
 }
 
 export interface Limits extends Bounds {
   readonly depth: number;
   readonly statesMax: number;
-  /** One leaf in so many is healed. */
+  /** One state in so many is healed. */
   readonly healEach: number;
 }
 
@@ -52,6 +54,7 @@ export function explore(limits: Limits): Explored {
   let frontier: Found[] = [{ world: first.snapshot(), way: undefined }];
   let moveCount = 0;
   let depth = 0;
+  let healed = 0;
   while (depth < limits.depth && frontier.length > 0 && seen.size < limits.statesMax && breaches.length === 0) {
     const next: Found[] = [];
     for (const { world, way } of frontier) {
@@ -67,6 +70,10 @@ export function explore(limits: Limits): Explored {
         if (seen.has(hash)) continue;
         seen.add(hash);
         next.push({ world: there, way: here });
+        if (seen.size % limits.healEach !== 0) continue;
+        healed++;
+        const what = heal(there);
+        if (what !== undefined) breaches.push(`healing: ${what}\n${told(here)}`);
       }
       if (breaches.length > 0 || seen.size >= limits.statesMax) break;
     }
@@ -74,15 +81,8 @@ export function explore(limits: Limits): Explored {
     frontier = next;
     depth++;
   }
-  let healed = 0;
-  for (let at = 0; at < frontier.length && breaches.length === 0; at += limits.healEach) {
-    const leaf = frontier[at];
-    if (leaf === undefined) break;
-    healed++;
-    const what = heal(leaf.world);
-    if (what !== undefined) breaches.push(`healing: ${what}\n${told(leaf.way)}`);
-  }
-  return { states: seen.size, moves: moveCount, depth, widths, healed, breaches };
+  const isWhole = frontier.length === 0 && seen.size < limits.statesMax;
+  return { states: seen.size, moves: moveCount, depth, widths, healed, isWhole, breaches };
 }
 
 /** The start has one way: what can happen in it happens to a restart too, and there it is explored. */

@@ -6,7 +6,7 @@ const bound = (figure: string) => ({ type: 'string', default: figure }) as const
 
 /** What bounds the exploration, and how far where nothing is said. */
 const BOUNDS = {
-  depth: bound('40'),
+  depth: bound('1000'),
   states: bound('60000'),
   pods: bound('3'),
   crashes: bound('1'),
@@ -29,7 +29,7 @@ await runProgram('small-world', async () => {
   const most = (name: keyof typeof BOUNDS): number =>
     wholeNumber(name, values[name], { min: name === 'heal-each' ? 1 : 0 });
   const beganMs = performance.now();
-  const { states, moves, depth, widths, healed, breaches } = explore({
+  const { states, moves, depth, widths, healed, isWhole, breaches } = explore({
     depth: most('depth'),
     statesMax: most('states'),
     pods: most('pods'),
@@ -41,7 +41,7 @@ await runProgram('small-world', async () => {
   const seconds = (performance.now() - beganMs) / 1000;
   console.log(`new states at each depth: ${widths.join(' ')}`);
   console.log(
-    `${states} states, ${moves} moves, depth ${depth}, ${healed} leaves healed, ${seconds.toFixed(1)} s, ` +
+    `${isWhole ? 'all' : 'the first'} ${states} states, ${moves} moves, depth ${depth}, ${healed} healed, ${seconds.toFixed(1)} s, ` +
       `${Math.round(states / seconds)} states and ${Math.round(moves / seconds)} moves a second`,
   );
   for (const breach of breaches.slice(0, 3)) console.log(`BREACH ${breach}`);
