@@ -33,11 +33,13 @@ import type { Metrics } from './metrics.ts';
 import { pagesOf } from './pages.ts';
 import { Refusals } from './refusals.ts';
 import { every, pause } from './rhythm.ts';
-import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
+import { type Listening, listenOnPort, listenOnSocket, type Routes, type SocketListening } from './server.ts';
 import { Spool } from './spool.ts';
 import { readingTurn, targetsOf } from './why.ts';
 
 const HEARTBEAT_MS = 10_000;
+/** How long pods may find nobody at a socket that somebody took away. */
+const SOCKET_WATCH_MS = 2_000;
 /** The shim may have spooled a DEL in the moment in which the daemon came up. */
 const SECOND_SCAN_MS = 2_000;
 const RETRY_MS = 1_000;
@@ -75,12 +77,14 @@ export class Daemon {
   private starting: Reason = { code: 'DAEMON_STARTING', detail: 'opening' };
   private cancelCheckpoint: (() => void) | undefined;
   private stopping: Promise<void> | undefined;
+  /** Why no pod finds this daemon: its socket is gone, and cannot be made anew. */
+  private unheard: string | undefined;
   /** The targets were said since they, or the instance's limits, became known. */
   private isJudged = false;
 
   /**
    * Resolves when the socket is there; serving begins when kernel and (without a journal) cloud have answered.
-   * Throws JournalLockedError while another daemon lives, any other Error where journal or socket cannot be had.
+   * Throws JournalLockedError or SocketTakenError while another daemon lives, any other Error where journal or socket cannot be had.
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const { config, clock, log } = options;
@@ -161,6 +165,7 @@ export class Daemon {
     const pages = pagesOf({
       metrics: this.options.metrics,
       state: () => this.driver?.state,
+      unheard: () => this.unheard,
       why: {
         state: () => this.driver?.state,
         starting: () => this.starting,
@@ -171,7 +176,9 @@ export class Daemon {
       },
     });
     const cni: Routes['cni'] = (body, respond) => this.desk.ask(body, respond);
-    this.listening.push(await listenOnSocket(socket, { cni, pages }));
+    const own = await listenOnSocket(socket, { cni, pages });
+    this.listening.push(own);
+    this.ends.push(every(this.options.clock, SOCKET_WATCH_MS, () => this.watch(own)));
     log.info({ socket }, 'listening');
     if (metricsListen === null) return;
     // A port that somebody else has must not keep pods from their network.
@@ -180,6 +187,22 @@ export class Daemon {
       (port) => this.listening.push(port),
       (error) => log.error({ metricsListen, why: String(error) }, 'no metrics on this port; the socket has them too'),
     );
+  }
+
+  /** Somebody may remove the socket, or put another in its place: pods then find nobody, however well this one is. */
+  private async watch(own: SocketListening): Promise<void> {
+    if (this.stopping !== undefined) return;
+    const { log } = this.options;
+    const { socket } = this.config;
+    try {
+      if (await own.restore()) log.warn({ socket }, 'the socket was gone, or not ours: listening there anew');
+      this.unheard = undefined;
+    } catch (error) {
+      const why = Error.isError(error) ? error.message : String(error);
+      if (why !== this.unheard)
+        log.error({ socket, why }, 'the socket is gone and cannot be made anew: no pod is served');
+      this.unheard = why;
+    }
   }
 
   /** From the journal's rows to a core that serves. */
@@ -316,6 +339,7 @@ export class Daemon {
   }
 
   private beat(): void {
+    if (this.unheard !== undefined) return;
     if (this.driver !== undefined && hindrance(this.reading(this.driver.state)) === undefined) this.heartbeat.beat();
   }
 

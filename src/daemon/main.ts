@@ -23,6 +23,7 @@ import { JournalLockedError } from './journal.ts';
 import { openLog } from './logs.ts';
 import { Metrics } from './metrics.ts';
 import { faultsOfPlaces } from './places.ts';
+import { SocketTakenError } from './server.ts';
 import { VERSION } from './version.ts';
 
 const EXIT = { ok: 0, failed: 1, usage: 64, locked: 75, config: 78 } as const;
@@ -158,7 +159,8 @@ async function run(flags: Flags, config: Config): Promise<void> {
   }).catch((error: unknown) => {
     const text = Error.isError(error) ? error.message : String(error);
     log.fatal({ why: text }, 'cannot start');
-    return sayAndExit([text], error instanceof JournalLockedError ? EXIT.locked : EXIT.failed);
+    const another = error instanceof JournalLockedError || error instanceof SocketTakenError;
+    return sayAndExit([text], another ? EXIT.locked : EXIT.failed);
   });
   process.on('SIGHUP', () => {
     const next = readConfig(flags);

@@ -10,11 +10,15 @@ import { readingTurn, type WhyView, whyAnswer } from './why.ts';
 export function pagesOf(view: {
   readonly metrics: Metrics;
   readonly state: () => State | undefined;
+  /** Why nobody finds the daemon at its socket. */
+  readonly unheard: () => string | undefined;
   readonly why: WhyView;
 }): Routes['pages'] {
   const checks = () => {
     const state = view.state();
-    return checksOf(state && readingTurn(view.why, state), reasonText(view.why.starting()));
+    const unheard = view.unheard();
+    const socket = { name: 'socket', ok: unheard === undefined, detail: unheard ?? '', required: true } as const;
+    return [socket, ...checksOf(state && readingTurn(view.why, state), reasonText(view.why.starting()))];
   };
   return {
     '/livez': () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),

@@ -6,7 +6,7 @@
  */
 import { chmodSync, lstatSync, mkdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
 import { CODE } from '../protocol/error.ts';
@@ -44,12 +44,49 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-/** Listens on the Unix socket; a dead daemon's is replaced. The caller holds the journal's lock, so none lives. */
-export async function listenOnSocket(path: string, routes: Routes): Promise<Listening> {
+/** A living process answers on the socket. */
+export class SocketTakenError extends Error {
+  override readonly name = 'SocketTakenError';
+}
+
+export interface SocketListening extends Listening {
+  /** Where the socket at the path is not this one any more, listens there anew and says so; throws as at the start. */
+  restore(): Promise<boolean>;
+}
+
+/** Listens on the Unix socket; a dead daemon's is replaced. Throws SocketTakenError where a living one answers. */
+export async function listenOnSocket(path: string, routes: Routes): Promise<SocketListening> {
+  const servers = new Set<Server>();
+  const begin = async (): Promise<number> => {
+    const { server, inode } = await bound(path, (request, response) => handle(request, response, routes));
+    servers.add(server);
+    return inode;
+  };
+  const isThere = (): boolean => lstatSync(path, { throwIfNoEntry: false })?.ino === inode;
+  let inode = await begin();
+  return {
+    restore: async () => {
+      if (isThere()) return false;
+      const unheard = [...servers];
+      inode = await begin();
+      // Who came by the lost one is answered all the same.
+      for (const server of unheard) server.close(() => servers.delete(server));
+      return true;
+    },
+    close: async () => {
+      if (isThere()) unlinkSync(path);
+      await Promise.all([...servers].map(closed));
+    },
+  };
+}
+
+async function bound(path: string, listener: RequestListener): Promise<{ server: Server; inode: number }> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there !== undefined && !there.isSocket()) throw new Error(`${path} is in the way: it is no socket`);
-  const server = limited((request, response) => handle(request, response, routes));
+  if (there !== undefined && (await isAnswered(path)))
+    throw new SocketTakenError(`another daemon answers on ${path}: one serves a node, so this one does not`);
+  const server = limited(listener);
   // Bound under another name and renamed: never two moments with and without a socket, and libuv, which unlinks the
   // name it bound to on close, cannot take a successor's away.
   const draft = `${path}.${process.pid}`;
@@ -61,14 +98,18 @@ export async function listenOnSocket(path: string, routes: Routes): Promise<List
   }
   chmodSync(draft, 0o600);
   renameSync(draft, path);
-  const inode = statSync(path).ino;
-  return {
-    close: async () => {
-      if (statSync(path, { throwIfNoEntry: false })?.ino === inode) unlinkSync(path);
-      await closed(server);
-    },
-  };
+  return { server, inode: statSync(path).ino };
 }
+
+/** A daemon that has no time just now (EAGAIN) lives too. */
+const isAnswered = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EAGAIN'));
+  });
 
 /** Listens on `host:port` for pages only. */
 export async function listenOnPort(address: string, pages: Routes['pages']): Promise<Listening> {
