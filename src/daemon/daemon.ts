@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Identity, isOurs } from '../core/boot.ts';
-import type { Event } from '../core/events.ts';
+import type { Event, KernelFailure } from '../core/events.ts';
 import { hindrance } from '../core/explain.ts';
 import type { Breach } from '../core/invariants.ts';
 import { type Reason, reasonText, UnderwayError } from '../core/reasons.ts';
@@ -33,13 +33,14 @@ import type { Metrics } from './metrics.ts';
 import { pagesOf } from './pages.ts';
 import { Refusals } from './refusals.ts';
 import { every, pause } from './rhythm.ts';
-import { type Listening, listenOnPort, listenOnSocket, type Routes, type SocketListening } from './server.ts';
+import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
+import { SocketWatch } from './socket-watch.ts';
 import { Spool } from './spool.ts';
 import { readingTurn, targetsOf } from './why.ts';
 
+/** EX_TEMPFAIL of sysexits.h: another daemon serves this node. */
+export const EXIT_LOCKED = 75;
 const HEARTBEAT_MS = 10_000;
-/** How long pods may find nobody at a socket that somebody took away. */
-const SOCKET_WATCH_MS = 2_000;
 /** The shim may have spooled a DEL in the moment in which the daemon came up. */
 const SECOND_SCAN_MS = 2_000;
 const RETRY_MS = 1_000;
@@ -74,11 +75,10 @@ export class Daemon {
   private readonly listening: Listening[] = [];
   private config: Config;
   private driver: Driver | undefined;
+  private watch: SocketWatch | undefined;
   private starting: Reason = { code: 'DAEMON_STARTING', detail: 'opening' };
   private cancelCheckpoint: (() => void) | undefined;
   private stopping: Promise<void> | undefined;
-  /** Why no pod finds this daemon: its socket is gone, and cannot be made anew. */
-  private unheard: string | undefined;
   /** The targets were said since they, or the instance's limits, became known. */
   private isJudged = false;
 
@@ -165,7 +165,7 @@ export class Daemon {
     const pages = pagesOf({
       metrics: this.options.metrics,
       state: () => this.driver?.state,
-      unheard: () => this.unheard,
+      unheard: () => this.watch?.unheard,
       why: {
         state: () => this.driver?.state,
         starting: () => this.starting,
@@ -176,9 +176,9 @@ export class Daemon {
       },
     });
     const cni: Routes['cni'] = (body, respond) => this.desk.ask(body, respond);
-    const own = await listenOnSocket(socket, { cni, pages });
-    this.listening.push(own);
-    this.ends.push(every(this.options.clock, SOCKET_WATCH_MS, () => this.watch(own)));
+    const listening = await listenOnSocket(socket, { cni, pages });
+    this.listening.push(listening);
+    this.watch = new SocketWatch({ socket, listening, clock: this.options.clock, log });
     log.info({ socket }, 'listening');
     if (metricsListen === null) return;
     // A port that somebody else has must not keep pods from their network.
@@ -187,22 +187,6 @@ export class Daemon {
       (port) => this.listening.push(port),
       (error) => log.error({ metricsListen, why: String(error) }, 'no metrics on this port; the socket has them too'),
     );
-  }
-
-  /** Somebody may remove the socket, or put another in its place: pods then find nobody, however well this one is. */
-  private async watch(own: SocketListening): Promise<void> {
-    if (this.stopping !== undefined) return;
-    const { log } = this.options;
-    const { socket } = this.config;
-    try {
-      if (await own.restore()) log.warn({ socket }, 'the socket was gone, or not ours: listening there anew');
-      this.unheard = undefined;
-    } catch (error) {
-      const why = Error.isError(error) ? error.message : String(error);
-      if (why !== this.unheard)
-        log.error({ socket, why }, 'the socket is gone and cannot be made anew: no pod is served');
-      this.unheard = why;
-    }
   }
 
   /** From the journal's rows to a core that serves. */
@@ -305,6 +289,7 @@ export class Daemon {
     this.narrator.observe(seen, driver.state);
     if (seen.kind === 'commit') this.checkpointSoon();
     if (seen.kind !== 'event') return;
+    if (seen.event.kind === 'synced' && isTableTaken(seen.event.failure)) this.giveWay();
     if (this.heartbeat.isSilent) this.beat();
     if (seen.event.kind === 'configured') this.isJudged = false;
     if (!this.isJudged && this.isServing) this.sayTargets(driver);
@@ -323,6 +308,15 @@ export class Daemon {
     }
   }
 
+  /** Two daemons with nothing in common but the kernel would go on undoing each other's rules. */
+  private giveWay(): void {
+    if (this.stopping !== undefined) return;
+    const why =
+      'another process owns the nf_tables table of this network namespace, such as a second underwayd: one serves a node, so this one ends (or it lacks the capability NET_ADMIN)';
+    this.options.log.fatal({ why }, 'the daemon ends');
+    this.stop().then(() => this.options.exit(EXIT_LOCKED));
+  }
+
   private reading(state: State): Turn {
     const { clock, provider } = this.options;
     return readingTurn({ clock, capabilities: provider.capabilities }, state);
@@ -339,7 +333,7 @@ export class Daemon {
   }
 
   private beat(): void {
-    if (this.unheard !== undefined) return;
+    if (this.watch?.unheard !== undefined) return;
     if (this.driver !== undefined && hindrance(this.reading(this.driver.state)) === undefined) this.heartbeat.beat();
   }
 
@@ -373,6 +367,7 @@ export class Daemon {
     const { clock, log, metrics } = this.options;
     log.info('stopping');
     this.desk.close();
+    this.watch?.end();
     const untilMs = clock.nowMs() + STOP_GRACE_MS;
     while (!this.desk.isIdle && clock.nowMs() < untilMs) await pause(clock, STOP_POLL_MS);
     await Promise.all(this.listening.map((one) => one.close()));
@@ -386,6 +381,10 @@ export class Daemon {
     log.info('stopped');
   }
 }
+
+/** Only the owner of a table may put it again; the kernel refuses everybody else. */
+const isTableTaken = (failure: KernelFailure | undefined): boolean =>
+  failure?.errno === 'EPERM' && failure.step.startsWith('put nft-table');
 
 /** Why the new targets cannot be met on this instance; undefined where they can, or its limits are not known yet. */
 function refusedTargets(turn: Turn, next: Config): string | undefined {

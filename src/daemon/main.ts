@@ -18,7 +18,7 @@ import { systemClock, systemEntropy } from '../ports/clock.ts';
 import type { Provider } from '../ports/provider.ts';
 import { EXIT_BREACH } from './breach.ts';
 import { type CheckedConfig, type Config, parseConfig, poolsOf } from './config.ts';
-import { Daemon } from './daemon.ts';
+import { Daemon, EXIT_LOCKED } from './daemon.ts';
 import { JournalLockedError } from './journal.ts';
 import { openLog } from './logs.ts';
 import { Metrics } from './metrics.ts';
@@ -26,7 +26,7 @@ import { faultsOfPlaces } from './places.ts';
 import { SocketTakenError } from './server.ts';
 import { VERSION } from './version.ts';
 
-const EXIT = { ok: 0, failed: 1, usage: 64, locked: 75, config: 78 } as const;
+const EXIT = { ok: 0, failed: 1, usage: 64, locked: EXIT_LOCKED, config: 78 } as const;
 const CONFIG_PATH = '/etc/underway/underwayd.json';
 /** Metadata and one Describe answer in far less, or there is no instance. */
 const LOOK_TIMEOUT_MS = 2_000;

@@ -1,4 +1,4 @@
-/** The socket's path is anybody's who is root on the node: what becomes of it is noticed, and put right or told. */
+/** One daemon a node, and pods find it: what becomes of its socket is noticed, and put right or told. */
 import { once } from 'node:events';
 import { mkdirSync, unlinkSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
@@ -58,3 +58,13 @@ test.each(['a folder', 'a living socket'])(
     expect(told('cannot be made anew')).toHaveLength(1);
   },
 );
+
+test('where another process owns the table of this network namespace it ends, with a sentence, and touches nothing again', async () => {
+  node.kernel.refuse = (step) => (step.do === 'put' && step.object.kind === 'nft-table' ? 'EPERM' : undefined);
+  await node.start();
+  await node.until(() => node.exits.length > 0);
+  expect(node.exits).toEqual([75]);
+  expect(told('the daemon ends')).toMatchObject([
+    { level: 'fatal', why: expect.stringContaining('a second underwayd') },
+  ]);
+});
