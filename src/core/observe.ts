@@ -6,6 +6,7 @@
 import { uniformOf } from './budget.ts';
 import type { CloudCall, EniFacts, NodeFacts } from './cloud.ts';
 import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
+import { countCreate } from './in-vain.ts';
 import { type Cidr, cidrLength, familyOf } from './ip.ts';
 import { isPresent, primaryOf } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
@@ -228,6 +229,7 @@ function settleCreates(turn: Turn, readMs: number): boolean {
     if (operation.state !== 'settling' || operation.call.action !== 'create' || operation.eni === undefined) continue;
     if (agrees(turn, operation.eni as string as EniFacts['id'], ABSENT, readMs, operation.notBeforeMs)) {
       turn.tx.remove('operation', operation.id);
+      countCreate(turn, -1);
       turn.tx.remove('eni', operation.eni);
       turn.tx.remove('sighting', operation.eni);
     } else settled = false;

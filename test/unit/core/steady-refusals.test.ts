@@ -60,6 +60,12 @@ test.each([
   expect(node.madeOf('create')).toHaveLength(1);
 });
 
+test('creates in doubt that the lists never show were not made: no ENI was in vain', () => {
+  const node = new Refused('create', { kind: 'parameterMismatch', code: 'X', message: '' });
+  expect(node.during(TEN_MINUTES).create).toBeGreaterThan(10);
+  expect(node.heard()).not.toContain('ENIS_IN_VAIN');
+});
+
 describe('DeleteOnTermination that cannot be set', () => {
   const kinds = ['ambiguous', 'conflict', 'notFound', 'denied'] as const;
   test.each(kinds)('%s: neither an ENI more, nor a pod less', (kind) => {
