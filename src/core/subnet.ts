@@ -91,7 +91,8 @@ export function pressureOf(subnet: SubnetRow, nowMs: number): Pressure {
 /** Addresses of the family that may be asked for: what is free less what calls in flight ask for already. */
 export function askable(turn: Turn, subnet: SubnetRow, family: Family): number {
   const isFresh = subnet.freeCount4 !== undefined && turn.nowMs - subnet.heardMs < FRESH_MS;
-  return family === 6 || !isFresh ? Number.POSITIVE_INFINITY : Math.max(0, unreserved(turn, subnet));
+  const hasNoEnd = family === 6 || subnet.cidr4 === undefined;
+  return hasNoEnd || !isFresh ? Number.POSITIVE_INFINITY : Math.max(0, unreserved(turn, subnet));
 }
 
 /** Until when nothing of the family is asked for here: 0 when it may be asked for now. */

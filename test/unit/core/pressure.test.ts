@@ -1,5 +1,6 @@
 /** Subnets that run out: what nodes give back, how little they ask for, and where they look instead. */
 import type { SubnetId } from '../../../src/core/brand.ts';
+import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { PoolRow } from '../../../src/core/rows.ts';
 import { SUBNET } from './harness.ts';
 import { FULL, names, PeerNode, subnetFacts } from './peers/node.ts';
@@ -147,4 +148,11 @@ test('the ceiling holds to the address, also where blocks are of sixteen', () =>
     const addresses = node.blocks.reduce((sum, block) => sum + (block.endsWith('/28') ? 16 : 1), 0);
     expect(addresses).toBe(21);
   }
+});
+
+test('a subnet without IPv4 has no end: its count of none closes nothing', () => {
+  const node = new PeerNode({ pool: { families: [6] } });
+  node.subnets = [{ id: SUBNET, cidr6: 'fd00::/64' as Cidr, gateway6: 'fe80::1' as Ip, freeCount4: 0, zone: 'a' }];
+  node.up().adds('a').settle();
+  expect(node.served('a')).toEqual([true]);
 });
