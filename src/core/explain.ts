@@ -14,7 +14,7 @@ import { enisOf, type Holding, holding, isBeingSetUp, isPresent, serves } from '
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, isUnheard, nearSubnets, subnetFor, subnetsOf } from './subnet.ts';
-import { exhaustedReason, noPrefixReason, unlistedReason } from './subnet-reasons.ts';
+import { exhaustedReason, noPrefixReason, otherZoneReason, unlistedReason } from './subnet-reasons.ts';
 import { unmended } from './sync.ts';
 import type { Turn } from './turn.ts';
 import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
@@ -327,11 +327,15 @@ function settlingReason(turn: Turn, pool: PoolRow): Reason | undefined {
 
 /** No subnet can have a new ENI now. */
 function nowhereReason(turn: Turn, pool: PoolRow): Reason {
+  if (isUnheard(turn, pool)) {
+    const failed = turn.state.get('failure', 'listSubnets');
+    return (failed && failureReason(turn, failed, pool)) ?? { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
+  }
   const rows = nearSubnets(turn, pool);
-  if (rows.length > 0) return exhaustedReason(turn, pool, rows);
-  const failed = turn.state.get('failure', 'listSubnets');
-  const reason = (failed && failureReason(turn, failed, pool)) ?? unlistedReason(turn, subnetsOf(turn, pool));
-  return reason ?? { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
+  const ids = subnetsOf(turn, pool);
+  return rows.length > 0
+    ? exhaustedReason(turn, pool, rows)
+    : (unlistedReason(turn, ids) ?? otherZoneReason(turn, ids));
 }
 
 function coolingReason(turn: Turn, pool: PoolRow, cooling: number): Reason {

@@ -2,6 +2,7 @@
  * What pods are told of the pool's subnets: full, in pieces, or not there.
  */
 import type { SubnetId } from './brand.ts';
+import { nodeRow } from './eni.ts';
 import { enisOf, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { PoolRow, SubnetRow } from './rows.ts';
@@ -26,6 +27,15 @@ export function unlistedReason(turn: Turn, ids: Iterable<SubnetId>): Reason | un
   const detail = `it does not list ${rows.map(({ id }) => id).join(', ')}`;
   const retryMs = Math.max(0, Math.min(...rows.map(({ atMs }) => atMs)) + UNLISTED_RETRY_MS - turn.nowMs);
   return { code: 'CLOUD_MISCONFIGURED', action: 'listSubnets', cloudCode: 'NOT_LISTED', detail, retryMs };
+}
+
+/** The instance can have ENIs in none of these subnets, which the cloud has. */
+export function otherZoneReason(turn: Turn, ids: readonly SubnetId[]): Reason {
+  const rows = ids.flatMap((id) => turn.state.get('subnet', id) ?? []);
+  const where = rows.map(({ id, zone }) => `${id} is in ${zone}`).join(', ');
+  const detail = `${where}, and the node in ${nodeRow(turn).zone}`;
+  const retryMs = Math.max(0, Math.min(...rows.map(({ readAtMs }) => readAtMs)) - turn.nowMs);
+  return { code: 'CLOUD_MISCONFIGURED', action: 'create', cloudCode: 'OTHER_ZONE', detail, retryMs };
 }
 
 /** Single addresses are asked for instead, so this holds only until they are there. */

@@ -1,4 +1,4 @@
-/** Subnets that the cloud does not list: asked for seldom, told to pods, and no hindrance to what the node has. */
+/** Subnets that are not there or not near: asked for seldom, told to pods, and no hindrance to what the node has. */
 import type { CloudCall } from '../../../src/core/cloud.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import { Core, configured, primaryFacts, type Setup, SUBNET } from './harness.ts';
@@ -109,4 +109,16 @@ test('a list without the primary is asked for again after a second', () => {
   const count = reads(core, 30_000, []).length;
   expect(count).toBeGreaterThan(25);
   expect(count).toBeLessThan(35);
+});
+
+test('subnets of other zones alone: said as that, not as full', () => {
+  const core = new Core({ targets: ALONE }).serving();
+  core.send(configured({ targets: ALONE, pool: { subnets: ['subnet-b'] as never } }));
+  const [row] = core.state.all('subnet');
+  if (row === undefined) throw new Error('no subnet');
+  const other = { ...row, id: 'subnet-b' as typeof SUBNET, zone: 'b' };
+  core.answer('listSubnets', { action: 'listSubnets', subnets: [other] }).add('a');
+  expect(core.replies.get('add-a')).toMatchObject({
+    reason: { code: 'CLOUD_MISCONFIGURED', action: 'create', detail: 'subnet-b is in b, and the node in a' },
+  });
 });
