@@ -19,7 +19,8 @@ import { isElsewhere, isHere, unknownEni } from './unknown-eni.ts';
 export const SECOND_READ_MS = 1_000;
 /**
  * With nothing in doubt the cloud is compared this often, or a fifth later: nothing else shows that somebody took an
- * address from a running pod. A thousand nodes are at most 3.3 of the 20 Describe calls a second that EC2 allows.
+ * address from a running pod. A thousand nodes are at most 3.3 lists a second: on EC2, where a list is two Describe calls,
+ * 6.7 of the 20 that an account may make (docs/design/006-subnets.md has the whole sum).
  */
 const BACKGROUND_READ_MS = 300_000;
 

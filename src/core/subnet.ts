@@ -20,7 +20,7 @@ const TIGHT_BELOW = 0.1;
 const NORMAL_ABOVE = 0.15;
 /** Below this share a node looks more often: the others may be taking the rest. */
 const SCARCE_BELOW = 0.25;
-/** A thousand nodes at these periods are 2 and 8 of the 20 Describe calls a second that EC2 allows an account. */
+/** Or up to a quarter sooner: a thousand nodes are at most 2.2 and 11.1 of the 20 Describe calls a second of an account. */
 const READ_MS = 600_000;
 export const READ_SCARCE_MS = 120_000;
 /** One that the cloud does not list, and that a node or a pod misses: nothing but a person or a replica's lag mends it. */
