@@ -12,6 +12,7 @@ export const POD_TABLE = 7700;
 export const eniTable = (number: number): number => POD_TABLE + number;
 export const ENI_TABLES = { first: POD_TABLE + 2, last: POD_TABLE + 127 } as const;
 export const MAIN_TABLE = 254;
+export const LOCAL_TABLE = 255;
 
 /** Between the kernel's `local` (0) and `main` (32766). */
 export const RULE_PRIORITY = { pod: 700, mark: 710, from: 720 } as const;

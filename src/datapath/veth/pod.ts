@@ -8,7 +8,16 @@ import { HOST_MAC, POD_GATEWAY, type PodPlan } from '../../core/plan.ts';
 import { formatAlias } from '../alias.ts';
 import type { FencedPod, WantedPod } from '../datapath.ts';
 import type { KernelObject, LinkChange, Place, RouteObject, Step } from '../kernel-state.ts';
-import { asideNumber, LINK_GROUP, MAIN_TABLE, POD_TABLE, PROTOCOL, ROUTE_METRIC, RULE_PRIORITY } from '../numbering.ts';
+import {
+  asideNumber,
+  LINK_GROUP,
+  LOCAL_TABLE,
+  MAIN_TABLE,
+  POD_TABLE,
+  PROTOCOL,
+  ROUTE_METRIC,
+  RULE_PRIORITY,
+} from '../numbering.ts';
 
 /** What every runtime calls a pod's first interface; other names are of networks beside it (Multus: `net1`). */
 const FIRST = 'eth0';
@@ -37,9 +46,26 @@ export function wirePod(plan: PodPlan): Step[] {
     { do: 'set-link', at: 'pod', link: { name: 'lo', up: true } },
     { do: 'set-link', at: 'pod', link: { name: ifname, up: true } },
     ...pod.map((object) => put('pod', object)),
+    ...plan.addresses.filter((ip) => familyOf(ip) === 6).map((ip) => put('pod', localRoute(ifname, ip))),
     ...host.filter((object) => object.kind !== 'sysctl').map((object) => put('host', object)),
   ];
 }
+
+/**
+ * The kernel makes an IPv6 address's own local route in the work that checks for duplicates, also where there is nothing
+ * to check, and that work waits for RTNL: until then the pod drops what comes for it. This one is there at once.
+ */
+const localRoute = (link: string, ip: Ip): RouteObject => ({
+  kind: 'route',
+  type: 'local',
+  link,
+  family: 6,
+  table: LOCAL_TABLE,
+  destination: hostCidr(ip),
+  metric: ROUTE_METRIC[6],
+  scope: 'global',
+  protocol: PROTOCOL,
+});
 
 /** One message (12 us, no write to /proc) for what creation cannot set: the kernel ignores an alias there. */
 export const hostLinkChange = (plan: PodPlan): LinkChange => ({

@@ -2,7 +2,7 @@ import type { LeaseId } from '../../../src/core/brand.ts';
 import { HOST_MAC } from '../../../src/core/plan.ts';
 import { formatAlias, parseAlias } from '../../../src/datapath/alias.ts';
 import { type KernelObject, objectIdentity } from '../../../src/datapath/kernel-state.ts';
-import { LINK_GROUP } from '../../../src/datapath/numbering.ts';
+import { LINK_GROUP, LOCAL_TABLE } from '../../../src/datapath/numbering.ts';
 import { veth } from '../../../src/datapath/veth.ts';
 import { link, run, type World } from './interpreter.ts';
 import { cidr, eth0, mac, n1, p3 } from './n1.ts';
@@ -12,11 +12,13 @@ const EMPTY: World = {
   host: { links: [link('eth0', eth0.mac, { up: true })], objects: [] },
   pod: { links: [link('lo', mac('00:00:00:00:00:00'))], objects: [] },
 };
-const wired = run(EMPTY, veth.wirePod(p3));
 const without = (world: World, at: 'host' | 'pod', lost: (object: KernelObject) => boolean): World => ({
   ...world,
   [at]: { ...world[at], objects: world[at].objects.filter((object) => !lost(object)) },
 });
+const isLocal = (object: KernelObject) => object.kind === 'route' && object.table === LOCAL_TABLE;
+/** As a read shows it, which leaves the local table to the kernel. */
+const wired = without(run(EMPTY, veth.wirePod(p3)), 'pod', isLocal);
 const setLink = (world: World, at: 'host' | 'pod', name: string, change: object): World => ({
   ...world,
   [at]: { ...world[at], links: world[at].links.map((l) => (l.name === name ? { ...l, ...change } : l)) },
@@ -72,6 +74,16 @@ test("a late fence leaves the address's next owner alone, and the node's fence t
     expect.stringContaining('10.0.1.21 dev uw00000000000c9 proto 117 scope link src 10.0.1.10'),
     expect.stringContaining('unreachable 10.0.1.21 proto 117 metric 4000000000'),
   ]);
+});
+
+test('an IPv6 address is local to its pod before the host has a way to it, and not when the kernel gets to it', () => {
+  const puts = veth.wirePod(p3).flatMap((step) => (step.do === 'put' ? [step] : []));
+  const [ip6 = ''] = p3.addresses.filter((ip) => ip.includes(':'));
+  const local = puts.filter(({ at, object }) => at === 'pod' && isLocal(object));
+  expect(local.map(({ object }) => object)).toMatchObject([{ type: 'local', link: 'eth0', destination: `${ip6}/128` }]);
+  const order = puts.map(({ at, object }) => (isLocal(object) ? 'local' : `${at} ${object.kind}`));
+  expect(order.indexOf('local')).toBeLessThan(order.indexOf('host route'));
+  expect(order.indexOf('local')).toBeGreaterThan(order.lastIndexOf('pod address'));
 });
 
 test('every object lost of a pod is named in a sentence, and brought back alone', () => {
