@@ -98,6 +98,9 @@ function freshRuntime(nowMs: number): RuntimeRow {
   };
 }
 
+/** A lease that nobody asks about and the kernel is not at. */
+const AT_REST = { busy: undefined, notBeforeMs: 0, doomed: false, adds: [], checks: [], dels: [] };
+
 /** Fills in the columns that the journal leaves out, and moves times of another boot to this one's. */
 class Restore {
   private readonly tx: Tx;
@@ -144,12 +147,7 @@ class Restore {
     this.tx.put('lease', {
       ...columns,
       state: unwiring ? 'unwiring' : this.listed(row) ? 'held' : 'lost',
-      busy: undefined,
-      notBeforeMs: 0,
-      doomed: false,
-      adds: [],
-      checks: [],
-      dels: [],
+      ...AT_REST,
     });
   }
 
@@ -256,12 +254,7 @@ const foundLease = (
   netns: link.netns ?? { path: '', id: '' },
   linkIndex: link.index,
   sinceMs: turn.nowMs,
-  busy: undefined,
-  notBeforeMs: 0,
-  doomed: false,
-  adds: [],
-  checks: [],
-  dels: [],
+  ...AT_REST,
 });
 
 /** The block of ours that holds the address; undefined while the cloud has not been asked. */

@@ -87,8 +87,8 @@ export const readSysctl = (path: string): string | undefined => {
   }
 };
 
-/** Whether the file behind the path is a namespace at all, and which: `dev:inode`. */
-export function namespaceId(path: string): string | undefined {
+/** Which file is at the path: `dev:inode`. Whether it is a namespace shows when it is entered. */
+export function fileIdentity(path: string): string | undefined {
   try {
     const { dev, ino } = statSync(path, { bigint: true });
     return `${dev}:${ino}`;

@@ -10,7 +10,7 @@ import type { Deeds, Netns, Reply, Request } from './deeds.ts';
 import { failpointIn } from './failpoint.ts';
 import { askGateways } from './gateway.ts';
 import { openListeningSocket } from './listening-socket.ts';
-import { codeOf, createNamespace, deleteNamespace, inNamespace, NoNamespaceError, namespaceId } from './namespace.ts';
+import { codeOf, createNamespace, deleteNamespace, fileIdentity, inNamespace, NoNamespaceError } from './namespace.ts';
 import { readCounters } from './nftables/read.ts';
 import { readState } from './read.ts';
 import { Session } from './session.ts';
@@ -22,7 +22,7 @@ const listener = new Listener();
 const failpoint = failpointIn(process.env.UNDERWAY_FAILPOINT);
 
 function host(netns: Netns): Session {
-  const id = netns === undefined ? undefined : namespaceId(netns);
+  const id = netns === undefined ? undefined : fileIdentity(netns);
   const known = kept.get(netns);
   if (known !== undefined && known.id === id) return known.session;
   release(netns);

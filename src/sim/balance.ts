@@ -79,7 +79,7 @@ function imbalance(scales: Scales, family: Family): string[] {
   const idle = blocks.filter((block) => !taken.some((ip) => cidrContains(block, ip))).map(sizeOf);
   const least = Math.min(...idle);
   const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
-  if (!scales.givesWay && free > kept && free - least >= headroom && total - least >= Math.max(floor, all + headroom))
+  if (free > kept && free - least >= headroom && total - least >= Math.max(floor, all + headroom))
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, floor ${floor}: surplus kept`);
   return problems;
 }

@@ -12,7 +12,7 @@ import { found, until } from '../pod-lab.ts';
 import { reasonOf, Stage } from './stage.ts';
 
 const LIMIT_MS = 60_000;
-/** An attach is given a minute (src/core/eni.ts), and what was refused is asked for again after half of one. */
+/** An attach is given 45 s (src/core/eni.ts), and what was refused is asked for again after half of one. */
 const STUCK_LIMIT_MS = 75_000;
 const HEALED_LIMIT_MS = 60_000;
 const WHOLE_LIMIT_MS = LIMIT_MS + STUCK_LIMIT_MS + 2 * HEALED_LIMIT_MS;
