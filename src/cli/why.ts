@@ -15,8 +15,8 @@ const HELP = `underway why [POD] [--json] [--socket PATH]
   --json     the daemon's answer with all its numbers
   --socket   the daemon's socket; default ${SOCKET}
 
-Exit codes: 0 the pod has an address (or no pod was named), 1 it waits, was refused, lost its address or is not known,
-2 wrong use, or several pods go by that name, 3 the daemon cannot be reached.
+Exit codes: 0 the pod has an address (or no pod was named), 1 it waits, was refused, lost its address, is not as it
+was wired by the last CHECK, or is not known, 2 wrong use, or several pods go by that name, 3 the daemon cannot be reached.
 `;
 
 export const why: Command = {
@@ -49,7 +49,9 @@ async function ask(args: readonly string[]): Promise<number> {
   }
   process.stdout.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : `${linesOf(answer, values.socket)}\n`);
   if (answer.status === 'ambiguous') return EXIT.usage;
-  return answer.status === 'has-address' || answer.status === 'pool' ? EXIT.ok : EXIT.withoutAddress;
+  if (answer.status === 'pool') return EXIT.ok;
+  const isWell = answer.status === 'has-address' && answer.refused?.verb !== 'CHECK';
+  return isWell ? EXIT.ok : EXIT.withoutAddress;
 }
 
 /** As the daemon says it; but commands are this program's, with the socket that it was given. */

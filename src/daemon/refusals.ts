@@ -1,8 +1,10 @@
 /**
- * The ADDs that were refused of late, by pod: what `underway why` says when the pod neither has an address nor waits.
- * Bounded; a pod that gets its address is forgotten here.
+ * What was refused of late, by pod: the ADDs, which `underway why` tells when the pod neither has an address nor waits,
+ * and the CHECKs of pods that run. Bounded; an ADD that is done ends what was noted of its pod, a CHECK or a DEL what
+ * CHECK had found.
  */
-import { attachmentKey } from '../core/brand.ts';
+import { type Attachment, attachmentKey } from '../core/brand.ts';
+import type { Reply } from '../core/events.ts';
 import { type ReasonCode, reasonText } from '../core/reasons.ts';
 import type { CniRequest } from '../protocol/request.ts';
 import type { Handled } from './desk.ts';
@@ -14,6 +16,7 @@ export interface Refusal {
   /** `namespace/name`, or the container's id where the runtime named no pod. */
   readonly who: string;
   readonly containerId: string;
+  readonly verb: 'ADD' | 'CHECK';
   readonly code: ReasonCode;
   readonly text: string;
   readonly atMs: number;
@@ -29,29 +32,50 @@ export class Refusals {
     return [...this.kept.values()];
   }
 
-  note({ request, reply }: Handled, nowMs: number): void {
-    if (request?.verb !== 'ADD') return;
-    const key = keyOf(request);
+  note({ request, reply, lease }: Handled, nowMs: number): void {
+    if (request?.verb === 'DEL') return this.forgetChecks(request.attachment);
+    if (request?.verb === 'ADD') this.noteOf(request, 'ADD', reply, nowMs);
+    // What has no lease has a refused ADD or nothing to tell of.
+    if (request?.verb === 'CHECK' && lease !== undefined) this.noteOf(lease, 'CHECK', reply, nowMs);
+  }
+
+  private noteOf(pod: Named, verb: Refusal['verb'], reply: Reply | undefined, nowMs: number): void {
+    const key = keyOf(pod);
     const before = this.kept.get(key);
+    // A CHECK that is content says nothing of an ADD that was refused.
+    if (reply?.kind !== 'refused' && verb === 'CHECK' && before?.verb === 'ADD') return;
     this.kept.delete(key);
     if (reply?.kind !== 'refused') return;
     const { reason } = reply;
-    const { containerId } = request.attachment;
-    const count = (before?.count ?? 0) + 1;
-    const who = whoIs(request);
-    this.kept.set(key, { who, containerId, code: reason.code, text: reasonText(reason), atMs: nowMs, count });
+    const { containerId } = pod.attachment;
+    const count = before?.verb === verb ? before.count + 1 : 1;
+    this.kept.set(key, {
+      who: whoIs(pod),
+      containerId,
+      verb,
+      code: reason.code,
+      text: reasonText(reason),
+      atMs: nowMs,
+      count,
+    });
     const [oldest] = this.kept.keys();
     if (this.kept.size > KEPT_COUNT_MAX && oldest !== undefined) this.kept.delete(oldest);
   }
+
+  /** A pod that ends is not checked again. */
+  private forgetChecks({ containerId }: Attachment): void {
+    for (const [key, kept] of this.kept)
+      if (kept.verb === 'CHECK' && kept.containerId === containerId) this.kept.delete(key);
+  }
 }
 
-type Add = Extract<CniRequest, { verb: 'ADD' }>;
+type Named = Pick<Extract<CniRequest, { verb: 'ADD' }>, 'pod' | 'attachment'>;
 
-export const whoIs = ({ pod, attachment }: Pick<Add, 'pod' | 'attachment'>): string =>
+export const whoIs = ({ pod, attachment }: Named): string =>
   pod === undefined ? attachment.containerId : `${pod.namespace}/${pod.name}`;
 
 /** A pod's sandbox is made anew, with another id, each time it fails; its interfaces are separate. */
-const keyOf = ({ pod, attachment }: Add): string =>
+const keyOf = ({ pod, attachment }: Named): string =>
   pod === undefined
     ? attachmentKey(attachment)
     : `${pod.namespace}/${pod.name} ${attachment.network} ${attachment.ifname}`;

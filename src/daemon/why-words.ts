@@ -80,8 +80,9 @@ function ordinal(n: number): string {
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
 
 function refusedLines(refused: Refused, wallMs: number): string[] {
-  const { who, agoMs, count } = refused;
+  const { who, verb, agoMs, count } = refused;
   const last = `last ${duration(agoMs)} ago (${clockTime(wallMs - agoMs)})`;
+  if (verb === 'CHECK') return [`CHECK refused ${who} ${times(count)}, ${last}`, ...reasonLines(refused)];
   return [`${who} was refused ${times(count)}, ${last}; the runtime tries again`, ...reasonLines(refused)];
 }
 
@@ -91,8 +92,10 @@ function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
   for (const pool of pools) lines.push(...summaryLines(pool));
   for (const subnet of subnets) lines.push(subnetLine(subnet));
   lines.push(`under way: ${underWay.length === 0 ? 'no cloud call' : underWay.join(', ')}`);
-  for (const { who, code, agoMs, count } of refused)
-    lines.push(`refused: ${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`);
+  for (const { who, verb, code, agoMs, count } of refused)
+    lines.push(
+      `refused: ${verb === 'ADD' ? '' : `${verb} of `}${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`,
+    );
   return lines;
 }
 

@@ -90,8 +90,9 @@ const waysToName = (named: string): readonly ((pod: Known) => boolean)[] => [
 
 const told = (reason: Reason): ToldReason => ({ code: reason.code, text: reasonText(reason) });
 
-const refused = ({ who, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
+const refused = ({ who, verb, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
   who,
+  verb,
   code,
   text,
   agoMs: nowMs - atMs,

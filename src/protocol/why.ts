@@ -23,6 +23,8 @@ export interface ToldReason {
 export interface Refused extends ToldReason {
   /** The pod as `namespace/name`, or its container's id where the runtime named none. */
   readonly who: string;
+  /** CHECK: what runs was found otherwise than it was wired. */
+  readonly verb: 'ADD' | 'CHECK';
   readonly agoMs: number;
   readonly count: number;
 }
@@ -61,7 +63,7 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       readonly agoMs: number;
       /** When the cloud last listed the node's ENIs: what was taken from the pod since is not known yet. */
       readonly readAgoMs?: number;
-      /** A later ADD of it that was refused: what runs is as it was, unless this says otherwise. */
+      /** A later ADD of it that was refused: what runs is as it was, unless this says otherwise. Or its last CHECK. */
       readonly refused?: Refused;
     }
   /** It has an address that the cloud no longer lists. */

@@ -158,6 +158,33 @@ test(
 );
 
 test(
+  'a pod that CHECK found otherwise than it was wired: what CHECK said, until a CHECK is content or the pod ends',
+  async () => {
+    await node.serve();
+    const ip = await node.add('c1');
+    const interfaces = [{ name: 'eth0', sandbox: '/run/netns/c1' }];
+    const check = (address: string) => {
+      const prevResult = { cniVersion: '1.0.0', interfaces, ips: [{ address, interface: 0 }] };
+      const config = { cniVersion: '1.0.0', name: 'underway', type: 'underway', prevResult };
+      return node.cni('CHECK', 'c1', { config: JSON.stringify(config) });
+    };
+    expect((await check('10.0.9.9/32')).json?.details).toContain('NOT_AS_WIRED');
+    const { code, stdout } = await why('pod-c1');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^shop\/pod-c1 has .*\nCHECK refused shop\/pod-c1 once, last .* ago \(.*Z\)\nNOT_AS_WIRED: .*10\.0\.9\.9/,
+    );
+    expect((await why()).stdout).toMatch(/\nrefused: CHECK of shop\/pod-c1 once, last \d\.\d s ago: NOT_AS_WIRED\n$/);
+    expect((await check(ip)).status).toBe(200);
+    expect((await why('pod-c1')).stdout).not.toContain('CHECK');
+    await check('10.0.9.9/32');
+    await node.cni('DEL', 'c1');
+    expect(await whyJson('pod-c1')).toMatchObject({ status: 'unknown' });
+  },
+  LIMIT_MS,
+);
+
+test(
   'without a pod: the pool, what its targets come to, who waits and who was refused',
   async () => {
     await node.serve({ pool: { targets: { floor: 1, headroom: 0, ceiling: 2 } } });
