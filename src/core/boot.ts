@@ -147,6 +147,8 @@ class Restore {
     this.tx.put('lease', {
       ...columns,
       state: unwiring ? 'unwiring' : this.listed(row) ? 'held' : 'lost',
+      // Its link tells.
+      mtu: 0,
       ...AT_REST,
     });
   }
@@ -209,7 +211,7 @@ function judge(turn: Turn, lease: LeaseRow, link: FoundLink | undefined, namespa
   const wired = link !== undefined && !link.fenced && link.lease?.id === lease.id;
   if (wired && lease.state !== 'unwiring') {
     const state = lease.state === 'lost' ? 'lost' : 'ready';
-    return turn.tx.put('lease', { ...lease, state, linkIndex: link.index });
+    return turn.tx.put('lease', { ...lease, state, linkIndex: link.index, mtu: link.mtu });
   }
   if (link === undefined && !namespaceAlive) {
     for (const ip of lease.addresses) coolAddress(turn, ip);
@@ -253,6 +255,7 @@ const foundLease = (
   addresses,
   netns: link.netns ?? { path: '', id: '' },
   linkIndex: link.index,
+  mtu: link.mtu,
   sinceMs: turn.nowMs,
   ...AT_REST,
 });

@@ -19,6 +19,7 @@ export interface FoundLink {
   /** From the alias; absent when an ADD died before it was set. */
   readonly lease?: { readonly id: LeaseId; readonly attachment: Attachment };
   readonly addresses: readonly Ip[];
+  readonly mtu: number;
   readonly netns?: NetnsRef;
 }
 

@@ -40,6 +40,7 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
     addresses: places.map((place) => place.ip),
     ...(pod && { pod }),
     linkIndex: newLinkIndex(turn),
+    mtu: turn.runtime.settings.mtu,
     sinceMs: turn.nowMs,
     busy: undefined,
     notBeforeMs: 0,
@@ -196,7 +197,7 @@ export function podPlan(turn: Turn, lease: LeaseRow): PodPlan {
     netns: lease.netns.path,
     addresses: lease.addresses,
     podMac: podMac(lease.addresses),
-    mtu: turn.runtime.settings.mtu,
+    mtu: lease.mtu,
     nodeAddresses: node.filter((ip): ip is Ip => ip !== undefined && families.has(familyOf(ip))),
   };
 }

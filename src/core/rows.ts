@@ -252,6 +252,8 @@ export interface LeaseRow {
   readonly netns: NetnsRef;
   readonly pod?: PodRef;
   readonly linkIndex: number;
+  /** As it was wired, whatever is configured since; after a restart as its link has it. */
+  readonly mtu: number;
   /** The newest ADD. */
   readonly sinceMs: number;
   /** At most one kernel effect a lease; `mend` is the sync in flight, which puts its host side back. */

@@ -239,7 +239,7 @@ export function settingsOf(config: Config): Settings {
   };
 }
 
-/** Taken at a reload. The mark's bits and the families of pods that run are wired into the kernel already. */
+/** Taken at a reload: pods that run keep the families and the MTU that they were wired with. */
 const RELOADABLE: readonly (keyof Config)[] = [
   'pool',
   'addDeadlineMs',

@@ -57,6 +57,7 @@ export function adopt(host: KernelState): FoundLink[] {
         fenced: link.group === LINK_GROUP.dead || link.group === LINK_GROUP.reap,
         ...(lease === undefined ? {} : { lease }),
         addresses: podAddresses(host.objects, link),
+        mtu: link.mtu,
       };
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));

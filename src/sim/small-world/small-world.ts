@@ -96,6 +96,7 @@ export class Stepper {
       fenced,
       lease: { id: lease, attachment: attachmentOf(pod) },
       addresses,
+      mtu: DEFAULT_SETTINGS.mtu,
       netns: netnsOf(pod),
     }));
     const aliveLeases = [...state.all('lease')].flatMap((lease) => (this.netnsAlive(lease.netns.id) ? [lease.id] : []));

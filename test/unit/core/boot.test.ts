@@ -34,6 +34,7 @@ function link(core: Core, change: Partial<FoundLink> = {}): FoundLink {
     fenced: false,
     lease: { id, attachment },
     addresses,
+    mtu: 9_001,
     ...change,
   };
 }

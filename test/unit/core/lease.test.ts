@@ -69,7 +69,7 @@ test('the address of a link whose name somebody changed cools, for want of a lea
     rows: [...before.journal.values()],
     epoch: 'e2',
     nowMs: before.nowMs,
-    links: [{ name: nameOf('old'), index: 0x100001, fenced: false, addresses: ['10.0.1.20' as Ip] }],
+    links: [{ name: nameOf('old'), index: 0x100001, fenced: false, addresses: ['10.0.1.20' as Ip], mtu: 9_001 }],
   });
   core.start();
   expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
@@ -97,6 +97,7 @@ test('a link that no lease knows keeps its address until the fence stands', () =
     fenced: false,
     lease: { id: 'e0-1' as LeaseId, attachment: pod('old') },
     addresses: ['10.0.1.20' as Ip],
+    mtu: 9_001,
   };
   const core = new Core({
     pool: { primaryEni: 'use' },

@@ -85,6 +85,7 @@ describe('a lost journal', () => {
       fenced: false,
       lease: { id, attachment },
       addresses,
+      mtu: 9_001,
     }));
     const numbered = (number: number | undefined) => (number === undefined ? {} : { number });
     const eniLinks = [

@@ -39,6 +39,7 @@ const wiredLinks = (core: Core): NonNullable<Setup['links']> =>
     fenced: false,
     lease: { id, attachment },
     addresses,
+    mtu: 9_001,
   }));
 
 const stateOf = (core: Core, ip: Ip): string => core.state.get('address', ip)?.state ?? 'free';

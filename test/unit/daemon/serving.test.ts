@@ -13,6 +13,19 @@ beforeEach(() => {
 });
 afterEach(() => node.close());
 
+/** A CHECK of the pod with what its ADD was answered. */
+const checkOf = (id: string, address: string) => ({
+  config: JSON.stringify({
+    cniVersion: '1.0.0',
+    name: 'underway',
+    type: 'underway',
+    prevResult: {
+      interfaces: [{ name: 'uwx' }, { name: 'eth0', sandbox: `/run/netns/${id}` }],
+      ips: [{ address, interface: 1 }],
+    },
+  }),
+});
+
 describe('the verbs', () => {
   test('ADD gives a VPC address with both interfaces, routes and gateways; again the same; DEL frees it', async () => {
     await node.serve();
@@ -99,17 +112,7 @@ describe('the verbs', () => {
   test('CHECK finds a pod as it was wired, another address than it was told, and a link that was taken down', async () => {
     await node.serve();
     const ip = await node.add('c1');
-    const told = (address: string) => ({
-      config: JSON.stringify({
-        cniVersion: '1.0.0',
-        name: 'underway',
-        type: 'underway',
-        prevResult: {
-          interfaces: [{ name: 'uwx' }, { name: 'eth0', sandbox: '/run/netns/c1' }],
-          ips: [{ address, interface: 1 }],
-        },
-      }),
-    });
+    const told = (address: string) => checkOf('c1', address);
     expect(await node.cni('CHECK', 'c1', told(ip))).toMatchObject({ status: 200, text: '' });
     expect((await node.cni('CHECK', 'c1', told('10.9.9.9/32'))).json).toMatchObject({
       code: 101,
@@ -470,6 +473,29 @@ describe('settings', () => {
     expect(daemon.reload(node.config({ markMask: 0xff, stateDir: '/elsewhere' }))).toMatch(
       /^stateDir, markMask can only be changed by a restart/,
     );
+  });
+
+  test('another mtu is for new pods: those that run are as they were wired, after a reload and after a restart', async () => {
+    const daemon = await node.serve();
+    const checks = [checkOf('c1', await node.add('c1'))];
+    expect(daemon.reload(node.config({ mtu: 1_500 }))).toBeUndefined();
+    checks.push(checkOf('c2', await node.add('c2')));
+    const mtus = () =>
+      [...node.kernel.host.links.values()].flatMap(({ name, mtu }) => (name.startsWith('uw') ? mtu : []));
+    const said = () =>
+      Promise.all(checks.map(async (check, at) => (await node.cni('CHECK', `c${at + 1}`, check)).text));
+    expect([await said(), mtus()]).toEqual([
+      ['', ''],
+      [9_001, 1_500],
+    ]);
+    await daemon.stop();
+    await node.serve({ mtu: 1_400 });
+    expect(await said()).toEqual(['', '']);
+    await node.cni('ADD', 'c1');
+    expect([await said(), mtus()]).toEqual([
+      ['', ''],
+      [9_001, 1_500],
+    ]);
   });
 });
 

@@ -152,11 +152,11 @@ test('at start the links say whose they are: wired, fenced, and half wired', () 
   const host = { ...wired.host, links: [...wired.host.links, half] };
   const lease = { id: p3.lease, attachment: p3.attachment };
   expect(veth.adopt(host)).toEqual([
-    { name: half.name, index: 7, fenced: false, addresses: [] },
-    { name: p3.link, index: 100_003, fenced: false, lease, addresses: p3.addresses },
+    { name: half.name, index: 7, fenced: false, addresses: [], mtu: half.mtu },
+    { name: p3.link, index: 100_003, fenced: false, lease, addresses: p3.addresses, mtu: p3.mtu },
   ]);
   expect(veth.adopt(run(wired, veth.fencePod(p3)).host)).toEqual([
-    { name: p3.link, index: 100_003, fenced: true, lease, addresses: [] },
+    { name: p3.link, index: 100_003, fenced: true, lease, addresses: [], mtu: p3.mtu },
   ]);
 });
 

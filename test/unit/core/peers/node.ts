@@ -49,6 +49,7 @@ export class PeerNode extends Core {
       fenced: false,
       lease: { id, attachment },
       addresses,
+      mtu: 9_001,
     }));
     const next = new PeerNode({
       ...this.given,
