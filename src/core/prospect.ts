@@ -7,7 +7,7 @@ import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis } from './grow.ts';
 import { enisOf, holding, isBeingSetUp } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
-import { closedUntilMs, subnetsOf } from './subnet.ts';
+import { closedUntilMs, nearSubnets } from './subnet.ts';
 import type { Turn } from './turn.ts';
 import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
 
@@ -79,7 +79,7 @@ function planned(turn: Turn, pool: PoolRow): Candidate[] {
     by: 'assign',
   }));
   if (roomForEnis(turn) > 0)
-    for (const id of subnetsOf(turn, pool))
+    for (const { id } of nearSubnets(turn, pool))
       candidates.push({ atMs: Math.max(readyMs(turn, 'create'), open(id)) + CREATE_MS, by: 'create' });
   return candidates;
 }

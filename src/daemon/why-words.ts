@@ -105,7 +105,8 @@ const PRESSURE: Readonly<Record<SubnetSummary['pressure'], string>> = {
   exhausted: '; exhausted: half of the headroom is given back too',
 };
 
-function subnetLine({ id, free, size, pressure, fragmentation }: SubnetSummary): string {
+function subnetLine({ id, free, size, pressure, fragmentation, unlisted }: SubnetSummary): string {
+  if (unlisted) return `subnet ${id}: the cloud does not list it; correct pool.subnets`;
   const count = free === undefined ? 'not counted yet' : `${free} of ${size} addresses free`;
   const broken =
     fragmentation === undefined ? '' : `, ${Math.round(fragmentation * 100)} % of them where no whole prefix is`;

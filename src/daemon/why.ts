@@ -173,8 +173,12 @@ function poolFacts(view: WhyView): Facts {
   };
 }
 
-const subnetsOf = (state: State, nowMs: number): SubnetSummary[] =>
-  [...state.all('subnet')].map((subnet) => {
+function subnetsOf(state: State, nowMs: number): SubnetSummary[] {
+  const unlisted = [...state.all('unlisted')].map(
+    ({ id }): SubnetSummary => ({ id, pressure: 'normal', unlisted: true }),
+  );
+  const listed = [...state.all('subnet')].filter(({ id }) => state.get('unlisted', id) === undefined);
+  const counted = listed.map((subnet): SubnetSummary => {
     const use = state.get('use', subnet.id);
     return {
       id: subnet.id,
@@ -184,6 +188,8 @@ const subnetsOf = (state: State, nowMs: number): SubnetSummary[] =>
       ...(use !== undefined && { fragmentation: fragmentation(use) }),
     };
   });
+  return [...counted, ...unlisted];
+}
 
 function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsVerdict | undefined): PoolSummary {
   const sum = { total: 0, leased: 0, free: 0, cooling: 0, quarantined: 0, coming: 0 };

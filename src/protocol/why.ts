@@ -50,6 +50,8 @@ export interface SubnetSummary {
   readonly free?: number;
   readonly size?: number;
   readonly pressure: 'normal' | 'tight' | 'exhausted';
+  /** The cloud left it out when it was last asked for it. */
+  readonly unlisted?: true;
   /** Share of the free addresses that no prefix can be made of; read where a pool prefers prefixes. */
   readonly fragmentation?: number;
 }

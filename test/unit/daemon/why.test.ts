@@ -240,6 +240,15 @@ test(
   LIMIT_MS,
 );
 
+test('a subnet of the configuration that the cloud does not list keeps nothing from serving, and is named', async () => {
+  await node.serve({
+    pool: { subnets: [node.subnet, 'subnet-0fffffff'], targets: { floor: 1, headroom: 0, ceiling: 2 } },
+  });
+  await node.add('c1');
+  const { lines }: WhyAnswer = JSON.parse((await node.get('/v1/why')).text);
+  expect(lines).toContain('subnet subnet-0fffffff: the cloud does not list it; correct pool.subnets');
+});
+
 test.each([[['a/b', 'c/d']], [['--jsn']], [['']]])('wrong use is exit code 2: %j', async (args) => {
   const { code, stderr } = await underway('why', ...args);
   expect([code, stderr]).toEqual([2, expect.stringMatching(/^underway: \S/)]);
