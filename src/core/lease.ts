@@ -10,6 +10,7 @@ import type { LeaseId, RequestId } from './brand.ts';
 import type { Event, KernelFailure, Reply, WireFailure } from './events.ts';
 import { familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
+import { addressLost, isTakenAway } from './lost.ts';
 import type { PodPlan } from './plan.ts';
 import { primaryOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
@@ -107,9 +108,9 @@ export function wired(turn: Turn, event: Extract<Event, { kind: 'wired' }>): voi
       return turn.tx.put('lease', { ...idle, checks: [] });
     return release(turn, { ...idle, checks: [], ...(unmade && { unmade }) });
   }
-  const lost = lease.state === 'lost' || lease.addresses.some((ip) => isTakenAway(turn, ip));
+  const lost = lease.state === 'lost' || lease.addresses.some((ip) => isTakenAway(turn.state, ip));
   turn.tx.put('lease', { ...idle, state: lost ? 'lost' : 'ready' });
-  answer(turn, lease.adds, lost ? addressLost(lease) : added(turn, lease));
+  answer(turn, lease.adds, lost ? refused(addressLost(turn.state, lease)) : added(turn, lease));
   const now = turn.state.get('lease', id);
   if (now !== undefined && now.checks.length > 0) verify(turn, now);
 }
@@ -120,15 +121,6 @@ const added = (turn: Turn, lease: LeaseRow): Reply => ({
   pool: lease.pool,
   eni: eniIdOf(turn, lease),
 });
-
-export const addressLost = ({ addresses }: LeaseRow): Reply =>
-  refused({ code: 'ADDRESS_LOST', address: addresses[0] ?? ('' as never) });
-
-/** The cloud took its block while the pod was being wired. */
-function isTakenAway(turn: Turn, ip: Ip): boolean {
-  const block = turn.state.get('block', turn.state.get('address', ip)?.block ?? '');
-  return block === undefined || block.state === 'missing';
-}
 
 export function verified(turn: Turn, id: LeaseId, problems: readonly string[]): void {
   const lease = turn.state.get('lease', id);

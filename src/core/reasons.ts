@@ -92,8 +92,8 @@ export type Reason =
   | { readonly code: 'NETNS_GONE'; readonly netns: string }
   /** The pod's namespace has a link of the asked name that is not of this attachment. */
   | { readonly code: 'IFNAME_TAKEN'; readonly ifname: string; readonly netns: string }
-  /** The cloud took this running pod's address away; it is asked for again. */
-  | { readonly code: 'ADDRESS_LOST'; readonly address: Ip }
+  /** The cloud took this running pod's address away: it is asked for again, or its ENI is not the node's any more. */
+  | { readonly code: 'ADDRESS_LOST'; readonly address: Ip; readonly eni?: string; readonly again: boolean }
   /** A rule, route, address or nft element of ours was changed by somebody else and put back. */
   | { readonly code: 'DATAPATH_REPAIRED'; readonly steps: number }
   /** CHECK found the pod's interface not as ADD left it. */
@@ -164,6 +164,13 @@ function attachStuckText({ eni, waitedMs, leftMs, etaMs }: Extract<Reason, { cod
     : `ENI ${eni} was attached ${waited} ago and its link has not appeared, which usually takes ${seconds(LINK_MS)}: in ${seconds(leftMs)} it is detached by force and another one is tried`;
 }
 
+function addressLostText({ address, eni, again }: Extract<Reason, { code: 'ADDRESS_LOST' }>): string {
+  const lost = `the cloud no longer lists ${address} on ${again && eni !== undefined ? eni : 'this node'} although a pod uses it`;
+  return again
+    ? `${lost}: it is asked for again`
+    : `${lost}: its ENI${eni === undefined ? '' : ` ${eni}`} was detached by somebody: delete the pod, its replacement gets another address`;
+}
+
 /** One sentence with numbers and, where a pod waits, when it can be served; then what happens next or what to do. */
 export function reasonText(reason: Reason): string {
   switch (reason.code) {
@@ -216,7 +223,7 @@ export function reasonText(reason: Reason): string {
     case 'IFNAME_TAKEN':
       return `${reason.ifname} already exists in ${reason.netns}: have this network's interface named otherwise, or delete the pod`;
     case 'ADDRESS_LOST':
-      return `the cloud no longer lists ${reason.address} on this node although a pod uses it: it is asked for again`;
+      return addressLostText(reason);
     case 'DATAPATH_REPAIRED':
       return `somebody changed our kernel state; ${reason.steps} steps put it back: find the program that manages routes or nft on this node`;
     case 'NOT_AS_WIRED':

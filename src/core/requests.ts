@@ -6,7 +6,8 @@ import { type Attachment, attachmentKey, type RequestId } from './brand.ts';
 import type { Event } from './events.ts';
 import { hindrance } from './explain.ts';
 import { learnArrival } from './learn.ts';
-import { addressLost, answer, refused, release, verify, wire } from './lease.ts';
+import { answer, refused, release, verify, wire } from './lease.ts';
+import { addressLost } from './lost.ts';
 import type { Reason } from './reasons.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -60,7 +61,7 @@ function joinWaiter(turn: Turn, waiter: WaiterRow, event: Of<'add'>): void {
 /** A repeated ADD: answered when the kernel has what the lease says, by whichever path the runtime names its namespace. */
 function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
   if (isOtherNamespace(lease, event)) return answer(turn, [event.request], refused(runsElsewhere(lease, event)));
-  if (lease.state === 'lost') return answer(turn, [event.request], addressLost(lease));
+  if (lease.state === 'lost') return answer(turn, [event.request], refused(addressLost(turn.state, lease)));
   const doubted = lease.addresses.find((ip) => turn.state.get('address', ip)?.state === 'quarantined');
   if (doubted !== undefined) {
     const detail = `${doubted} is set apart since what is known of it was found wrong again and again`;
@@ -113,7 +114,7 @@ export function check(turn: Turn, event: Of<'check'>): void {
       refused({ code: 'NOT_AS_WIRED', problems: ['no address is leased to this attachment'] }),
     );
   }
-  if (lease.state === 'lost') return answer(turn, [event.request], addressLost(lease));
+  if (lease.state === 'lost') return answer(turn, [event.request], refused(addressLost(turn.state, lease)));
   const asked: LeaseRow = { ...lease, checks: [...lease.checks, event.request] };
   if (lease.busy !== undefined) turn.tx.put('lease', asked);
   else verify(turn, asked);

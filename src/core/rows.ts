@@ -204,7 +204,7 @@ export interface EniPresent extends EniCommon {
 /**
  * installing (the cloud gave it, the kernel's fence is on its way) -> ready -> releasing -> gone (no row).
  * `assigning` is the operation that asks for it: EC2 chooses the address, so there is no row to name before the answer.
- * missing: the cloud no longer lists it although leases use it; it is asked for again; -> installing or gone.
+ * missing: the cloud no longer lists it although leases use it; asked for again while its ENI is here; -> installing or gone.
  * A block of a draining ENI hands nothing out; that is the ENI's state, not the block's.
  */
 export interface BlockRow {

@@ -6,11 +6,13 @@ import pino, { type DestinationStream, type Logger } from 'pino';
 import type { EniKey, LeaseId, OperationId } from '../core/brand.ts';
 import type { CloudCall } from '../core/cloud.ts';
 import type { Event } from '../core/events.ts';
+import { addressLost } from '../core/lost.ts';
 import { reasonText } from '../core/reasons.ts';
 import type { EniRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import type { Observation } from '../driver/driver.ts';
 import type { Handled } from './desk.ts';
+import { whoIs } from './refusals.ts';
 
 /** Written at once, not from a buffer: the last lines before a crash are the ones that are wanted. */
 export const openLog = (options: {
@@ -66,12 +68,13 @@ const DONE = {
 
 const NOTHING_UNDONE = { steps: 0, leases: new Set<LeaseId>() };
 
-/** Hears the driver and writes what changed: ENIs, failed calls, the journal, the phase, kernel state put back. */
+/** Hears the driver and writes what changed: ENIs, failed calls, addresses lost, the journal, the phase, kernel state put back. */
 export class Narrator {
   private readonly log: Logger;
   private readonly onRepair: () => void;
   private readonly eniStates = new Map<EniKey, EniRow['state']>();
   private readonly calls = new Map<OperationId, CloudCall>();
+  private lost: ReadonlySet<LeaseId> = new Set();
   private phase = '';
   /** The plan of the sync in flight, and of the last one that the kernel has: equal when only others changed it. */
   private planAsked = '';
@@ -94,6 +97,7 @@ export class Narrator {
     } else if (seen.kind === 'event') {
       this.heard(seen.event);
       this.enis(state);
+      this.losses(state);
       this.phases(state);
     }
   }
@@ -145,6 +149,19 @@ export class Narrator {
       if (seen.has(key)) continue;
       this.eniStates.delete(key);
       this.log.info({ key, from: was, to: 'gone' }, 'eni');
+    }
+  }
+
+  /** One line for the pods of one ENI that lost their addresses together. */
+  private losses(state: State): void {
+    const lost = state.leasesIn('lost');
+    const fresh = lost.filter(({ id }) => !this.lost.has(id));
+    this.lost = new Set(lost.map(({ id }) => id));
+    const reasons = fresh.map((lease) => ({ pod: whoIs(lease), reason: addressLost(state, lease) }));
+    for (const [eni, alike] of Map.groupBy(reasons, ({ reason }) => reason.eni)) {
+      const why = alike.slice(0, 1).map(({ reason }) => reasonText(reason))[0];
+      const [pods, ips] = [alike.map(({ pod }) => pod), alike.map(({ reason }) => reason.address)];
+      this.log.warn({ reason: 'ADDRESS_LOST', ...(eni && { eni }), pods, ips, why }, 'pods lost their addresses');
     }
   }
 

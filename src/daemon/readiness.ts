@@ -72,7 +72,9 @@ function addressCheck(state: State): Check {
       parts.push(`${pool.id} IPv${family}: ${free} of ${total} free, ${cooling} cooling, ${coming} coming`);
     }
   }
-  return { name: 'addresses', ok, detail: parts.join('; '), required: false };
+  const lost = state.leasesIn('lost').length;
+  if (lost > 0) parts.push(`${lost} ${lost === 1 ? 'pod has' : 'pods have'} lost an address (ADDRESS_LOST)`);
+  return { name: 'addresses', ok: ok && lost === 0, detail: parts.join('; '), required: false };
 }
 
 /** As Kubernetes' own components write it; `[~]` is said and does not count. */

@@ -113,13 +113,25 @@ function subnetLine({ id, free, size, pressure, fragmentation, unlisted }: Subne
   return `subnet ${id}: ${count}${broken}${PRESSURE[pressure]}`;
 }
 
+/** As many as a line holds are named. */
+const LOST_SHOWN = 5;
+
+function lostLine(pods: readonly string[]): string {
+  const more = pods.length > LOST_SHOWN ? ` and ${pods.length - LOST_SHOWN} more` : '';
+  const named = `${pods.slice(0, LOST_SHOWN).join(', ')}${more}`;
+  return pods.length === 1
+    ? `1 pod has lost an address: ${named}`
+    : `${pods.length} pods have lost an address: ${named}`;
+}
+
 function summaryLines(pool: PoolSummary): string[] {
-  const { id, addresses, eniCount, waiting, reason, expected, headroom, targets } = pool;
+  const { id, addresses, eniCount, lost, waiting, reason, expected, headroom, targets } = pool;
   const { total, leased, free, cooling, quarantined, coming } = addresses;
   const odd = quarantined > 0 ? `, ${quarantined} quarantined` : '';
   const lines = [
     `pool ${id}: ${total} ${total === 1 ? 'address' : 'addresses'} on ${eniCount} ${eniCount === 1 ? 'ENI' : 'ENIs'}: ${leased} in use, ${free} free, ${cooling} cooling${odd}; ${coming} coming`,
   ];
+  if (lost !== undefined) lines.push(lostLine(lost.pods), ...reasonLines(lost.reason));
   if (targets === undefined)
     lines.push('targets: what they come to is not known before the cloud said what this instance is');
   else lines.push(`targets ${targets.accepted ? '' : 'cannot be met: '}${targets.sentence}`);

@@ -6,7 +6,8 @@ import type { Capabilities } from '../core/cloud.ts';
 import { explain } from '../core/explain.ts';
 import { cidrSize } from '../core/ip.ts';
 import { headroomExplained } from '../core/learn.ts';
-import { holding } from '../core/pool.ts';
+import { addressLost } from '../core/lost.ts';
+import { holding, servingOf } from '../core/pool.ts';
 import { prospect } from '../core/prospect.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
 import type { LeaseRow, PoolRow, WaiterRow } from '../core/rows.ts';
@@ -103,8 +104,7 @@ function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: 
   const { addresses } = lease;
   const who = whoIs(lease);
   const [first] = addresses;
-  if (lease.state === 'lost' && first !== undefined)
-    return { status: 'lost', who, addresses, reason: told({ code: 'ADDRESS_LOST', address: first }) };
+  if (lease.state === 'lost') return { status: 'lost', who, addresses, reason: told(addressLost(state, lease)) };
   const eni = state.get('eni', state.get('block', (first && state.get('address', first)?.block) ?? '')?.eni ?? '');
   const id = eni === undefined || eni.state === 'creating' ? '' : eni.id;
   const nowMs = clock.nowMs();
@@ -200,11 +200,13 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
   const waiting = state.waiterCount(pool.id);
   const expected = waiting > 0 ? expectedIn(view, state, pool) : undefined;
   const headroom = verdict && headroomExplained(readingTurn(view, state), pool);
-  const enis = [...state.all('eni')].filter((eni) => eni.pool === pool.id && eni.kind !== 'foreign');
+  const lost = state.leasesIn('lost').filter((lease) => lease.pool === pool.id);
+  const [firstLost] = lost;
   return {
     id: pool.id,
     addresses: sum,
-    eniCount: enis.filter((eni) => eni.kind === 'secondary' || pool.primaryEni === 'use').length,
+    eniCount: new Set(pool.families.flatMap((family) => [...servingOf(state, pool, family)])).size,
+    ...(firstLost && { lost: { pods: lost.map(whoIs), reason: told(addressLost(state, firstLost)) } }),
     waiting,
     ...(waiting > 0 && { reason: told(explain(readingTurn(view, state), pool)) }),
     ...(expected && { expected }),

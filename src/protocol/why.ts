@@ -32,7 +32,10 @@ export interface Refused extends ToldReason {
 export interface PoolSummary {
   readonly id: string;
   readonly addresses: Readonly<Record<'total' | 'leased' | 'free' | 'cooling' | 'quarantined' | 'coming', number>>;
+  /** ENIs that they are on. */
   readonly eniCount: number;
+  /** Pods that the cloud took an address from, and why the first of them. */
+  readonly lost?: { readonly pods: readonly string[]; readonly reason: ToldReason };
   readonly waiting: number;
   /** Why the first of those that wait has no address. */
   readonly reason?: ToldReason;

@@ -330,7 +330,7 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   KERNEL: { code: 'KERNEL', step: 'put address 10.0.1.23', errno: 'ENOMEM' },
   NETNS_GONE: { code: 'NETNS_GONE', netns: '/var/run/netns/cni-1' },
   IFNAME_TAKEN: { code: 'IFNAME_TAKEN', ifname: 'eth0', netns: '/var/run/netns/cni-1' },
-  ADDRESS_LOST: { code: 'ADDRESS_LOST', address: '10.0.1.23' as Ip },
+  ADDRESS_LOST: { code: 'ADDRESS_LOST', address: '10.0.1.23' as Ip, eni: 'eni-1', again: true },
   DATAPATH_REPAIRED: { code: 'DATAPATH_REPAIRED', steps: 3 },
   NOT_AS_WIRED: { code: 'NOT_AS_WIRED', problems: ['eth0 is down'] },
   CONFIG_INVALID: {

@@ -1,6 +1,7 @@
 /** `underway why`, as a person runs it, against a daemon on its socket. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Cidr } from '../../../src/core/ip.ts';
 import type { WhyAnswer } from '../../../src/protocol/why.ts';
 import { TestNode } from './harness.ts';
 
@@ -294,3 +295,29 @@ test('targets that the instance cannot meet do not keep the daemon from starting
   expect((await why()).stdout).toMatch(/targets cannot be met: floor 300 cannot be had/);
   expect(await node.add('c1')).toMatch(/^10\./);
 });
+
+test(
+  'pods of an ENI that somebody detached: to be deleted, says why, and the log, the pool and readyz tell of them',
+  async () => {
+    await node.serve({ pool: { primaryEni: 'skip', targets: { floor: 2, headroom: 0, ceiling: 2 } } });
+    const ip = await node.add('c1');
+    const [eni] = node.cloud.truth.enisOf(node.instance).filter(({ blocks }) => blocks.includes(ip as Cidr));
+    if (eni === undefined) throw new Error(`${ip} is on no ENI`);
+    await node.provider.detachEni(eni.id, { force: true }, { signal: new AbortController().signal, timeoutMs: 5_000 });
+    await node.until(async () => (await whyJson('shop/pod-c1')).status === 'lost', 15_000);
+    const bare = ip.split('/')[0];
+    const sentence = `the cloud no longer lists ${bare} on this node although a pod uses it: its ENI ${eni.id} was detached by somebody: delete the pod, its replacement gets another address`;
+    expect(await whyJson('shop/pod-c1')).toMatchObject({ reason: { code: 'ADDRESS_LOST', text: sentence } });
+    expect(node.log.filter(({ reason }) => reason === 'ADDRESS_LOST')).toEqual([
+      expect.objectContaining({ level: 'warn', eni: eni.id, pods: ['shop/pod-c1'], ips: [bare], why: sentence }),
+    ]);
+    await node.until(async () => (await why()).stdout.includes('2 addresses on 1 ENI: 0 in use, 2 free'));
+    expect((await why()).stdout).toContain(
+      `\n1 pod has lost an address: shop/pod-c1\nADDRESS_LOST: ${sentence}\nsee docs/errors.md#address_lost\n`,
+    );
+    expect((await node.get('/readyz?verbose')).text).toMatch(/\[~\]addresses .*; 1 pod has lost an address/);
+    await node.cni('DEL', 'c1');
+    await node.until(async () => (await node.get('/readyz?verbose')).text.includes('[+]addresses'));
+  },
+  LIMIT_MS,
+);
