@@ -10,13 +10,15 @@ import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { spawnIn } from '../../../src/lab/launch.ts';
 import { ping } from '../../../src/lab/probe/probe.ts';
 import type { KernelEvent } from '../../../src/ports/kernel.ts';
+import { until } from '../pod-lab.ts';
 import { addressOf, FAMILIES, World } from '../world.ts';
 
 const PODS = 100;
 const EVERY_MS = 20;
 /** Until then a new pod's link-local address is being checked for duplicates. */
 const SETTLE_MS = 3_000;
-const MONITOR_MS = 500;
+/** A monitor takes a moment to begin. */
+const MONITOR_MS = 1_000;
 let world: World;
 let pods: DemoPod[];
 
@@ -84,11 +86,13 @@ function watch(netns: string, program: keyof typeof MONITORS) {
     told += data;
   });
   const ended = new Promise<void>((resolve) => monitor.once('close', () => resolve()));
-  return async () => {
+  const heard = () => told.split('\n').filter((line) => line !== '' && !line.startsWith('# new generation'));
+  const stop = async () => {
     monitor.kill();
     await ended;
-    return told.split('\n').filter((line) => line !== '' && !line.startsWith('# new generation'));
+    return heard();
   };
+  return { heard, stop };
 }
 
 test.each([
@@ -103,9 +107,9 @@ test.each([
     const events: KernelEvent[] = [];
     const kernel = world.lab.networks.kernel({ netns: instance.netns });
     const unlisten = kernel.listen((event) => events.push(event));
-    const [stopNft, stopIp] = [watch(instance.netns, 'nft'), watch(instance.netns, 'ip')];
+    const monitors = [watch(instance.netns, 'nft'), watch(instance.netns, 'ip')] as const;
     const stopPinging = keepPinging();
-    await sleep(500);
+    await sleep(MONITOR_MS);
     events.length = 0;
     const first = daemon.pid;
     await daemon[way]();
@@ -116,7 +120,7 @@ test.each([
     expect(daemon.pid).not.toBe(first);
     const { sent, lost } = await stopPinging();
     unlisten();
-    const [nft, ip] = [await stopNft(), await stopIp()];
+    const [nft, ip] = [await monitors[0].stop(), await monitors[1].stop()];
     console.log(
       `${PODS} pods, daemon ${way}: ${sent} pings, ${lost.length} lost; events ${JSON.stringify(events)}; nft ${nft.join('; ')}`,
     );
@@ -135,14 +139,15 @@ test('who heard nothing is not deaf', async () => {
   const { netns } = world.node(1).instance;
   const events: KernelEvent[] = [];
   const unlisten = networks.kernel({ netns }).listen((event) => events.push(event));
-  const stopIp = watch(netns, 'ip');
-  await sleep(MONITOR_MS);
+  const monitor = watch(netns, 'ip');
+  await sleep(200);
   const link = (await networks.read(netns))?.links.find(({ name }) => isLinkName(name))?.name ?? '';
-  const change = { do: 'set-link', at: 'host', link: { name: link, mtu: 8_000 } } as const;
-  expect(await networks.apply([change], { netns })).toEqual([]);
-  await sleep(MONITOR_MS);
-  const ip = await stopIp();
-  expect(ip).toContainEqual(expect.stringMatching(new RegExp(`${link}.*mtu 8000`)));
+  let mtu = 8_000;
+  await until('ip monitor hears of a pod’s link', async () => {
+    await networks.apply([{ do: 'set-link', at: 'host', link: { name: link, mtu: mtu++ } }], { netns });
+    return monitor.heard().some((line) => line.includes(link));
+  });
+  await monitor.stop();
   await world.add(world.node(1), 1);
   await sleep(700);
   unlisten();
