@@ -50,7 +50,7 @@ async function ask(args: readonly string[]): Promise<number> {
   process.stdout.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : `${linesOf(answer, values.socket)}\n`);
   if (answer.status === 'ambiguous') return EXIT.usage;
   if (answer.status === 'pool') return EXIT.ok;
-  const isWell = answer.status === 'has-address' && answer.refused?.verb !== 'CHECK';
+  const isWell = answer.status === 'has-address' && answer.refused?.by !== 'CHECK';
   return isWell ? EXIT.ok : EXIT.withoutAddress;
 }
 

@@ -32,6 +32,7 @@ import { logHandled, Narrator } from './logs.ts';
 import type { Metrics } from './metrics.ts';
 import { pagesOf } from './pages.ts';
 import { Refusals } from './refusals.ts';
+import { tellRemoval } from './removed-links.ts';
 import { every, pause } from './rhythm.ts';
 import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
 import { SocketWatch } from './socket-watch.ts';
@@ -199,7 +200,11 @@ export class Daemon {
     if (driver === undefined) return;
     this.driver = driver;
     const enqueue = (event: Event): void => driver.enqueue(event);
-    this.ends.push(hearKernel({ kernel, clock, state: driver.state, enqueue }));
+    const hear = (event: Event): void => {
+      tellRemoval(event, driver.state, { ...this.options, refusals: this.refusals });
+      enqueue(event);
+    };
+    this.ends.push(hearKernel({ kernel, clock, state: driver.state, enqueue: hear }));
     this.setApart(identity, enqueue);
     enqueue({ kind: 'configured', pools: poolsOf(this.config), settings: settingsOf(this.config) });
     enqueue(await startedEvent(driver.state, kernel, datapath));

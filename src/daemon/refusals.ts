@@ -1,12 +1,14 @@
 /**
  * What was refused of late, by pod: the ADDs, which `underway why` tells when the pod neither has an address nor waits,
- * and the CHECKs of pods that run. Bounded; an ADD that is done ends what was noted of its pod, a CHECK or a DEL what
- * CHECK had found.
+ * and the CHECKs of pods that run; and whose link somebody removed. Bounded; an ADD that is done ends what was noted of
+ * its pod, a DEL what befell the pod while it ran, and a CHECK that is content what CHECK had found.
  */
 import { type Attachment, attachmentKey } from '../core/brand.ts';
 import type { Reply } from '../core/events.ts';
-import { type ReasonCode, reasonText } from '../core/reasons.ts';
+import { type Reason, type ReasonCode, reasonText } from '../core/reasons.ts';
+import type { LeaseRow } from '../core/rows.ts';
 import type { CniRequest } from '../protocol/request.ts';
+import type { Refused } from '../protocol/why.ts';
 import type { Handled } from './desk.ts';
 
 /** A node runs at most some hundred pods; the newest are the ones that are asked for. */
@@ -15,8 +17,9 @@ const KEPT_COUNT_MAX = 256;
 export interface Refusal {
   /** `namespace/name`, or the container's id where the runtime named no pod. */
   readonly who: string;
+  readonly attachment: Attachment;
   readonly containerId: string;
-  readonly verb: 'ADD' | 'CHECK';
+  readonly by: Refused['by'];
   readonly code: ReasonCode;
   readonly text: string;
   readonly atMs: number;
@@ -33,39 +36,38 @@ export class Refusals {
   }
 
   note({ request, reply, lease }: Handled, nowMs: number): void {
-    if (request?.verb === 'DEL') return this.forgetChecks(request.attachment);
+    if (request?.verb === 'DEL') return this.ended(request.attachment);
     if (request?.verb === 'ADD') this.noteOf(request, 'ADD', reply, nowMs);
     // What has no lease has a refused ADD or nothing to tell of.
     if (request?.verb === 'CHECK' && lease !== undefined) this.noteOf(lease, 'CHECK', reply, nowMs);
   }
 
-  private noteOf(pod: Named, verb: Refusal['verb'], reply: Reply | undefined, nowMs: number): void {
+  /** Somebody removed the link of a pod that runs. */
+  noteRemoved(lease: LeaseRow, reason: Reason, nowMs: number): void {
+    this.noteOf(lease, 'removal', { kind: 'refused', reason }, nowMs);
+  }
+
+  private noteOf(pod: Named, by: Refusal['by'], reply: Reply | undefined, nowMs: number): void {
     const key = keyOf(pod);
     const before = this.kept.get(key);
     // A CHECK that is content says nothing of an ADD that was refused.
-    if (reply?.kind !== 'refused' && verb === 'CHECK' && before?.verb === 'ADD') return;
+    if (reply?.kind !== 'refused' && by === 'CHECK' && before?.by === 'ADD') return;
     this.kept.delete(key);
     if (reply?.kind !== 'refused') return;
     const { reason } = reply;
-    const { containerId } = pod.attachment;
-    const count = before?.verb === verb ? before.count + 1 : 1;
-    this.kept.set(key, {
-      who: whoIs(pod),
-      containerId,
-      verb,
-      code: reason.code,
-      text: reasonText(reason),
-      atMs: nowMs,
-      count,
-    });
+    const { attachment } = pod;
+    const { containerId } = attachment;
+    const count = before?.by === by ? before.count + 1 : 1;
+    const said = { code: reason.code, text: reasonText(reason), atMs: nowMs, count };
+    this.kept.set(key, { who: whoIs(pod), attachment, containerId, by, ...said });
     const [oldest] = this.kept.keys();
     if (this.kept.size > KEPT_COUNT_MAX && oldest !== undefined) this.kept.delete(oldest);
   }
 
-  /** A pod that ends is not checked again. */
-  private forgetChecks({ containerId }: Attachment): void {
+  /** The sandbox of a refused ADD ends too, and the pod is still refused; what ran and ends is nobody's to ask for. */
+  private ended(attachment: Attachment): void {
     for (const [key, kept] of this.kept)
-      if (kept.verb === 'CHECK' && kept.containerId === containerId) this.kept.delete(key);
+      if (kept.by !== 'ADD' && attachmentKey(kept.attachment) === attachmentKey(attachment)) this.kept.delete(key);
   }
 }
 

@@ -80,11 +80,21 @@ function ordinal(n: number): string {
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
 
 function refusedLines(refused: Refused, wallMs: number): string[] {
-  const { who, verb, agoMs, count } = refused;
-  const last = `last ${duration(agoMs)} ago (${clockTime(wallMs - agoMs)})`;
-  if (verb === 'CHECK') return [`CHECK refused ${who} ${times(count)}, ${last}`, ...reasonLines(refused)];
-  return [`${who} was refused ${times(count)}, ${last}; the runtime tries again`, ...reasonLines(refused)];
+  const { who, by, agoMs, count } = refused;
+  const when = `${duration(agoMs)} ago (${clockTime(wallMs - agoMs)})`;
+  const told: Readonly<Record<Refused['by'], string>> = {
+    ADD: `${who} was refused ${times(count)}, last ${when}; the runtime tries again`,
+    CHECK: `CHECK refused ${who} ${times(count)}, last ${when}`,
+    removal: `${who} lost its link ${when}`,
+  };
+  return [told[by], ...reasonLines(refused)];
 }
+
+const BEFELL: Readonly<Record<Refused['by'], string>> = {
+  ADD: 'refused',
+  CHECK: 'refused by CHECK',
+  removal: 'link removed',
+};
 
 function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
   const { serving, reason, pools, subnets, underWay, refused } = facts;
@@ -92,10 +102,8 @@ function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
   for (const pool of pools) lines.push(...summaryLines(pool));
   for (const subnet of subnets) lines.push(subnetLine(subnet));
   lines.push(`under way: ${underWay.length === 0 ? 'no cloud call' : underWay.join(', ')}`);
-  for (const { who, verb, code, agoMs, count } of refused)
-    lines.push(
-      `refused: ${verb === 'ADD' ? '' : `${verb} of `}${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`,
-    );
+  for (const { who, by, code, agoMs, count } of refused)
+    lines.push(`${BEFELL[by]}: ${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`);
   return lines;
 }
 

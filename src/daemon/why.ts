@@ -91,9 +91,9 @@ const waysToName = (named: string): readonly ((pod: Known) => boolean)[] => [
 
 const told = (reason: Reason): ToldReason => ({ code: reason.code, text: reasonText(reason) });
 
-const refused = ({ who, verb, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
+const refused = ({ who, by, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
   who,
-  verb,
+  by,
   code,
   text,
   agoMs: nowMs - atMs,

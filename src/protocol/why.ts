@@ -23,8 +23,8 @@ export interface ToldReason {
 export interface Refused extends ToldReason {
   /** The pod as `namespace/name`, or its container's id where the runtime named none. */
   readonly who: string;
-  /** CHECK: what runs was found otherwise than it was wired. */
-  readonly verb: 'ADD' | 'CHECK';
+  /** CHECK: what runs was found otherwise than it was wired. Removal: somebody removed its link. */
+  readonly by: 'ADD' | 'CHECK' | 'removal';
   readonly agoMs: number;
   readonly count: number;
 }

@@ -175,10 +175,33 @@ test(
     expect(stdout).toMatch(
       /^shop\/pod-c1 has .*\nCHECK refused shop\/pod-c1 once, last .* ago \(.*Z\)\nNOT_AS_WIRED: .*10\.0\.9\.9/,
     );
-    expect((await why()).stdout).toMatch(/\nrefused: CHECK of shop\/pod-c1 once, last \d\.\d s ago: NOT_AS_WIRED\n$/);
+    expect((await why()).stdout).toMatch(/\nrefused by CHECK: shop\/pod-c1 once, last \d\.\d s ago: NOT_AS_WIRED\n$/);
     expect((await check(ip)).status).toBe(200);
     expect((await why('pod-c1')).stdout).not.toContain('CHECK');
     await check('10.0.9.9/32');
+    await node.cni('DEL', 'c1');
+    expect(await whyJson('pod-c1')).toMatchObject({ status: 'unknown' });
+  },
+  LIMIT_MS,
+);
+
+test(
+  'a pod whose link somebody removed: told in the log and by why until it ends; one that ended is not',
+  async () => {
+    await node.serve();
+    for (const id of ['c1', 'c2']) await node.add(id);
+    const [link] = node.kernel.namespaceAt('/run/netns/c1')?.peers.values() ?? [];
+    await node.kernel.apply([{ do: 'delete-links', names: [link?.name ?? ''] }]);
+    node.kernel.deleteNamespace('/run/netns/c2');
+    await node.until(async () => (await node.rows('lease')).length === 0);
+    expect((await why('pod-c1')).stdout).toMatch(
+      /^shop\/pod-c1 lost its link \d\.\d s ago \(.*Z\)\nNOT_AS_WIRED: .*somebody removed its link uw[0-9a-f]{13},/,
+    );
+    expect((await why()).stdout).toMatch(/\nlink removed: shop\/pod-c1 once, last \d\.\d s ago: NOT_AS_WIRED\n$/);
+    expect(node.log.filter(({ msg }) => msg === 'a pod lost its link')).toMatchObject([
+      { level: 'warn', pod: 'shop/pod-c1', reason: 'NOT_AS_WIRED' },
+    ]);
+    expect(await whyJson('pod-c2')).toMatchObject({ status: 'unknown' });
     await node.cni('DEL', 'c1');
     expect(await whyJson('pod-c1')).toMatchObject({ status: 'unknown' });
   },
