@@ -18,15 +18,24 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
     case 'refused':
       return refusedLines(facts.refused, wallMs);
     case 'unknown':
-      return [
-        `${facts.who} is not known here: it has no address, does not wait for one, and was not refused of late`,
-        'is it on this node, on its own network (not hostNetwork), and has the runtime asked for it?',
-      ];
+      return unknownLines(facts);
     case 'ambiguous':
       return [`${facts.pods.length} pods here go by ${facts.named}: ask for one of`, ...facts.pods];
     case 'pool':
       return poolLines(facts);
   }
+}
+
+function unknownLines({ who, nameless }: Extract<Facts, { status: 'unknown' }>): string[] {
+  if (nameless > 0)
+    return [
+      `${who} is not known here by that name; but ${nameless} ${nameless === 1 ? 'pod here has its address and is' : 'pods here have their addresses and are'} known by container id only (a lost journal had the names, or the runtime named none)`,
+      'ask by the beginning of its container’s id: `crictl pods` shows it',
+    ];
+  return [
+    `${who} is not known here: it has no address, does not wait for one, and was not refused of late`,
+    'is it on this node, on its own network (not hostNetwork), and has the runtime asked for it?',
+  ];
 }
 
 /** What is less late than this comes at any moment. */

@@ -78,7 +78,7 @@ function podFacts(view: WhyView, named: string): Facts {
     return { status: 'waits', who, forMs: nowMs - sinceMs, deadlineInMs: deadlineMs - nowMs, reason };
   }
   return refusal === undefined
-    ? { status: 'unknown', who: named }
+    ? { status: 'unknown', who: named, nameless: leases.filter(({ pod }) => pod === undefined).length }
     : { status: 'refused', refused: refused(refusal, nowMs) };
 }
 

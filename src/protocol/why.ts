@@ -90,7 +90,8 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       readonly expected?: Expected;
     }
   | { readonly status: 'refused'; readonly refused: Refused }
-  | { readonly status: 'unknown'; readonly who: string }
+  /** `nameless` pods have an address and are known by their container's id only: it may be one of them. */
+  | { readonly status: 'unknown'; readonly who: string; readonly nameless: number }
   /** Several pods go by what was asked for: each as `namespace/name`. */
   | { readonly status: 'ambiguous'; readonly named: string; readonly pods: readonly string[] }
   | {

@@ -1,5 +1,6 @@
 /** `underway why`, as a person runs it, against a daemon on its socket. */
 import { spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Cidr } from '../../../src/core/ip.ts';
 import type { WhyAnswer } from '../../../src/protocol/why.ts';
@@ -204,6 +205,23 @@ test(
     expect(await whyJson('pod-c2')).toMatchObject({ status: 'unknown' });
     await node.cni('DEL', 'c1');
     expect(await whyJson('pod-c1')).toMatchObject({ status: 'unknown' });
+  },
+  LIMIT_MS,
+);
+
+test(
+  'pods whose names a lost journal had: nothing is said of what they lack, but how to ask',
+  async () => {
+    await node.serve();
+    const ip = await node.add('c1');
+    await node.daemon?.stop();
+    rmSync(node.stateDir, { recursive: true });
+    await node.start();
+    await node.until(async () => (await node.get('/readyz')).status === 200, 20_000);
+    const { code, stdout } = await why('shop/pod-c1');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^shop\/pod-c1 is not known here by that name; but 1 pod here has .* by container id only/);
+    expect((await why('c1')).stdout).toContain(`c1 has ${ip.split('/')[0]} on eni-`);
   },
   LIMIT_MS,
 );
