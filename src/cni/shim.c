@@ -173,7 +173,9 @@ static int spool(struct call *call) {
   struct text *msg = fail(&call->failure, CODE_IO);
   put(msg, "the Underway daemon does not answer on "), put(msg, call->settings.socket);
   put(msg, ", and the DEL cannot be kept for it in "), put(msg, call->settings.state), put(msg, "/del (");
-  put_errno(msg, error), put(msg, "): make that folder writable; the runtime tries again");
+  put_errno(msg, error), put(msg, "): ");
+  put(msg, error == ENOSPC || error == EDQUOT ? "free space there" : "make that folder writable");
+  put(msg, "; the runtime tries again");
   return print_failure(call);
 }
 

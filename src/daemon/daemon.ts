@@ -295,7 +295,7 @@ export class Daemon {
     if (seen.kind === 'commit') this.checkpointSoon();
     if (seen.kind !== 'event') return;
     if (seen.event.kind === 'synced' && isTableTaken(seen.event.failure)) this.giveWay();
-    if (this.heartbeat.isSilent) this.beat();
+    if (this.heartbeat.isSilent || seen.event.kind === 'journal') this.beat();
     if (seen.event.kind === 'configured') this.isJudged = false;
     if (!this.isJudged && this.isServing) this.sayTargets(driver);
   }
@@ -338,8 +338,9 @@ export class Daemon {
   }
 
   private beat(): void {
-    if (this.watch?.unheard !== undefined) return;
-    if (this.driver !== undefined && hindrance(this.reading(this.driver.state)) === undefined) this.heartbeat.beat();
+    if (this.driver === undefined) return;
+    const able = this.watch?.unheard === undefined && hindrance(this.reading(this.driver.state)) === undefined;
+    this.heartbeat[able ? 'beat' : 'end']();
   }
 
   /** A second after the last commit nobody waits for the disk. */

@@ -1,8 +1,9 @@
 /**
- * `<stateDir>/heartbeat`: a file whose age says that a daemon could serve a moment ago. While none listens, the shim
+ * `<stateDir>/heartbeat`: a file whose age says that a daemon could serve a moment ago; one that no longer can takes it
+ * away. While none listens, the shim
  * answers STATUS by it (up to 60 s), so that a restart does not make the node NotReady.
  */
-import { utimesSync, writeFileSync } from 'node:fs';
+import { rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../ports/clock.ts';
 
@@ -16,7 +17,7 @@ export class Heartbeat {
     this.clock = clock;
   }
 
-  /** This process has not beaten yet. */
+  /** This process has not beaten yet, or not since it could serve again. */
   get isSilent(): boolean {
     return this.silent;
   }
@@ -33,6 +34,17 @@ export class Heartbeat {
       } catch {
         // A full disk. The shim then says that nobody serves only while nobody listens either.
       }
+    }
+  }
+
+  /** A predecessor's stays: a restart takes its time. */
+  end(): void {
+    if (this.silent) return;
+    this.silent = true;
+    try {
+      rmSync(this.path, { force: true });
+    } catch {
+      // A sick disk: it grows old by itself.
     }
   }
 }

@@ -1,5 +1,4 @@
 /** What the daemon shows over GET: health, metrics, and the core's rows. */
-import { reasonText } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
 import type { Metrics } from './metrics.ts';
 import { checksOf, readyPage } from './readiness.ts';
@@ -18,7 +17,7 @@ export function pagesOf(view: {
     const state = view.state();
     const unheard = view.unheard();
     const socket = { name: 'socket', ok: unheard === undefined, detail: unheard ?? '', required: true } as const;
-    return [socket, ...checksOf(state && readingTurn(view.why, state), reasonText(view.why.starting()))];
+    return [socket, ...checksOf(state && readingTurn(view.why, state), view.why.starting())];
   };
   return {
     '/livez': () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),

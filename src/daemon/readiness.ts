@@ -4,6 +4,7 @@
  */
 import { startingDetail } from '../core/explain.ts';
 import { holding } from '../core/pool.ts';
+import { type Reason, reasonText } from '../core/reasons.ts';
 import type { FailureRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { unmended } from '../core/sync.ts';
@@ -18,13 +19,13 @@ export interface Check {
   readonly required: boolean;
 }
 
-/** `starting` is why there is no core yet. */
-export function checksOf(turn: Turn | undefined, starting: string): readonly Check[] {
+/** `starting` is why there is no core yet: said once, by the check that it keeps from being made. */
+export function checksOf(turn: Turn | undefined, starting: Reason): readonly Check[] {
   if (turn === undefined)
     return (['journal', 'kernel', 'cloud', 'facts', 'addresses'] as const).map((name) => ({
       name,
       ok: false,
-      detail: starting,
+      detail: name === (starting.code === 'JOURNAL_UNWRITABLE' ? 'journal' : 'facts') ? reasonText(starting) : '',
       required: name !== 'cloud' && name !== 'addresses',
     }));
   const { state, runtime } = turn;

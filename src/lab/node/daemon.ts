@@ -65,12 +65,16 @@ export class NodeDaemon {
 
   /** Resolves when `/readyz` says yes; rejects with a sentence when the daemon ended or 30 s went by. */
   async ready(): Promise<void> {
+    let last: { readonly status: number; readonly body: string } | undefined;
     for (let waitedMs = 0; waitedMs < READY_LIMIT_MS; waitedMs += READY_POLL_MS) {
       if (this.#child === undefined) throw new Error(`the daemon ended (${this.ending}): see ${this.folder.log}`);
-      if ((await this.get('/readyz'))?.status === 200) return;
+      last = await this.get('/readyz');
+      if (last?.status === 200) return;
       await sleep(READY_POLL_MS);
     }
-    throw new Error(`the daemon was not ready after ${READY_LIMIT_MS / 1_000} s: see ${this.folder.log}`);
+    const failing = last?.body.split('\n').filter((line) => line.startsWith('[-]')) ?? ['it does not listen'];
+    const late = `the daemon was not ready after ${READY_LIMIT_MS / 1_000} s`;
+    throw new Error(`${late} (${failing.join(', ')}): see ${this.folder.log}`);
   }
 
   /** A page of the daemon's socket; undefined while nobody listens there. */

@@ -1,5 +1,6 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checksOf } from '../../../src/daemon/readiness.ts';
 import { TestNode } from './harness.ts';
 import { canMount, mountDisk, unmountDisk } from './small-disk.ts';
 
@@ -23,10 +24,15 @@ import { canMount, mountDisk, unmountDisk } from './small-disk.ts';
       const unable = await node.cni('STATUS', '', status);
       expect(unable.json).toMatchObject({ code: 50, details: expect.stringContaining('JOURNAL_UNWRITABLE') });
 
+      // Killed now, it would leave a heartbeat that says the contrary.
+      const heartbeat = join(node.stateDir, 'heartbeat');
+      expect(existsSync(heartbeat)).toBe(false);
+
       // Nobody sends pods to a node that says so: it finds out by itself.
       rmSync(ballast);
       await node.until(async () => (await node.cni('STATUS', '', status)).status === 200);
       expect((await node.get('/readyz')).status).toBe(200);
+      expect(existsSync(heartbeat)).toBe(true);
       expect((await node.cni('ADD', 'full')).status).toBe(200);
       await node.daemon?.stop();
       await node.serve({ pool: { targets: { floor: 30, headroom: 0 } } });
@@ -42,6 +48,11 @@ import { canMount, mountDisk, unmountDisk } from './small-disk.ts';
   },
   20_000,
 );
+
+test('a start that cannot write its journal says so once, at the journal', () => {
+  const said = checksOf(undefined, { code: 'JOURNAL_UNWRITABLE', detail: 'disk full' }).filter(({ detail }) => detail);
+  expect(said).toMatchObject([{ name: 'journal', ok: false, detail: expect.stringContaining('(disk full)') }]);
+});
 
 function fill(path: string): void {
   for (const size of [65_536, 4_096, 512, 1]) {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CniRequest, parseRequest } from '../../../src/protocol/request.ts';
 import { SUPPORTED_VERSIONS } from '../../../src/protocol/version.ts';
+import { canMount, mountDisk, unmountDisk } from '../daemon/small-disk.ts';
 import { CONFIG, ENV, type Run, refuse, Stand, shimBinary } from './stand.ts';
 
 const binary = shimBinary();
@@ -363,6 +364,18 @@ describeShim('DEL', () => {
     expect(error.code).toBe(5);
     expect(error.msg).toContain(`cannot be kept for it in ${stand.state}/del (ENOTDIR`);
     expect(error.msg).not.toMatch(/not found|no such file/i);
+  });
+
+  (canMount() ? test : test.skip)('asks for space where a full disk keeps it from being written', async () => {
+    stand.configure('deadline_ms=30');
+    mountDisk(stand.state, '64k');
+    try {
+      mkdirSync(join(stand.state, 'del'));
+      writeFileSync(join(stand.state, 'ballast'), Buffer.alloc(65_536));
+      expect(errorIn(await stand.verb('DEL')).msg).toMatch(/\(ENOSPC: disk full\): free space there; the runtime/);
+    } finally {
+      unmountDisk(stand.state);
+    }
   });
 
   test('leaves no half file when the name is taken by a folder', async () => {
