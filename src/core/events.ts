@@ -131,7 +131,8 @@ export type Event =
 
 /** What a request is answered with; src/protocol turns it into CNI JSON. */
 export type Reply =
-  | { readonly kind: 'added'; readonly plan: PodPlan; readonly pool: string; readonly eni: string }
+  /** `enis` are those of the plan's addresses, in their order. */
+  | { readonly kind: 'added'; readonly plan: PodPlan; readonly pool: string; readonly enis: readonly string[] }
   | { readonly kind: 'done' }
   | { readonly kind: 'refused'; readonly reason: Reason };
 

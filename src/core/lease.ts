@@ -10,7 +10,7 @@ import type { LeaseId, RequestId } from './brand.ts';
 import type { Event, KernelFailure, Reply, WireFailure } from './events.ts';
 import { familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
-import { addressLost, isTakenAway } from './lost.ts';
+import { addressLost, enisOfLease, isTakenAway } from './lost.ts';
 import type { PodPlan } from './plan.ts';
 import { primaryOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
@@ -119,7 +119,7 @@ const added = (turn: Turn, lease: LeaseRow): Reply => ({
   kind: 'added',
   plan: podPlan(turn, lease),
   pool: lease.pool,
-  eni: eniIdOf(turn, lease),
+  enis: enisOfLease(turn.state, lease),
 });
 
 export function verified(turn: Turn, id: LeaseId, problems: readonly string[]): void {
@@ -208,13 +208,6 @@ function podMac(addresses: readonly Ip[]): PodPlan['podMac'] {
   }
   const hex = (byte: number): string => (byte & 0xff).toString(16).padStart(2, '0');
   return `02:${hex(low)}:${hex(low >>> 8)}:${hex(low >>> 16)}:${hex(low >>> 24)}:${hex(high)}` as PodPlan['podMac'];
-}
-
-export function eniIdOf(turn: Turn, lease: LeaseRow): string {
-  const address = turn.state.get('address', lease.addresses[0] ?? '');
-  const block = address && turn.state.get('block', address.block);
-  const eni = block && turn.state.get('eni', block.eni);
-  return eni === undefined || eni.state === 'creating' ? '' : eni.id;
 }
 
 function kernelReason(failure: WireFailure, { attachment, netns }: LeaseRow): Reason {

@@ -1,6 +1,5 @@
 /**
- * Addresses that the cloud took from running pods: which one of a pod's, where it was, and whether it is asked for again
- * (grow.ts) or gone with its ENI.
+ * Where a pod's addresses are, and which of them the cloud took from it: asked for again (grow.ts), or gone with its ENI.
  */
 import { isLeaving } from './eni.ts';
 import type { Ip } from './ip.ts';
@@ -24,8 +23,12 @@ export function isTakenAway(state: State, ip: Ip): boolean {
   return block === undefined || block.state === 'missing';
 }
 
+/** The ENI of each of its addresses: the families share one where they can. */
+export const enisOfLease = (state: State, { addresses }: LeaseRow): string[] =>
+  addresses.map((ip) => eniOf(state, ip)?.id ?? '');
+
 /** The ENI that the address is on, or was. */
-export function eniOf(state: State, ip: Ip): EniPresent | undefined {
+function eniOf(state: State, ip: Ip): EniPresent | undefined {
   const eni = state.get('eni', state.get('block', state.get('address', ip)?.block ?? '')?.eni ?? '');
   return eni !== undefined && isPresent(eni) ? eni : undefined;
 }

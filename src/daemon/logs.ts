@@ -41,7 +41,7 @@ const LEVEL_OF_VERB = {
 export function logHandled(log: Logger, { verb, code, ms, request, reply, error, lease }: Handled): void {
   const refused = reply?.kind === 'refused' ? reply.reason : undefined;
   const pod = lease?.pod ?? (request?.verb === 'ADD' ? request.pod : undefined);
-  const added = reply?.kind === 'added' ? { ips: reply.plan.addresses, eni: reply.eni, pool: reply.pool } : undefined;
+  const added = reply?.kind === 'added' ? { ips: reply.plan.addresses, enis: reply.enis, pool: reply.pool } : undefined;
   const fields = {
     verb,
     ...(request !== undefined && 'attachment' in request && { ...request.attachment }),

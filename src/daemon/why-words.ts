@@ -8,11 +8,14 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
     case 'has-address': {
       const since = `since ${clockTime(wallMs - facts.agoMs)} (${duration(facts.agoMs)})`;
       const read = facts.readAgoMs === undefined ? '' : `; the cloud was last read ${duration(facts.readAgoMs)} ago`;
-      const has = `${facts.who} has ${facts.addresses.join(' and ')} on ${facts.eni} ${since}${read}`;
+      const has = `${facts.who} has ${placed(facts)} ${since}${read}`;
       return [has, ...(facts.refused === undefined ? [] : refusedLines(facts.refused, wallMs))];
     }
     case 'lost':
-      return [`${facts.who} has ${facts.addresses.join(' and ')}, and has lost it`, ...reasonLines(facts.reason)];
+      return [
+        `${facts.who} has ${facts.addresses.join(' and ')}, and has lost ${facts.lost.join(' and ')}`,
+        ...reasonLines(facts.reason),
+      ];
     case 'waits':
       return waitLines(facts);
     case 'refused':
@@ -36,6 +39,12 @@ function unknownLines({ who, nameless }: Extract<Facts, { status: 'unknown' }>):
     `${who} is not known here: it has no address, does not wait for one, and was not refused of late`,
     'is it on this node, on its own network (not hostNetwork), and has the runtime asked for it?',
   ];
+}
+
+/** The families mostly share an ENI, which then is named once. */
+function placed({ addresses, enis }: Extract<Facts, { status: 'has-address' }>): string {
+  if (new Set(enis).size === 1) return `${addresses.join(' and ')} on ${enis[0]}`;
+  return addresses.map((ip, at) => `${ip} on ${enis[at]}`).join(' and ');
 }
 
 /** What is less late than this comes at any moment. */

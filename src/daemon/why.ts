@@ -6,7 +6,7 @@ import type { Capabilities } from '../core/cloud.ts';
 import { explain } from '../core/explain.ts';
 import { cidrSize } from '../core/ip.ts';
 import { headroomExplained } from '../core/learn.ts';
-import { addressLost } from '../core/lost.ts';
+import { addressLost, enisOfLease, isTakenAway } from '../core/lost.ts';
 import { holding, servingOf } from '../core/pool.ts';
 import { prospect } from '../core/prospect.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
@@ -103,10 +103,10 @@ const refused = ({ who, by, code, text, atMs, count }: Refusal, nowMs: number): 
 function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: Refusal | undefined): Facts {
   const { addresses } = lease;
   const who = whoIs(lease);
-  const [first] = addresses;
-  if (lease.state === 'lost') return { status: 'lost', who, addresses, reason: told(addressLost(state, lease)) };
-  const eni = state.get('eni', state.get('block', (first && state.get('address', first)?.block) ?? '')?.eni ?? '');
-  const id = eni === undefined || eni.state === 'creating' ? '' : eni.id;
+  if (lease.state === 'lost') {
+    const lost = addresses.filter((ip) => isTakenAway(state, ip));
+    return { status: 'lost', who, addresses, lost, reason: told(addressLost(state, lease)) };
+  }
   const nowMs = clock.nowMs();
   const agoMs = nowMs - lease.sinceMs;
   const { lastMs } = state.runtime.listing;
@@ -114,7 +114,7 @@ function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: 
     status: 'has-address',
     who,
     addresses,
-    eni: id,
+    enis: enisOfLease(state, lease),
     agoMs,
     ...(lastMs !== undefined && { readAgoMs: nowMs - lastMs }),
     ...(refusal !== undefined && { refused: refused(refusal, nowMs) }),

@@ -64,7 +64,8 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       readonly status: 'has-address';
       readonly who: string;
       readonly addresses: readonly string[];
-      readonly eni: string;
+      /** Of each address, in their order. */
+      readonly enis: readonly string[];
       readonly agoMs: number;
       /** When the cloud last listed the node's ENIs: what was taken from the pod since is not known yet. */
       readonly readAgoMs?: number;
@@ -76,6 +77,8 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
       readonly status: 'lost';
       readonly who: string;
       readonly addresses: readonly string[];
+      /** Of these, what the cloud took. */
+      readonly lost: readonly string[];
       readonly reason: ToldReason;
     }
   | {

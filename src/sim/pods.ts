@@ -21,7 +21,6 @@ export interface Pod {
   readonly netns: string;
   state: 'adding' | 'running' | 'deleting' | 'gone';
   addresses: readonly Ip[];
-  eni: string;
   readonly startedMs: number;
   /** How long it lives once it runs. */
   readonly lifeMs: number;
@@ -82,7 +81,6 @@ export class Pods {
       deletedBefore: undefined,
       state: 'adding',
       addresses: [],
-      eni: '',
       startedMs: this.options.clock.nowMs(),
       vanished: false,
     };
@@ -126,7 +124,6 @@ export class Pods {
     if (pod.state !== 'adding') return;
     pod.state = 'running';
     pod.addresses = addresses;
-    pod.eni = reply.eni;
     this.waitsMs.push(this.options.clock.nowMs() - pod.startedMs);
     this.options.onRunning(pod);
     if (Number.isFinite(pod.lifeMs)) this.options.clock.after(pod.lifeMs, () => this.ended(pod));

@@ -257,6 +257,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/core/lease.ts',
     find: "  turn.tx.put('lease', { ...lease, busy: 'wire' });\n",
     replace:
-      "  turn.tx.put('lease', { ...lease, busy: 'wire' });\n  if (fresh) answer(turn, lease.adds, { kind: 'added', plan: podPlan(turn, lease), pool: lease.pool, eni: eniIdOf(turn, lease) });\n",
+      "  turn.tx.put('lease', { ...lease, busy: 'wire' });\n  if (fresh) answer(turn, lease.adds, { kind: 'added', plan: podPlan(turn, lease), pool: lease.pool, enis: enisOfLease(turn.state, lease) });\n",
   },
 ];

@@ -172,7 +172,7 @@ describe('the verbs', () => {
     expect(lines).toHaveLength(50);
     expect(lines[0]).toMatchObject({
       pod: expect.stringMatching(/^shop\/pod-c/),
-      eni: expect.stringMatching(/^eni-/),
+      enis: [expect.stringMatching(/^eni-/)],
       code: 0,
     });
     const metrics = (await node.get('/metrics')).text;

@@ -17,7 +17,7 @@ const PLAN: PodPlan = {
   mtu: 9001,
   nodeAddresses: ['10.0.1.5'] as Ip[],
 };
-const added = { kind: 'added', plan: PLAN, pool: 'default', eni: 'eni-1' } as const;
+const added = { kind: 'added', plan: PLAN, pool: 'default', enis: ['eni-1'] } as const;
 
 function asked(command: string, config: object = {}) {
   const parsed = parseRequest(
