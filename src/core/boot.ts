@@ -94,6 +94,7 @@ function freshRuntime(nowMs: number): RuntimeRow {
     settings: DEFAULT_SETTINGS,
     flush: { inFlight: false },
     reap: { inFlight: false },
+    refused: [],
     fenced: [],
   };
 }

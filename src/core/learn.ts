@@ -14,8 +14,11 @@ import {
   NOTHING_LEARNT,
   nextChangeMs,
 } from './forecast.ts';
-import type { PoolRow } from './rows.ts';
+import type { PodRef, PoolRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
+
+/** The kubelet makes a refused pod's next sandbox after seconds, and after 5 minutes at most. */
+const ASKS_AGAIN_MS = 600_000;
 
 /** Addresses kept free beyond demand; a wake is armed for when that falls by itself. */
 export function headroomNow(turn: Turn, { id, targets }: PoolRow): number {
@@ -35,10 +38,28 @@ export function headroomExplained(
   return explainHeadroom(forecastOf(turn, id), { nowMs: turn.nowMs, cap: capOf(turn, targets.ceiling) });
 }
 
-/** A new pod asks; not a repeat of the same ADD. */
-export function learnArrival(turn: Turn, { id, targets }: PoolRow): void {
-  if (targets.headroom !== 'auto') return;
+/** A new pod asks; neither a repeat of the same ADD, nor the next sandbox of a pod that was refused. */
+export function learnArrival(turn: Turn, { id, targets }: PoolRow, pod: PodRef | undefined): void {
+  if (targets.headroom !== 'auto' || (pod !== undefined && wasRefused(turn, pod))) return;
   turn.tx.put('forecast', { ...afterArrival(forecastOf(turn, id), turn.nowMs), pool: id });
+}
+
+const nameOf = ({ namespace, name }: PodRef): string => `${namespace}/${name}`;
+
+const wasRefused = (turn: Turn, pod: PodRef): boolean =>
+  turn.runtime.refused.some((row) => row.pod === nameOf(pod) && turn.nowMs - row.atMs < ASKS_AGAIN_MS);
+
+/** They ask again, each with a new sandbox. */
+export function noteRefused(turn: Turn, waiters: readonly WaiterRow[]): void {
+  const pods = new Set(
+    waiters.flatMap(({ pool, pod }) =>
+      pod !== undefined && turn.state.get('pool', pool)?.targets.headroom === 'auto' ? [nameOf(pod)] : [],
+    ),
+  );
+  if (pods.size === 0) return;
+  const { nowMs } = turn;
+  const others = turn.runtime.refused.filter(({ pod, atMs }) => !pods.has(pod) && nowMs - atMs < ASKS_AGAIN_MS);
+  turn.setRuntime({ refused: [...others, ...[...pods].map((pod) => ({ pod, atMs: nowMs }))] });
 }
 
 /** What was decided at `sinceMs` is in the node's hands now. */

@@ -32,7 +32,7 @@ export function add(turn: Turn, event: Of<'add'>): void {
   }
   const order = turn.runtime.nextWaiter;
   turn.setRuntime({ nextWaiter: order + 1 });
-  learnArrival(turn, poolFor(turn));
+  learnArrival(turn, poolFor(turn), event.pod);
   turn.tx.put('waiter', {
     order,
     key,

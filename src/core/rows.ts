@@ -72,6 +72,8 @@ export interface RuntimeRow {
   readonly settings: Settings;
   readonly flush: { readonly inFlight: boolean };
   readonly reap: { readonly inFlight: boolean };
+  /** Pods that were refused of late, where headroom is learnt: when they ask again they are no new arrival. */
+  readonly refused: readonly { readonly pod: string; readonly atMs: number }[];
   /** What this node held before its journal was lost, as the kernel still tells. */
   readonly fenced: readonly Cidr[];
 }

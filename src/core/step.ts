@@ -10,6 +10,7 @@ import type { Event, Step } from './events.ts';
 import { canGrow, explain, underWay } from './explain.ts';
 import { cancelDrains, grow } from './grow.ts';
 import type { Family } from './ip.ts';
+import { noteRefused } from './learn.ts';
 import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
 import { isLinkName } from './link-name.ts';
 import { missingFacts, SECOND_READ_MS } from './observe.ts';
@@ -167,8 +168,9 @@ function handOut(turn: Turn, pool: PoolRow): void {
 }
 
 function expireWaiters(turn: Turn): void {
-  for (const waiter of turn.state.all('waiter')) {
-    if (!turn.due(waiter.deadlineMs)) continue;
+  const expired = [...turn.state.all('waiter')].filter((waiter) => turn.due(waiter.deadlineMs));
+  noteRefused(turn, expired);
+  for (const waiter of expired) {
     const pool = turn.state.get('pool', waiter.pool);
     turn.tx.remove('waiter', waiter.key);
     if (pool !== undefined) answer(turn, waiter.requests, refused(explain(turn, pool)));
@@ -179,9 +181,12 @@ function expireWaiters(turn: Turn): void {
 function refuseTheHopeless(turn: Turn, pool: PoolRow): void {
   if (waitersOf(turn.state, pool) === 0 || underWay(turn, pool)) return;
   const reason = explain(turn, pool);
-  for (const waiter of turn.state.waitersInOrder()) {
-    // One whose own DEL is still under way may have what is free when that is done.
-    if (waiter.pool !== pool.id || turn.state.leaseOf(waiter.key) !== undefined) continue;
+  // One whose own DEL is still under way may have what is free when that is done.
+  const hopeless = turn.state
+    .waitersInOrder()
+    .filter((waiter) => waiter.pool === pool.id && turn.state.leaseOf(waiter.key) === undefined);
+  noteRefused(turn, hopeless);
+  for (const waiter of hopeless) {
     turn.tx.remove('waiter', waiter.key);
     answer(turn, waiter.requests, refused(reason));
   }

@@ -1,9 +1,10 @@
 /** What targets come to, in words; and the words against what the core really does. */
+import type { RequestId } from '../../../src/core/brand.ts';
 import type { InstanceLimits } from '../../../src/core/cloud.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import type { PoolRow } from '../../../src/core/rows.ts';
 import { judgeTargets, type TargetsQuestion } from '../../../src/core/targets.ts';
-import { CAPABILITIES, Core } from './harness.ts';
+import { CAPABILITIES, Core, pod } from './harness.ts';
 
 type Asked = Partial<PoolRow['targets']> & {
   readonly pool?: Partial<TargetsQuestion['pool']>;
@@ -149,4 +150,32 @@ test('the grid’s pools grow to what was said, and not further', () => {
     resting.feed();
     expect(resting.addressCount).toBe(verdict.effect.addressCountMax);
   }
+});
+
+test('what headroom: auto learns is pods: one that is refused, and asks again with each new sandbox, is one', () => {
+  const targets = { floor: 0, headroom: 'auto', ceiling: 5 } as const;
+  const core = new Core({ pool: { primaryEni: 'use' }, targets, enis: 1 }).serving();
+  const ask = (name: string, sandbox: number) =>
+    core.send({
+      kind: 'add',
+      request: `${name}-${sandbox}` as RequestId,
+      attachment: { ...pod(name), containerId: `${name}-${sandbox}` },
+      netns: { path: `/ns/${name}-${sandbox}`, id: `4:${name}-${sandbox}` },
+      pod: { namespace: 'default', name, uid: name },
+      deadlineMs: core.nowMs + 60_000,
+    });
+  for (let sandbox = 0; sandbox < 20; sandbox++) {
+    for (const name of ['a', 'b', 'c', 'd']) ask(name, sandbox);
+    core.advance(2);
+    if (core.callOf('assign')) core.fail('assign', { kind: 'denied', code: 'UnauthorizedOperation', message: 'no' });
+    expect(core.replyOf(`a-${sandbox}`)).toBe('DENIED');
+    core.advance(12_000);
+  }
+  const learnt = () => {
+    const { count, sizes } = core.state.get('forecast', 'default') ?? { count: 0, sizes: [] };
+    return [count, sizes.length];
+  };
+  expect(learnt()).toEqual([4, 0]);
+  ask('e', 0);
+  expect(learnt()).toEqual([1, 1]);
 });
