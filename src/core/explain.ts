@@ -372,11 +372,13 @@ function limitReason(turn: Turn, pool: PoolRow): Reason {
   const enis = [...turn.state.all('eni')];
   const foreign = enis.filter((eni) => eni.kind === 'foreign').length;
   const usable = enis.length - foreign - (pool.primaryEni === 'skip' ? 1 : 0);
-  const addresses = pool.families.reduce((sum, family) => sum + holding(turn.state, pool, family).total, 0);
   const after = afterAPod(turn, pool);
   if (foreign === 0 && limits !== undefined) {
-    const limit = usable * (limits.slotsPerEni[4] - 1) * pool.families.length;
-    return { code: 'ADDRESS_LIMIT', addresses, limit, ...after };
+    // As pods count: what the family has that is the first to run out.
+    const { slotsPerEni } = limits;
+    const scarce = pool.families.reduce((least, family) => (slotsPerEni[family] < slotsPerEni[least] ? family : least));
+    const addresses = holding(turn.state, pool, scarce).total;
+    return { code: 'ADDRESS_LIMIT', addresses, limit: usable * (slotsPerEni[scarce] - 1), ...after };
   }
   return {
     code: 'ENI_LIMIT',

@@ -139,6 +139,21 @@ function subnetLine({ id, free, size, pressure, fragmentation, unlisted }: Subne
   return `subnet ${id}: ${count}${broken}${PRESSURE[pressure]}`;
 }
 
+/** Counted as pods count: each takes one address of every family. A line a family, unless they are all alike. */
+function heldLines(families: PoolSummary['addresses'], eniCount: number): string[] {
+  const heldIn = (each: string, { total, leased, free, cooling, quarantined, coming }: (typeof families)[number]) => {
+    const odd = quarantined > 0 ? `, ${quarantined} quarantined` : '';
+    const held = `${total} ${total === 1 ? 'address' : 'addresses'}${each} on ${eniCount} ${eniCount === 1 ? 'ENI' : 'ENIs'}`;
+    return `${held}: ${leased} in use, ${free} free, ${cooling} cooling${odd}; ${coming} coming`;
+  };
+  const [alike, ...others] = new Set(
+    families.map((held) => heldIn(families.length > 1 ? ' of each family' : '', held)),
+  );
+  return alike !== undefined && others.length === 0
+    ? [alike]
+    : families.map((held) => `IPv${held.family}: ${heldIn('', held)}`);
+}
+
 /** As many as a line holds are named. */
 const LOST_SHOWN = 5;
 
@@ -152,11 +167,7 @@ function lostLine(pods: readonly string[]): string {
 
 function summaryLines(pool: PoolSummary): string[] {
   const { id, addresses, eniCount, lost, waiting, reason, expected, headroom, targets } = pool;
-  const { total, leased, free, cooling, quarantined, coming } = addresses;
-  const odd = quarantined > 0 ? `, ${quarantined} quarantined` : '';
-  const lines = [
-    `pool ${id}: ${total} ${total === 1 ? 'address' : 'addresses'} on ${eniCount} ${eniCount === 1 ? 'ENI' : 'ENIs'}: ${leased} in use, ${free} free, ${cooling} cooling${odd}; ${coming} coming`,
-  ];
+  const lines = heldLines(addresses, eniCount).map((line) => `pool ${id}: ${line}`);
   if (lost !== undefined) lines.push(lostLine(lost.pods), ...reasonLines(lost.reason));
   if (targets === undefined)
     lines.push('targets: what they come to is not known before the cloud said what this instance is');

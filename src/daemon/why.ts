@@ -192,11 +192,6 @@ function subnetsOf(state: State, nowMs: number): SubnetSummary[] {
 }
 
 function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsVerdict | undefined): PoolSummary {
-  const sum = { total: 0, leased: 0, free: 0, cooling: 0, quarantined: 0, coming: 0 };
-  for (const family of pool.families) {
-    const held = holding(state, pool, family);
-    for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += held[key];
-  }
   const waiting = state.waiterCount(pool.id);
   const expected = waiting > 0 ? expectedIn(view, state, pool) : undefined;
   const headroom = verdict && headroomExplained(readingTurn(view, state), pool);
@@ -204,7 +199,7 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
   const [firstLost] = lost;
   return {
     id: pool.id,
-    addresses: sum,
+    addresses: pool.families.map((family) => ({ family, ...holding(state, pool, family) })),
     eniCount: new Set(pool.families.flatMap((family) => [...servingOf(state, pool, family)])).size,
     ...(firstLost && { lost: { pods: lost.map(whoIs), reason: told(addressLost(state, firstLost)) } }),
     waiting,

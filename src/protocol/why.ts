@@ -4,6 +4,8 @@
  */
 import type { CloudAction } from '../core/cloud.ts';
 import type { HeadroomExplained } from '../core/forecast.ts';
+import type { Family } from '../core/ip.ts';
+import type { Holding } from '../core/pool.ts';
 import type { ReasonCode } from '../core/reasons.ts';
 
 /** When the next address is expected, and what brings it. */
@@ -31,7 +33,7 @@ export interface Refused extends ToldReason {
 
 export interface PoolSummary {
   readonly id: string;
-  readonly addresses: Readonly<Record<'total' | 'leased' | 'free' | 'cooling' | 'quarantined' | 'coming', number>>;
+  readonly addresses: readonly (Holding & { readonly family: Family })[];
   /** ENIs that they are on. */
   readonly eniCount: number;
   /** Pods that the cloud took an address from, and why the first of them. */

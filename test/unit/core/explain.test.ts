@@ -199,6 +199,16 @@ describe('nothing can be asked for: what has to end first', () => {
     expect(heard(core, 'b')).toMatchObject({ code: 'COOLING', cooling: 1 });
   });
 
+  test('ADDRESS_LIMIT counts the addresses of one family, as pods do', () => {
+    const dual = { families: [4, 6] as const, primaryEni: 'use' } as const;
+    const core = new Core({ targets: TIGHT, pool: dual, slots: 2, enis: 1 }).serving().add('p1');
+    core.answer('assign', { action: 'assign', blocks: ['10.0.1.21/32' as Cidr] });
+    core.answer('assign', { action: 'assign', blocks: ['2001:db8::21/128' as Cidr] });
+    core.add('a');
+    core.answer('assign', { action: 'assign', blocks: ['2001:db8::22/128' as Cidr] });
+    expect(heard(core, 'a')).toEqual({ code: 'ADDRESS_LIMIT', addresses: 1, limit: 1, leased: 1, restMs: 5_000 });
+  });
+
   test('ENI_LIMIT: the ENIs that are not ours', () => {
     const core = new Core({ enis: 2, targets: TIGHT }).start().answerDescribe();
     const foreign = { ...eniFacts(5, [], {}), attachment: { ...primaryFacts.attachment, deviceIndex: 1 } };
