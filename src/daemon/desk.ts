@@ -135,8 +135,8 @@ export class Desk {
   get adds(): readonly EarlyAdd[] {
     return [...this.pending.values()].flatMap(({ request, sinceMs }) => {
       if (request.verb !== 'ADD') return [];
-      const { containerId } = request.attachment;
-      return [{ who: whoIs(request), containerId, sinceMs, deadlineMs: this.deadlineMs(request, sinceMs) }];
+      const { containerId, ifname } = request.attachment;
+      return [{ who: whoIs(request), containerId, ifname, sinceMs, deadlineMs: this.deadlineMs(request, sinceMs) }];
     });
   }
 

@@ -19,6 +19,7 @@ export interface Refusal {
   readonly who: string;
   readonly attachment: Attachment;
   readonly containerId: string;
+  readonly ifname: string;
   readonly by: Refused['by'];
   readonly code: ReasonCode;
   readonly text: string;
@@ -56,10 +57,10 @@ export class Refusals {
     if (reply?.kind !== 'refused') return;
     const { reason } = reply;
     const { attachment } = pod;
-    const { containerId } = attachment;
+    const { containerId, ifname } = attachment;
     const count = before?.by === by ? before.count + 1 : 1;
     const said = { code: reason.code, text: reasonText(reason), atMs: nowMs, count };
-    this.kept.set(key, { who: whoIs(pod), attachment, containerId, by, ...said });
+    this.kept.set(key, { who: whoIs(pod), attachment, containerId, ifname, by, ...said });
     const [oldest] = this.kept.keys();
     if (this.kept.size > KEPT_COUNT_MAX && oldest !== undefined) this.kept.delete(oldest);
   }

@@ -8,12 +8,12 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
     case 'has-address': {
       const since = `since ${clockTime(wallMs - facts.agoMs)} (${duration(facts.agoMs)})`;
       const read = facts.readAgoMs === undefined ? '' : `; the cloud was last read ${duration(facts.readAgoMs)} ago`;
-      const has = `${facts.who} has ${placed(facts)} ${since}${read}`;
+      const has = `${subject(facts)} has ${placed(facts)} ${since}${read}`;
       return [has, ...(facts.refused === undefined ? [] : refusedLines(facts.refused, wallMs))];
     }
     case 'lost':
       return [
-        `${facts.who} has ${facts.addresses.join(' and ')}, and has lost ${facts.lost.join(' and ')}`,
+        `${subject(facts)} has ${facts.addresses.join(' and ')}, and has lost ${facts.lost.join(' and ')}`,
         ...reasonLines(facts.reason),
       ];
     case 'waits':
@@ -28,6 +28,10 @@ export function linesOf(facts: Facts, wallMs: number): readonly string[] {
       return poolLines(facts);
   }
 }
+
+/** A pod has one interface, and that is its eth0; what Multus adds is named. */
+const subject = ({ who, ifname }: { readonly who: string; readonly ifname: string }): string =>
+  ifname === 'eth0' ? who : `${who}’s ${ifname}`;
 
 function unknownLines({ who, nameless }: Extract<Facts, { status: 'unknown' }>): string[] {
   if (nameless > 0)
@@ -83,9 +87,9 @@ function expectedLine(expected: Expected | undefined): string {
 }
 
 function waitLines(facts: Extract<Facts, { status: 'waits' }>): string[] {
-  const { who, position, waiting, forMs, deadlineInMs, reason, expected } = facts;
+  const { position, waiting, forMs, deadlineInMs, reason, expected } = facts;
   const place = position === undefined ? '' : `, ${ordinal(position)} of ${waiting} in the queue`;
-  const first = `${who} has waited ${duration(forMs)} for an address${place}; it is answered in ${duration(deadlineInMs)} at the latest`;
+  const first = `${subject(facts)} has waited ${duration(forMs)} for an address${place}; it is answered in ${duration(deadlineInMs)} at the latest`;
   return [first, ...reasonLines(reason), ...(position === undefined ? [] : [expectedLine(expected)])];
 }
 
@@ -98,7 +102,8 @@ function ordinal(n: number): string {
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
 
 function refusedLines(refused: Refused, wallMs: number): string[] {
-  const { who, by, agoMs, count } = refused;
+  const { by, agoMs, count } = refused;
+  const who = subject(refused);
   const when = `${duration(agoMs)} ago (${clockTime(wallMs - agoMs)})`;
   const told: Readonly<Record<Refused['by'], string>> = {
     ADD: `${who} was refused ${times(count)}, last ${when}; the runtime tries again`,
@@ -120,8 +125,10 @@ function poolLines(facts: Extract<Facts, { status: 'pool' }>): string[] {
   for (const pool of pools) lines.push(...summaryLines(pool));
   for (const subnet of subnets) lines.push(subnetLine(subnet));
   lines.push(`under way: ${underWay.length === 0 ? 'no cloud call' : underWay.join(', ')}`);
-  for (const { who, by, code, agoMs, count } of refused)
-    lines.push(`${BEFELL[by]}: ${who} ${times(count)}, last ${duration(agoMs)} ago: ${code}`);
+  for (const one of refused) {
+    const { by, code, agoMs, count } = one;
+    lines.push(`${BEFELL[by]}: ${subject(one)} ${times(count)}, last ${duration(agoMs)} ago: ${code}`);
+  }
   return lines;
 }
 

@@ -28,6 +28,7 @@ const REFUSALS_SHOWN = 5;
 export interface EarlyAdd {
   readonly who: string;
   readonly containerId: string;
+  readonly ifname: string;
   readonly sinceMs: number;
   readonly deadlineMs: number;
 }
@@ -44,42 +45,68 @@ export interface WhyView {
 
 type Facts<A = WhyAnswer> = A extends unknown ? Omit<A, 'lines'> : never;
 
-/** `named` is `namespace/name`, the name alone, or the beginning of a container's id; undefined asks for the pool. */
+/**
+ * `named` is `namespace/name`, the name alone, or the beginning of a container's id; undefined asks for the pool. Of a
+ * pod with several interfaces the one that is worst off is the answer, and has the others beside it.
+ */
 export function whyAnswer(view: WhyView, named: string | undefined): WhyAnswer {
-  const facts = named === undefined ? poolFacts(view) : podFacts(view, named);
-  return { ...facts, lines: linesOf(facts, view.clock.wallMs()) };
+  const inWords = (facts: Facts): WhyAnswer => ({ ...facts, lines: linesOf(facts, view.clock.wallMs()) });
+  if (named === undefined) return inWords(poolFacts(view));
+  const [first, ...others] = podFacts(view, named).map(inWords);
+  if (first === undefined) return inWords({ status: 'unknown', who: named, nameless: namelessIn(view) });
+  if (others.length === 0) return first;
+  return { ...first, lines: [first, ...others].flatMap(({ lines }) => lines), others };
 }
 
 interface Known {
   readonly who: string;
   readonly containerId: string;
+  readonly ifname: string;
 }
 
-const knownOf = (row: LeaseRow | WaiterRow): Known => ({ who: whoIs(row), containerId: row.attachment.containerId });
+const knownOf = (row: LeaseRow | WaiterRow): Known => ({ who: whoIs(row), ...row.attachment });
 
-function podFacts(view: WhyView, named: string): Facts {
+/** Where it stands with each interface of the pod, the worst first; empty where nothing is known. */
+function podFacts(view: WhyView, named: string): Facts[] {
   const state = view.state();
-  const leases = state === undefined ? [] : [...state.all('lease')].filter((row) => row.state !== 'unwiring');
-  const waiters = state?.waitersInOrder() ?? [];
-  const known = [...[...leases, ...waiters].map(knownOf), ...view.early(), ...view.refusals()];
+  const known = [
+    ...[...leasesIn(state), ...(state?.waitersInOrder() ?? [])].map(knownOf),
+    ...view.early(),
+    ...view.refusals(),
+  ];
   const isIt = waysToName(named).find((way) => known.some(way)) ?? (() => false);
-  const pods = [...new Set(known.filter(isIt).map(({ who }) => who))].sort();
-  if (pods.length > 1) return { status: 'ambiguous', named, pods };
-  const lease = leases.find((row) => isIt(knownOf(row)));
+  const found = known.filter(isIt);
+  const pods = [...new Set(found.map(({ who }) => who))].sort();
+  if (pods.length > 1) return [{ status: 'ambiguous', named, pods }];
+  const ifnames = [...new Set(found.map(({ ifname }) => ifname))].sort();
+  return ifnames
+    .flatMap((ifname) => interfaceFacts(view, (one) => isIt(one) && one.ifname === ifname) ?? [])
+    .sort((a, b) => badness(b) - badness(a));
+}
+
+const leasesIn = (state: State | undefined): readonly LeaseRow[] =>
+  state === undefined ? [] : [...state.all('lease')].filter((row) => row.state !== 'unwiring');
+
+const namelessIn = (view: WhyView): number => leasesIn(view.state()).filter(({ pod }) => pod === undefined).length;
+
+const badness = (facts: Facts): number =>
+  facts.status === 'has-address' ? Number(facts.refused !== undefined) : facts.status === 'lost' ? 2 : 3;
+
+function interfaceFacts(view: WhyView, isIt: (one: Known) => boolean): Facts | undefined {
+  const state = view.state();
   const refusal = view.refusals().findLast(isIt);
+  const lease = leasesIn(state).find((row) => isIt(knownOf(row)));
   if (state !== undefined && lease !== undefined) return leaseFacts(view, state, lease, refusal);
-  const waiter = waiters.find((row) => isIt(knownOf(row)));
+  const waiter = state?.waitersInOrder().find((row) => isIt(knownOf(row)));
   if (state !== undefined && waiter !== undefined) return waiterFacts(view, state, waiter);
   const nowMs = view.clock.nowMs();
   const early = view.early().find(isIt);
   if (early !== undefined) {
-    const { who, sinceMs, deadlineMs } = early;
+    const { who, ifname, sinceMs, deadlineMs } = early;
     const reason = told(view.starting());
-    return { status: 'waits', who, forMs: nowMs - sinceMs, deadlineInMs: deadlineMs - nowMs, reason };
+    return { status: 'waits', who, ifname, forMs: nowMs - sinceMs, deadlineInMs: deadlineMs - nowMs, reason };
   }
-  return refusal === undefined
-    ? { status: 'unknown', who: named, nameless: leases.filter(({ pod }) => pod === undefined).length }
-    : { status: 'refused', refused: refused(refusal, nowMs) };
+  return refusal && { status: 'refused', refused: refused(refusal, nowMs) };
 }
 
 /** The surest first: no container's id, whatever it begins with, hides a pod of that name. */
@@ -91,8 +118,9 @@ const waysToName = (named: string): readonly ((pod: Known) => boolean)[] => [
 
 const told = (reason: Reason): ToldReason => ({ code: reason.code, text: reasonText(reason) });
 
-const refused = ({ who, by, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
+const refused = ({ who, ifname, by, code, text, atMs, count }: Refusal, nowMs: number): Refused => ({
   who,
+  ifname,
   by,
   code,
   text,
@@ -102,10 +130,10 @@ const refused = ({ who, by, code, text, atMs, count }: Refusal, nowMs: number): 
 
 function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: Refusal | undefined): Facts {
   const { addresses } = lease;
-  const who = whoIs(lease);
+  const { who, ifname } = knownOf(lease);
   if (lease.state === 'lost') {
     const lost = addresses.filter((ip) => isTakenAway(state, ip));
-    return { status: 'lost', who, addresses, lost, reason: told(addressLost(state, lease)) };
+    return { status: 'lost', who, ifname, addresses, lost, reason: told(addressLost(state, lease)) };
   }
   const nowMs = clock.nowMs();
   const agoMs = nowMs - lease.sinceMs;
@@ -113,6 +141,7 @@ function leaseFacts({ clock }: WhyView, state: State, lease: LeaseRow, refusal: 
   return {
     status: 'has-address',
     who,
+    ifname,
     addresses,
     enis: enisOfLease(state, lease),
     agoMs,
@@ -129,6 +158,7 @@ function waiterFacts(view: WhyView, state: State, waiter: WaiterRow): Facts {
   return {
     status: 'waits',
     who: whoIs(waiter),
+    ifname: waiter.attachment.ifname,
     position: queue.findIndex((row) => row.key === waiter.key) + 1,
     waiting: queue.length,
     forMs: nowMs - waiter.sinceMs,

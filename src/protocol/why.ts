@@ -25,6 +25,7 @@ export interface ToldReason {
 export interface Refused extends ToldReason {
   /** The pod as `namespace/name`, or its container's id where the runtime named none. */
   readonly who: string;
+  readonly ifname: string;
   /** CHECK: what runs was found otherwise than it was wired. Removal: somebody removed its link. */
   readonly by: 'ADD' | 'CHECK' | 'removal';
   readonly agoMs: number;
@@ -61,10 +62,15 @@ export interface SubnetSummary {
   readonly fragmentation?: number;
 }
 
-export type WhyAnswer = { readonly lines: readonly string[] } & (
+export type WhyAnswer = {
+  readonly lines: readonly string[];
+  /** Of a pod with several interfaces, those that are better off; `lines` has theirs too. */
+  readonly others?: readonly WhyAnswer[];
+} & (
   | {
       readonly status: 'has-address';
       readonly who: string;
+      readonly ifname: string;
       readonly addresses: readonly string[];
       /** Of each address, in their order. */
       readonly enis: readonly string[];
@@ -78,6 +84,7 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
   | {
       readonly status: 'lost';
       readonly who: string;
+      readonly ifname: string;
       readonly addresses: readonly string[];
       /** Of these, what the cloud took. */
       readonly lost: readonly string[];
@@ -86,6 +93,7 @@ export type WhyAnswer = { readonly lines: readonly string[] } & (
   | {
       readonly status: 'waits';
       readonly who: string;
+      readonly ifname: string;
       /** From 1, of `waiting`; absent while the daemon is starting. */
       readonly position?: number;
       readonly waiting?: number;

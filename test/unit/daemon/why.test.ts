@@ -227,6 +227,32 @@ test(
 );
 
 test(
+  'a pod with two interfaces: each is named and told, the one that is worse off first',
+  async () => {
+    await node.serve({ pool: { targets: { floor: 1, headroom: 0, ceiling: 2 } } });
+    await node.add('c1');
+    expect((await node.cni('ADD', 'c1', { ifname: 'net1' })).status).toBe(200);
+    const both = await why('pod-c1');
+    expect(both.stdout).toMatch(/^shop\/pod-c1 has .* ago\nshop\/pod-c1’s net1 has .* ago\n$/);
+    expect(both.code).toBe(0);
+    await node.cni('ADD', 'c1', { ifname: 'net2' });
+    const { code, stdout } = await why('pod-c1');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^shop\/pod-c1’s net2 was refused once.*\nCEILING: .*\nsee .*\nshop\/pod-c1 has .*\nshop.*net1 has/,
+    );
+    expect(await whyJson('pod-c1')).toMatchObject({
+      status: 'refused',
+      others: [
+        { status: 'has-address', ifname: 'eth0' },
+        { status: 'has-address', ifname: 'net1' },
+      ],
+    });
+  },
+  LIMIT_MS,
+);
+
+test(
   'without a pod: the pool, what its targets come to, who waits and who was refused',
   async () => {
     await node.serve({ pool: { targets: { floor: 1, headroom: 0, ceiling: 2 } } });
