@@ -43,7 +43,7 @@ async function inSeeds(from: number, to: number): Promise<Catch> {
   for (let seed = from; seed <= to; seed++) {
     const { breaches, unconverged } = await runSeed(seed);
     const [breach] = [...breaches, ...unconverged];
-    if (breach !== undefined) return { seeds: seed, breach };
+    if (breach !== undefined) return { seed, breach };
   }
   return {};
 }
@@ -53,14 +53,14 @@ async function inStories(): Promise<Catch> {
   const { SWEEPS } = await import('../stories/sweeps.ts');
   for (const { name, run } of [...SAGAS, ...SWEEPS]) {
     const [breach] = await run();
-    if (breach !== undefined) return { story: name, breach };
+    if (breach !== undefined) return { story: `saga: ${name}`, breach };
   }
   const { STORIES } = await import('../stories/stories.ts');
   const { crashEverywhere } = await import('../stories/crash-everywhere.ts');
   for (const story of STORIES) {
     // The long ones are told once, the short ones with a crash at every failpoint.
     const [breach] = (await crashEverywhere(story, story.isLong === true ? [] : ['crash', 'power-loss'])).breaches;
-    if (breach !== undefined) return { story: story.name, breach };
+    if (breach !== undefined) return { story: `story: ${story.name}`, breach };
   }
   const { explore } = await import('../small-world/explore.ts');
   const { breaches } = explore(SMALL_WORLD);

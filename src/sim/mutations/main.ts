@@ -57,6 +57,11 @@ async function hunt(mutation: string | undefined, { seeds, both }: HuntOptions):
   return JSON.parse(stdout);
 }
 
+function finders({ seed, story }: Catch): string {
+  const found = [seed === undefined ? [] : `seed ${seed}`, story ?? []].flat();
+  return found.length === 0 ? 'NOT FOUND' : found.join('; ');
+}
+
 async function huntAll(
   names: readonly string[],
   { json, ...options }: HuntOptions & { readonly json: string | undefined },
@@ -68,18 +73,18 @@ async function huntAll(
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const caught = await hunt(name, options);
       table.push({ mutation: name, ...caught });
-      const where = [caught.seeds === undefined ? [] : `seeds ${caught.seeds}`, caught.story ?? []].flat().join('; ');
-      console.log(`${name} | ${where || 'NOT FOUND'} | ${caught.breach?.split('\n')[0]?.slice(0, 100) ?? ''}`);
+      console.log(`${name} | ${finders(caught)} | ${caught.breach?.split('\n')[0]?.slice(0, 100) ?? ''}`);
     }
   };
   console.log('mutation | found by | first breach');
   await Promise.all(Array.from({ length: availableParallelism() }, hunter));
-  const most = Math.max(1, ...table.map(({ seeds = 0 }) => seeds));
+  const most = Math.max(1, ...table.map(({ seed = 0 }) => seed));
   const control = await hunt(undefined, { ...options, seeds: Math.min(most, CONTROL_SEEDS_MAX) });
   if (control.breach !== undefined) console.log(`without any mutation: ${control.breach}`);
+  const bySeeds = table.filter(({ seed }) => seed !== undefined).length;
   const missed = table.filter(({ breach }) => breach === undefined).length;
   const seconds = (performance.now() - beganMs) / 1000;
-  console.log(`${table.length} mutations, ${missed} not found, ${seconds.toFixed(1)} s`);
+  console.log(`${table.length} mutations, ${bySeeds} found by seeds, ${missed} not found, ${seconds.toFixed(1)} s`);
   if (json !== undefined) writeFigures(json, { table, control });
   return missed > 0 || control.breach !== undefined ? 1 : 0;
 }
