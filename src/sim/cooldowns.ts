@@ -94,7 +94,7 @@ export class Cooldowns {
 }
 
 /** Addresses of the family that could be handed out now. */
-function freeCount(state: State, pool: PoolRow, family: Family): number {
+export function freeCount(state: State, pool: PoolRow, family: Family): number {
   let free = 0;
   for (const eni of state.all('eni')) {
     if (!serves(state, eni, pool)) continue;

@@ -70,6 +70,8 @@ export interface FakeKernelOptions {
   readonly clock: Clock;
   /** How long one batch of steps takes, in ms. */
   readonly batchMs?: number;
+  /** How long after its steps were done a batch that puts something on the host is answered, in ms; at once without it. */
+  readonly answerMs?: () => number;
   /** False on a kernel that cannot filter conntrack deletes. */
   readonly flushes?: boolean;
 }
@@ -139,8 +141,12 @@ export class FakeKernel implements Kernel {
   }
 
   unplug(mac: Mac): void {
-    for (const link of [...this.host.links.values()])
-      if (link.mac === mac && link.type === '') this.dropLink(this.host, link.name);
+    for (const link of this.nics()) if (link.mac === mac) this.dropLink(this.host, link.name);
+  }
+
+  /** Links of the instance's NICs. */
+  nics(): LinkState[] {
+    return [...this.host.links.values()].filter(({ type, name }) => type === '' && name !== 'lo');
   }
 
   /** Somebody else removes an object of ours. */
@@ -170,7 +176,9 @@ export class FakeKernel implements Kernel {
   }
 
   apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]> {
-    return this.later(() => this.applyNow(steps, pod));
+    // Of the host's, whose ways have gateways that are waited for: meanwhile others have their turn.
+    const isSync = pod === undefined && steps.some((step) => step.do === 'put');
+    return this.later(() => this.applyNow(steps, pod), isSync ? this.options.answerMs?.() : undefined);
   }
 
   private applyNow(
@@ -284,14 +292,20 @@ export class FakeKernel implements Kernel {
     return Promise.resolve();
   }
 
-  private later<T>(deed: () => T | typeof DIED): Promise<T> {
+  private later<T>(deed: () => T | typeof DIED, answerMs = 0): Promise<T> {
     const { process } = this;
+    const { clock, batchMs = 1 } = this.options;
     return new Promise((resolve) => {
-      this.options.clock.timer(this.options.clock.nowMs() + (this.options.batchMs ?? 1), () => {
-        const result = process === this.process ? deed() : DIED;
-        if (result === DIED) return;
+      const answer = (result: T): void => {
+        if (process !== this.process) return;
         if (this.held === undefined) resolve(result);
         else this.held.push(() => resolve(result));
+      };
+      clock.timer(clock.nowMs() + batchMs, () => {
+        const result = process === this.process ? deed() : DIED;
+        if (result === DIED) return;
+        if (answerMs === 0) answer(result);
+        else clock.timer(clock.nowMs() + answerMs, () => answer(result));
       });
     });
   }

@@ -3,10 +3,13 @@
  * times nor the choices of the others.
  */
 import type { CloudFault, FaultTerms } from '../../providers/memory/faults.ts';
+import { attachmentKey, type SubnetId } from '../core/brand.ts';
+import { OWNER_TAGS, type Tags } from '../core/cloud.ts';
 import { type Cidr, cidrAddress, type Ip } from '../core/ip.ts';
 import type { Rows } from '../core/rows.ts';
 import { blockSize } from '../core/tally.ts';
 import { exponential } from './exponential.ts';
+import { CLUSTER } from './node.ts';
 import type { Pod } from './pods.ts';
 import { drawTargets, type FaultClass } from './scenario.ts';
 import type { World } from './world.ts';
@@ -22,12 +25,24 @@ const CALLS_WITHIN_MS = 600_000;
 /** What a broken connection leaves behind is done within the call's deadline. */
 const LANDS_LATE_MS = 8_000;
 const LINK_LATE_MS = 15_000;
+/** Longer than an ENI of ours that nobody knows of is left alone. */
+const LIES_ABOUT_MS = 2_400_000;
+/** A link that flaps is gone for so long, in mean. */
+const FLAP_MS = 2_000;
+/** From a shim's end until the kubelet deletes its sandbox, in mean. */
+const KUBELET_MS = 3_000;
 const SLOW_FACTOR = 16;
 /** A day: what a wrong time zone or a dead battery makes of a clock. */
 const WALL_JUMP_MS = 86_400_000;
 
 /** How often a process that is ended in its start ended itself, over an invariant that broke again. */
 const DOUBT_RATE = 0.3;
+
+const ownerTags = (cluster: string, instance: string): Tags => ({
+  [OWNER_TAGS.cluster]: cluster,
+  [OWNER_TAGS.instance]: instance,
+  [OWNER_TAGS.intent]: 'theirs-1',
+});
 
 const isReady = (row: unknown): boolean => (row as { readonly state?: unknown } | null)?.state === 'ready';
 
@@ -96,9 +111,11 @@ export class Misfortunes {
       case 'netns-gone':
       case 'sabotage':
       case 'unheard':
+      case 'link-flap':
       case 'hang-up':
       case 'crossing':
       case 'repeat-add':
+      case 'add-elsewhere':
       case 'reload':
         return this.strikeNode(fault);
       case 'no-flush':
@@ -218,17 +235,41 @@ export class Misfortunes {
       case 'unheard':
         kernel.deafen();
         return this.later(fault, () => kernel.undeafen());
+      case 'link-flap':
+        return this.flap();
       case 'hang-up':
-        return this.pick(fault, 'adding', (pod) => pods.hangUp(pod));
+        return this.pick(fault, 'adding', (pod) =>
+          pods.hangUp(pod, exponential(streams.uniform('misfortune/hang-up/del'), KUBELET_MS)),
+        );
       case 'crossing':
         return this.pick(fault, 'adding', (pod) => pods.remove(pod));
       case 'repeat-add': {
         const state = streams.uniform('misfortune/repeat-add') < 0.5 ? 'adding' : 'running';
         return this.pick(fault, state, (pod) => pods.addAgain(pod));
       }
+      case 'add-elsewhere':
+        return this.pick(fault, 'running', (pod) => {
+          const lease = node.driver?.state.leaseOf(attachmentKey(pod.attachment));
+          // One that was adopted from its link alone does not know its own namespace.
+          if (lease?.state === 'ready' && lease.netns.id !== '') pods.addElsewhere(pod, lease.id);
+        });
       case 'reload':
         return node.configure({ targets: drawTargets(streams, 'reload') });
     }
+  }
+
+  /** A driver resets its NIC: the link goes, with all that is on it, and comes back. */
+  private flap(): void {
+    const { kernel, cloud, instance, streams, clock } = this.world;
+    const nics = kernel.nics();
+    const nic = nics[streams.pick('misfortune/link-flap', nics.length)];
+    if (nic === undefined) return;
+    kernel.unplug(nic.mac);
+    clock.after(exponential(streams.uniform('misfortune/link-flap/length'), FLAP_MS), () => {
+      const isThere = kernel.nics().some(({ mac }) => mac === nic.mac);
+      const isHere = cloud.truth.enisOf(instance).some(({ id, mac }) => mac === nic.mac && cloud.truth.linked(id));
+      if (isHere && !isThere) kernel.plug(nic.name, nic.mac);
+    });
   }
 
   private pick(fault: FaultClass, state: Pod['state'], deed: (pod: Pod) => void): void {
@@ -239,7 +280,7 @@ export class Misfortunes {
 
   private strikeAccount(fault: 'subnet-crowded' | 'address-taken' | 'eni-taken' | 'foreign-eni'): void {
     const { world } = this;
-    const { streams, neighbours, subnets, instance } = world;
+    const { streams, neighbours, subnets } = world;
     const subnet = subnets[streams.pick(`misfortune/subnet/${fault}`, subnets.length)];
     if (subnet === undefined) return;
     if (fault === 'subnet-crowded') {
@@ -249,10 +290,21 @@ export class Misfortunes {
       });
     }
     if (fault === 'foreign-eni') {
-      neighbours.attach({ subnet, instance, forMs: this.lengthMs(fault) });
+      this.bringForeign(subnet);
       return;
     }
     this.takeAway(fault);
+  }
+
+  /** A plain one; or one whose tags name this instance and another cluster, or another instance of ours; or such a one that lies about. */
+  private bringForeign(subnet: SubnetId): void {
+    const { neighbours, instance, streams } = this.world;
+    const forMs = this.lengthMs('foreign-eni');
+    const kind = streams.uniform('misfortune/foreign-eni/kind');
+    if (kind < 0.4) neighbours.bring({ subnet, instance, forMs });
+    else if (kind < 0.6) neighbours.bring({ subnet, instance, forMs, tags: ownerTags(CLUSTER, 'i-other') });
+    else if (kind < 0.8) neighbours.bring({ subnet, instance, forMs, tags: ownerTags('other', instance) });
+    else neighbours.bring({ subnet, forMs: LIES_ABOUT_MS, tags: ownerTags('other', instance) });
   }
 
   /** Somebody with a console. */

@@ -5,12 +5,20 @@
 import type { ApiAction, ApiRequest, ApiResult } from '../../providers/memory/api.ts';
 import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import type { EniId, InstanceId, SubnetId } from '../core/brand.ts';
+import type { Tags } from '../core/cloud.ts';
 import type { VirtualClock } from './clock.ts';
 
 /** As many secondary addresses as an ENI of the largest type takes. */
 const ADDRESSES_MAX = 49;
 const RETRY_MS = 1_000;
 const ATTEMPTS_MAX = 120;
+
+export interface Brought {
+  readonly subnet: SubnetId;
+  readonly tags?: Tags;
+  readonly instance?: InstanceId;
+  readonly forMs: number;
+}
 
 export class Neighbours {
   private readonly cloud: MemoryCloud;
@@ -56,13 +64,16 @@ export class Neighbours {
     }
   }
 
-  /** Somebody attaches an ENI of theirs to the instance, at a device index of the cloud's choice, for `forMs`. */
-  async attach({ subnet, instance, forMs }: { subnet: SubnetId; instance: InstanceId; forMs: number }): Promise<void> {
-    const eni = await this.call('create-eni', newEni(subnet, []));
+  /**
+   * Somebody makes an ENI, with tags of their own, and takes it away after `forMs`. They attach it to the instance, where
+   * one is named, at a device index of the cloud's choice.
+   */
+  async bring({ subnet, tags = {}, instance, forMs }: Brought): Promise<void> {
+    const eni = await this.call('create-eni', { ...newEni(subnet, []), tags });
     if (eni === undefined) return;
     this.foreign.set(eni.id, false);
-    const attached = await this.call('attach-eni', { eni: eni.id, instance });
-    if (attached === undefined) return this.remove(eni.id);
+    const attached = instance === undefined || (await this.call('attach-eni', { eni: eni.id, instance })) !== undefined;
+    if (!attached) return this.remove(eni.id);
     this.clock.after(forMs, () => {
       this.remove(eni.id);
     });

@@ -266,9 +266,8 @@ export class Oracle {
     const links = [...kernel.host.links.values()].filter((link) => isLinkName(link.name)).map((link) => link.name);
     const wanted = [...state.all('lease')].map((lease) => linkName(lease.key));
     if (links.sort().join() !== wanted.sort().join()) this.breach(`links ${links} are not the leases' ${wanted}`);
-    const nics = [...kernel.host.links.values()].filter((link) => link.type === '' && link.name !== 'lo');
     const told = [...state.all('link')].map(({ mac, name, index }) => `${mac} ${name} ${index}`);
-    const there = nics.map(({ mac, name, index }) => `${mac} ${name} ${index}`);
+    const there = kernel.nics().map(({ mac, name, index }) => `${mac} ${name} ${index}`);
     if (told.sort().join() !== there.sort().join()) this.breach(`the core knows of NICs ${told}, there are ${there}`);
     const plan = nodePlan(new Turn(new Tx(state), { nowMs: 0, wallMs: 0, capabilities }));
     const actual = { links: [...kernel.host.links.values()], objects: [...kernel.host.objects.values()] };

@@ -4,10 +4,11 @@
  * tried again with the same request.
  */
 import type { Streams } from '../../providers/memory/random.ts';
-import { type Attachment, attachmentKey, type RequestId } from '../core/brand.ts';
+import { type Attachment, attachmentKey, type LeaseId, type RequestId } from '../core/brand.ts';
 import type { Event, Reply } from '../core/events.ts';
 import type { Ip } from '../core/ip.ts';
 import type { Reason } from '../core/reasons.ts';
+import type { NetnsRef } from '../core/rows.ts';
 import type { VirtualClock } from './clock.ts';
 import type { FakeKernel } from './kernel.ts';
 
@@ -94,16 +95,39 @@ export class Pods {
     this.add(pod);
   }
 
-  private add(pod: Pod): void {
+  /**
+   * An ADD of what runs that names another namespace: what runs stays as it is, and the runtime is told. Nobody asks again
+   * when the daemon ends.
+   */
+  addElsewhere(pod: Pod, lease: LeaseId): void {
+    const netns = `${pod.netns}-other`;
+    const id = this.options.kernel.addNamespace(netns);
+    const request = this.newRequest();
+    const over = (): void => this.options.kernel.deleteNamespace(netns);
+    const done = (reply: Reply): void => {
+      over();
+      if (reply.kind === 'refused') this.refused(pod, 'add', reply.reason);
+      else if (reply.kind === 'added' && reply.plan.lease === lease)
+        this.options.onBreach?.(`${pod.name} runs in ${pod.netns} and was added in ${netns}`);
+    };
+    this.pending.set(request, { of: pod, again: over, done });
+    this.options.send(this.addEvent(pod, { path: netns, id })(request));
+  }
+
+  private newRequest(): RequestId {
+    return `r${this.nextRequest++}` as RequestId;
+  }
+
+  /** As from now: a shim that asks again keeps the deadline that it had. */
+  private addEvent(pod: Pod, netns: NetnsRef): (request: RequestId) => Event {
+    const { attachment, name } = pod;
     const deadlineMs = this.options.clock.nowMs() + SHIM_DEADLINE_MS;
-    const event = (request: RequestId): Event => ({
-      kind: 'add',
-      request,
-      attachment: pod.attachment,
-      netns: { path: pod.netns, id: pod.netnsId },
-      pod: { namespace: 'default', name: pod.name, uid: pod.name },
-      deadlineMs,
-    });
+    const ref = { namespace: 'default', name, uid: name };
+    return (request) => ({ kind: 'add', request, attachment, netns, pod: ref, deadlineMs });
+  }
+
+  private add(pod: Pod): void {
+    const event = this.addEvent(pod, { path: pod.netns, id: pod.netnsId });
     let sent = 0;
     const send = (request: RequestId): Event => {
       sent = this.nextRequest;
@@ -159,12 +183,16 @@ export class Pods {
   /** The runtime names what it still has; `forgotten` are what it lost track of. */
   gc(forgotten: ReadonlySet<Pod>): void {
     const kept = [...this.all.values()].filter((pod) => !forgotten.has(pod));
-    const request = `r${this.nextRequest++}` as RequestId;
-    this.options.send({ kind: 'gc', request, network: 'underway', valid: kept.map((pod) => pod.attachment) });
+    this.options.send({
+      kind: 'gc',
+      request: this.newRequest(),
+      network: 'underway',
+      valid: kept.map((pod) => pod.attachment),
+    });
   }
 
   status(): void {
-    this.options.send({ kind: 'status', request: `r${this.nextRequest++}` as RequestId });
+    this.options.send({ kind: 'status', request: this.newRequest() });
   }
 
   /** StopPodSandbox: DEL, the namespace goes, and DEL once more. */
@@ -212,8 +240,8 @@ export class Pods {
     this.options.clock.after(30_000, () => this.remove(pod));
   }
 
-  /** kubelet's deadline: it kills the shim in mid-ADD, then deletes. */
-  hangUp(pod: Pod): void {
+  /** kubelet's deadline: it kills the shim in mid-ADD, then deletes, which may take it a while. */
+  hangUp(pod: Pod, delMs = 0): void {
     if (pod.state !== 'adding') return;
     for (const [request, { of }] of this.pending) {
       if (of !== pod) continue;
@@ -221,7 +249,8 @@ export class Pods {
       this.pending.delete(request);
       this.options.send({ kind: 'hang-up', request });
     }
-    this.remove(pod);
+    if (delMs === 0) this.remove(pod);
+    else this.options.clock.after(delMs, () => this.remove(pod));
   }
 
   answer(request: RequestId, reply: Reply): void {
@@ -244,7 +273,7 @@ export class Pods {
         this.options.clock.after(RETRY_MS, again);
         return;
       }
-      const request = `r${this.nextRequest++}` as RequestId;
+      const request = this.newRequest();
       this.pending.set(request, { of, again, done });
       this.options.send(event(request));
     };

@@ -23,7 +23,7 @@ const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
   // What is said of a pod whose address is quarantined.
   INTERNAL: ['crash-start'],
   CONFIG_INVALID: [],
-  BAD_REQUEST: [],
+  BAD_REQUEST: ['add-elsewhere'],
   ACCOUNT_QUOTA: ['eni-limit'],
   DENIED: ['deny'],
   CLOUD_MISCONFIGURED: ['misconfigured'],
@@ -36,6 +36,7 @@ const CAUSES: Partial<Record<ReasonCode, readonly FaultClass[]>> = {
   NETNS_GONE: ['netns-gone', 'hang-up', 'crossing', 'repeat-add', ...ENDS],
   DELETED_MEANWHILE: ['hang-up', 'crossing', 'repeat-add', 'netns-gone', ...ENDS],
   ADDRESS_LOST: ['address-taken', 'eni-taken', ...ENDS],
+  ATTACH_STUCK: ['attach-stuck', 'attach-undone', 'link-never', 'link-late', 'eni-taken', ...ENDS],
   ENIS_IN_VAIN: [
     'attach-stuck',
     'attach-undone',
@@ -62,19 +63,18 @@ export interface RefusalsOptions {
   readonly scenario: Scenario;
   /** Addresses that the cloud has left in a subnet, in truth. */
   readonly freeCount: (subnet: SubnetId) => number;
+  /** What makes a reason untrue that names a limit of the pool or of the instance. */
+  readonly belies: (code: ReasonCode) => string | undefined;
+  readonly nowMs: () => number;
   readonly breach: (text: string) => void;
 }
 
 export class Refusals {
-  private readonly scenario: Scenario;
-  private readonly freeCount: (subnet: SubnetId) => number;
-  private readonly breach: (text: string) => void;
+  private readonly options: RefusalsOptions;
   private healedMs: (() => number) | undefined;
 
-  constructor({ scenario, freeCount, breach }: RefusalsOptions) {
-    this.scenario = scenario;
-    this.freeCount = freeCount;
-    this.breach = breach;
+  constructor(options: RefusalsOptions) {
+    this.options = options;
   }
 
   /** From now on nothing goes wrong any more; `sinceMs` tells how long ago that was. */
@@ -84,22 +84,33 @@ export class Refusals {
 
   heard(pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason): void {
     const { code } = reason;
-    const { faults, settings } = this.scenario;
+    const { scenario, belies, breach } = this.options;
+    const { faults, settings } = scenario;
     const said = `${pod.name}'s ${verb} was refused: ${JSON.stringify(reason)}`;
-    if (CAUSES[code]?.some((fault) => faults.has(fault)) === false) this.breach(`${said}, and nothing was wrong`);
+    if (CAUSES[code]?.some((fault) => faults.has(fault)) === false) breach(`${said}, and nothing was wrong`);
+    if (verb === 'add' && this.isInTime(pod)) {
+      const but = belies(code);
+      if (but !== undefined) breach(`${said}, and ${but}`);
+    }
     if (
       reason.code === 'QUEUE_FULL' &&
       (settings.waiterCountMax === undefined || reason.waiting < settings.waiterCountMax)
     )
-      this.breach(`${said}, and the queue was not full`);
+      breach(`${said}, and the queue was not full`);
     const isQuiet = this.healedMs !== undefined && this.healedMs() > AFTERMATH_MS;
     const isImpatient = (settings.addDeadlineMs ?? PATIENCE_MIN_MS) < PATIENCE_MIN_MS && IMPATIENT.includes(code);
-    if (isQuiet && verb === 'add' && !this.isFull(reason) && !isImpatient) this.breach(`${said}, in a healed world`);
+    if (isQuiet && verb === 'add' && !this.isFull(reason) && !isImpatient) breach(`${said}, in a healed world`);
+  }
+
+  /** Not one that lay about until its deadline, as with a process that stood still: it is refused as it comes. */
+  private isInTime({ startedMs }: Pod): boolean {
+    const { nowMs, scenario } = this.options;
+    return nowMs() - startedMs < (scenario.settings.addDeadlineMs ?? PATIENCE_MIN_MS) / 2;
   }
 
   /** A subnet may be full of what a lost journal no longer knows to be the node's own. */
   private isFull(reason: Reason): boolean {
     if (reason.code !== 'SUBNET_EXHAUSTED') return FULL.includes(reason.code);
-    return reason.subnets.every((subnet) => this.freeCount(subnet) === 0);
+    return reason.subnets.every((subnet) => this.options.freeCount(subnet) === 0);
   }
 }

@@ -45,11 +45,13 @@ export const FAULT_CLASSES = [
   'netns-gone',
   'sabotage',
   'unheard',
+  'link-flap',
   'no-flush',
   // The runtime, and the one who configures.
   'hang-up',
   'crossing',
   'repeat-add',
+  'add-elsewhere',
   'reload',
 ] as const;
 

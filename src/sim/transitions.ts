@@ -128,8 +128,6 @@ export const UNSHOWN: Readonly<Record<string, string>> = {
     'a link whose lease is gone is fenced, and without the routes that name addresses',
   'reason DATAPATH_REPAIRED': 'said in a log, never to a pod',
   'reason CONFIG_INVALID': "the daemon's, before there is a core",
-  'reason BAD_REQUEST':
-    "the daemon's, before there is an event; or an ADD elsewhere of what runs, which no runtime here makes",
   'reason IFNAME_TAKEN': 'nobody else makes links in a pod here',
 };
 

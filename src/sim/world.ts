@@ -14,9 +14,11 @@ import type { EniId, InstanceId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
 import type { Cidr } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
+import { Conduct } from './conduct.ts';
 import { Cooldowns } from './cooldowns.ts';
 import { Coverage } from './coverage.ts';
 import { exponential } from './exponential.ts';
+import { Growth } from './growth.ts';
 import { MemoryJournal } from './journal.ts';
 import { FakeKernel } from './kernel.ts';
 import { Neighbours } from './neighbours.ts';
@@ -29,8 +31,12 @@ import { type FaultClass, type Scenario, STRIKES_CALLS } from './scenario.ts';
 import { ServingOrder } from './serving-order.ts';
 import { Trace } from './trace-log.ts';
 import { UnluckyProvider } from './unlucky-provider.ts';
+import { Ways } from './ways.ts';
 
+/** With these the kernel lacks things, and nobody may know. */
+const KERNEL_FAULTS: readonly FaultClass[] = ['kernel-refuses', 'sabotage', 'unheard'];
 const RESTART_MS = 2_000;
+const SYNC_MAX_MS = 600;
 /** How long a machine has been up when its daemon starts. */
 const UPTIME_MS = 8_000;
 const NETNS_MS = 50;
@@ -62,6 +68,9 @@ export class World {
   crashAfterCall = false;
   private readonly rows: RowWatch;
   private readonly order: ServingOrder;
+  private readonly growth: Growth;
+  private readonly conduct: Conduct;
+  private readonly ways: Ways | undefined;
   private linkNumber = 1;
 
   constructor(scenario: Scenario, keepTrace: boolean) {
@@ -69,7 +78,9 @@ export class World {
     const { clock } = this;
     this.streams = new Streams(scenario.seed);
     this.cloud = new MemoryCloud({ clock, seed: scenario.seed });
-    this.kernel = new FakeKernel({ clock, flushes: !scenario.faults.has('no-flush') });
+    // Mostly tens of ms, and up to as long as a gateway is waited for.
+    const answerMs = (): number => SYNC_MAX_MS ** this.streams.uniform('kernel/sync');
+    this.kernel = new FakeKernel({ clock, answerMs, flushes: !scenario.faults.has('no-flush') });
     this.neighbours = new Neighbours(this.cloud, clock);
     this.trace = new Trace(keepTrace);
     this.instance = this.network();
@@ -87,10 +98,22 @@ export class World {
     });
     this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, fellShort });
     const breach = (text: string): void => this.oracle.breach(text);
-    this.refusals = new Refusals({ scenario, freeCount: (subnet) => cloud.truth.freeCount(subnet), breach });
     this.order = new ServingOrder(breach);
+    const { maxBlocksPerCall: blocksMax, callDeadlineMs } = capabilities;
+    this.growth = new Growth({ nowMs: () => this.node.nowMs(), blocksMax, breach });
+    const growth = this.growth;
+    this.refusals = new Refusals({
+      scenario,
+      freeCount: (subnet) => cloud.truth.freeCount(subnet),
+      nowMs: () => clock.nowMs(),
+      belies: (code) => this.node.driver && growth.belies(code, this.node.driver.state),
+      breach,
+    });
+    this.conduct = new Conduct({ cloud, instance, nowMs: () => clock.nowMs(), callDeadlineMs, breach });
     this.coverage = new Coverage(cloud, instance);
     this.node = this.newNode();
+    if (KERNEL_FAULTS.every((fault) => !scenario.faults.has(fault)))
+      this.ways = new Ways({ kernel, capabilities, breach });
     this.pods = new Pods({
       clock,
       kernel,
@@ -127,12 +150,16 @@ export class World {
       onError: (error) => this.failed(error),
       onEvent: (event) => this.heard(event),
       onOpen: (state) => {
+        this.conduct.opened();
         this.rows.follow(state);
         this.coverage.opened(state);
       },
       observe: (seen) => {
-        if (seen.kind === 'effect') this.trace.effect(seen.effect);
-        else if (seen.kind === 'journal' && !seen.up) this.rows.forget();
+        if (seen.kind === 'effect') {
+          this.trace.effect(seen.effect);
+          this.conduct.sent(seen.effect);
+          if (this.node.driver !== undefined) this.ways?.sent(seen.effect, this.node.driver.state);
+        } else if (seen.kind === 'journal' && !seen.up) this.rows.forget();
       },
     });
   }
@@ -159,8 +186,10 @@ export class World {
     } else if (fact.kind === 'link-gone') {
       this.kernel.unplug(fact.eni.mac);
       this.oracle.unplugged(fact.eni);
+      this.conduct.eniDetached(fact.eni);
       this.foreignMoved(fact.eni.id, 'detached');
     } else if (fact.kind === 'eni-deleted') this.foreignMoved(fact.eni.id, 'deleted');
+    else if (fact.kind === 'eni-created') this.conduct.eniCreated(fact.eni);
     else if (fact.kind === 'address-removed') this.oracle.removed(fact.cidr);
     else if (fact.kind === 'address-added')
       this.oracle.blockGiven(fact.cidr, this.cloud.truth.eni(fact.eni), this.clock.nowMs());
@@ -239,7 +268,11 @@ export class World {
     const changes = this.rows.take();
     this.trace.event(this.clock.nowMs(), event, changes);
     this.coverage.step(event, changes);
-    this.order.step(event, changes, this.node.driver?.state);
+    const state = this.node.driver?.state;
+    this.order.step(event, changes, state);
+    this.conduct.step(event, changes);
+    this.ways?.step(changes);
+    if (state !== undefined) this.growth.step(changes, state);
   }
 
   /** A misfortune strikes; one of the cloud's is armed, and has struck when a call met it. */

@@ -12,13 +12,19 @@ test('a failure is told as one command', () => {
   );
 });
 
-const POD = { name: 'pod-1' } as Pod;
+const POD = { name: 'pod-1', startedMs: 0 } as Pod;
 
-/** What is wrong with these reasons in a world that denies calls and has no other fault. */
+/** What is wrong with these reasons in a world that denies calls, has no other fault and holds three addresses. */
 function judge(healedForMs: number | undefined, ...reasons: Parameters<Refusals['heard']>[2][]): string[] {
   const breaches: string[] = [];
   const scenario = { ...drawScenario(1), faults: new Set(['deny'] as const), settings: { waiterCountMax: 6 } };
-  const refusals = new Refusals({ scenario, freeCount: () => 0, breach: (text) => breaches.push(text) });
+  const refusals = new Refusals({
+    scenario,
+    freeCount: () => 0,
+    belies: (code) => (code === 'ADDRESS_LIMIT' ? 'three are held' : undefined),
+    nowMs: () => 0,
+    breach: (text) => breaches.push(text),
+  });
   if (healedForMs !== undefined) refusals.healed(() => healedForMs);
   for (const reason of reasons) refusals.heard(POD, 'add', reason);
   return breaches.map((text) => text.slice(text.lastIndexOf(', ') + 2));
@@ -30,6 +36,12 @@ test('a reason needs a fault or a limit that is there', () => {
   expect(judge(undefined, { code: 'INTERNAL', detail: 'x' })).toEqual(['and nothing was wrong']);
   expect(judge(undefined, { code: 'QUEUE_FULL', waiting: 6, limit: 6 })).toEqual([]);
   expect(judge(undefined, { code: 'QUEUE_FULL', waiting: 5, limit: 6 })).toEqual(['and the queue was not full']);
+});
+
+test('a limit has to be reached', () => {
+  expect(judge(undefined, { code: 'CEILING', ceiling: 3, leased: 3, restMs: 0 })).toEqual([]);
+  const limit = { code: 'ADDRESS_LIMIT', addresses: 3, limit: 9, leased: 3, restMs: 0 } as const;
+  expect(judge(undefined, limit)).toEqual(['and three are held']);
 });
 
 test('a healed world refuses nobody but for want of room', () => {
