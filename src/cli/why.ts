@@ -1,4 +1,5 @@
 /** `underway why`: asks the daemon of this node why a pod has no address, or what its pool is at. */
+import { statSync } from 'node:fs';
 import { request } from 'node:http';
 import { readFlags, UNDERWAY, UsageError } from '../program/flags.ts';
 import type { WhyAnswer } from '../protocol/why.ts';
@@ -47,7 +48,8 @@ async function ask(args: readonly string[]): Promise<number> {
     process.stderr.write(`underway: ${answer.unreachable}\n`);
     return EXIT.unreachable;
   }
-  process.stdout.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : `${linesOf(answer, values.socket)}\n`);
+  const lines = values.json ? [JSON.stringify(answer, null, 2)] : linesOf(answer, values.socket).map(printable);
+  process.stdout.write(`${lines.join('\n')}\n`);
   if (answer.status === 'ambiguous') return EXIT.usage;
   if (answer.status === 'pool') return EXIT.ok;
   const isWell = answer.status === 'has-address' && answer.refused?.by !== 'CHECK';
@@ -55,12 +57,15 @@ async function ask(args: readonly string[]): Promise<number> {
 }
 
 /** As the daemon says it; but commands are this program's, with the socket that it was given. */
-function linesOf(answer: WhyAnswer, socket: string): string {
-  if (answer.status !== 'ambiguous') return answer.lines.join('\n');
+function linesOf(answer: WhyAnswer, socket: string): readonly string[] {
+  if (answer.status !== 'ambiguous') return answer.lines;
   const more = socket === SOCKET ? '' : ` --socket ${socket}`;
   const commands = answer.pods.map((pod) => `  ${UNDERWAY} why ${pod}${more}`);
-  return [`${answer.pods.length} pods here go by ${answer.named}:`, ...commands].join('\n');
+  return [`${answer.pods.length} pods here go by ${answer.named}:`, ...commands];
 }
+
+/** Names and messages are others' text: what would steer the terminal, or hide a part of the line, is shown as �. */
+const printable = (line: string): string => line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{FFFD}');
 
 type Fetched = WhyAnswer | { readonly unreachable: string };
 
@@ -86,6 +91,8 @@ function parsed(body: string, status: number): Fetched {
 }
 
 function nextStep({ code, message }: NodeJS.ErrnoException, socket: string): string {
+  if (statSync(socket, { throwIfNoEntry: false })?.isSocket() === false)
+    return `${socket} is no socket: --socket is the daemon’s own, such as ${SOCKET}`;
   const last = 'see its log: `kubectl logs -n kube-system` of this node’s pod, or `journalctl -u underwayd`';
   if (code === 'ENOENT') return `no daemon listens at ${socket}: is it started, and is --socket right? ${last}`;
   if (code === 'ECONNREFUSED') return `the daemon at ${socket} is gone and left its socket: start it again; ${last}`;

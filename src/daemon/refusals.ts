@@ -74,8 +74,13 @@ export class Refusals {
 
 type Named = Pick<Extract<CniRequest, { verb: 'ADD' }>, 'pod' | 'attachment'>;
 
-export const whoIs = ({ pod, attachment }: Named): string =>
-  pod === undefined ? attachment.containerId : `${pod.namespace}/${pod.name}`;
+/** Kubernetes' own names are shorter: 63 and 253 characters. */
+const NAME_SHOWN_MAX = 320;
+
+export function whoIs({ pod, attachment }: Named): string {
+  const who = pod === undefined ? attachment.containerId : `${pod.namespace}/${pod.name}`;
+  return who.length > NAME_SHOWN_MAX ? `${who.slice(0, NAME_SHOWN_MAX)}…` : who;
+}
 
 /** A pod's sandbox is made anew, with another id, each time it fails; its interfaces are separate. */
 const keyOf = ({ pod, attachment }: Named): string =>

@@ -209,6 +209,10 @@ function checkNames(verb: Verb, sent: Envelope, needed: readonly Variable[]): St
       "CNI_IFNAME must have 1 to 15 printable ASCII characters without '/', ':' and space, and not be '.' or '..'";
     return fail(CODE.badEnvironment, msg, `it is ${JSON.stringify(ifname.slice(0, 40))}`);
   }
+  if (verb !== 'DEL' && netns !== '' && !netns.startsWith('/')) {
+    const msg = 'CNI_NETNS must be an absolute path: what a relative one means depends on who reads it';
+    return fail(CODE.badEnvironment, msg, `it is ${JSON.stringify(netns.slice(0, 140))}`);
+  }
   // A DEL passes: nothing was ever made under such a name, and a pod that was refused it has to end.
   if (verb !== 'DEL' && isKernels(ifname)) {
     const msg = `CNI_IFNAME ${ifname} cannot be a pod's interface: lo, all, default and names with a % mean something else to the kernel; name another`;

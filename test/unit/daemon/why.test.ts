@@ -317,6 +317,35 @@ test('a subnet of the configuration that the cloud does not list keeps nothing f
   expect(lines).toContain('subnet subnet-0fffffff: the cloud does not list it; correct pool.subnets');
 });
 
+test(
+  'a name that would steer the terminal is shown and does not; one without end is cut',
+  async () => {
+    await node.serve();
+    for (const [id, name] of [
+      ['c1', 'x\u001b[2Jy\nz\u202ew'],
+      ['c2', 'n'.repeat(16_000)],
+    ] as const) {
+      node.sandbox(id);
+      await node.cni('ADD', id, { args: `K8S_POD_NAMESPACE=shop;K8S_POD_NAME=${name};K8S_POD_UID=u` });
+    }
+    expect((await why('c1')).stdout).toMatch(/^shop\/x\u{FFFD}\[2Jy\u{FFFD}z\u{FFFD}w has [^\n]*\n$/u);
+    expect((await why('c2')).stdout).toMatch(/^shop\/n{315}… has /);
+  },
+  LIMIT_MS,
+);
+
+test(
+  'a folder for a socket is called one',
+  async () => {
+    const { code, stderr } = await underway('why', '--socket', node.folder);
+    expect([code, stderr]).toEqual([
+      3,
+      expect.stringContaining(`${node.folder} is no socket: --socket is the daemon’s`),
+    ]);
+  },
+  LIMIT_MS,
+);
+
 test.each([[['a/b', 'c/d']], [['--jsn']], [['']]])('wrong use is exit code 2: %j', async (args) => {
   const { code, stderr } = await underway('why', ...args);
   expect([code, stderr]).toEqual([2, expect.stringMatching(/^underway: \S/)]);

@@ -124,7 +124,8 @@ describe('DEL needs only names', () => {
   });
 });
 
-test('a pod that was refused its interface name can still be deleted', () => {
+test('a pod that was refused its interface name, or its path, can still be deleted', () => {
+  expect(request(sent({ command: 'DEL', netns: 'run/netns/p1' }))).toMatchObject({ verb: 'DEL' });
   for (const ifname of ['lo', 'eth%d'])
     expect(request(sent({ command: 'DEL', ifname }))).toMatchObject({ verb: 'DEL', attachment: { ifname } });
 });
@@ -208,6 +209,7 @@ describe('what cannot be served is refused with the specification’s code, in t
     ['the sysctls of all links as ifname', sent({ ifname: 'all' }), 4, 'CNI_IFNAME all '],
     ['those of links to come', sent({ command: 'CHECK', ifname: 'default' }), 4, 'CNI_IFNAME default '],
     ['an ifname that the kernel numbers', sent({ ifname: 'eth%d' }), 4, 'CNI_IFNAME eth%d '],
+    ['a relative path for the namespace', sent({ netns: 'run/netns/p1' }), 4, 'must be an absolute path'],
     ['ifname of other letters', sent({ ifname: 'ëth0' }), 4],
     ['no version', sent({}, { name: 'n', type: 't' }), 1, '0.1.0'],
     ['an old version', sent({}, { ...CONFIG, cniVersion: '0.2.0' }), 1, '0.2.0'],
