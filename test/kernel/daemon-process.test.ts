@@ -161,6 +161,13 @@ class Machine {
     return netns;
   }
 
+  /** Its namespace goes, as a sandbox's that ends. */
+  endPod(name: string): void {
+    const netns = `uwd-${process.pid}-${name}`;
+    this.pods.delete(netns);
+    ip('netns', 'del', netns);
+  }
+
   cni(command: string, name: string): Promise<{ readonly status: number; readonly text: string }> {
     const body = {
       command,
@@ -260,6 +267,27 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     expect(machine.output).toContain('another daemon has the journal');
     expect(code).toBe(75);
     expect((await machine.http('GET', '/livez')).status).toBe(200);
+  }, 30_000);
+
+  test('the link of a pod that runs, removed by somebody, is told; that of a pod that ended is not', async () => {
+    machine.start();
+    await machine.ready();
+    for (const name of ['p1', 'p2']) {
+      machine.pod(name);
+      expect((await machine.cni('ADD', name)).status).toBe(200);
+    }
+    const why = async (name: string) => JSON.parse((await machine.http('GET', `/v1/why?pod=shop/${name}`)).text);
+    const { addresses } = await why('p1');
+    const link =
+      podRoutes()
+        .find((route) => route.startsWith(`${addresses[0]} `))
+        ?.match(/dev (uw\w+)/)?.[1] ?? '';
+    ip('-n', machine.host, 'link', 'del', link);
+    await until(async () => (await why('p1')).status === 'refused');
+    expect((await why('p1')).lines.join()).toContain(`somebody removed its link ${link}`);
+    machine.endPod('p2');
+    await until(async () => (await why('p2')).status === 'unknown');
+    expect(machine.output.match(/a pod lost its link/g)).toHaveLength(1);
   }, 30_000);
 
   test('SIGHUP takes new targets, and refuses the rest with a sentence', async () => {
