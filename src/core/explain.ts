@@ -10,7 +10,7 @@ import { isHeldUp, roomForEnis } from './grow.ts';
 import { instanceTakesOneMore } from './in-vain.ts';
 import { missingFacts } from './observe.ts';
 import { isFlying } from './operation.ts';
-import { enisOf, type Holding, holding, isBeingSetUp, isPresent, serves } from './pool.ts';
+import { enisOf, type Holding, holding, isBeingSetUp, isCeilingUsed, isPresent, serves } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
 import { closedUntilMs, isUnheard, nearSubnets, subnetFor, subnetsOf } from './subnet.ts';
@@ -31,6 +31,7 @@ const GROWING: readonly CloudAction[] = ['assign', 'create', 'attach'];
 export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (turn.runtime.phase !== 'serving') return true;
   if (turn.runtime.journal === 'down') return false;
+  if (isCeilingUsed(turn.state, pool)) return false;
   if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
     return true;
   if (hardRefusal(turn, pool) !== undefined) return false;
@@ -165,6 +166,7 @@ const mostOf = (families: readonly Holding[], figure: 'leased' | 'cooling'): num
 
 /** Nothing could be asked for, whatever the cloud answers: neither a slot nor an ENI is left, or the ceiling is reached. */
 function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
+  if (isCeilingUsed(turn.state, pool)) return ceilingReason(turn, pool);
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   if (families.some((held) => held.coming > 0) || comingUp(turn, pool).length > 0) return undefined;
   const cooling = mostOf(families, 'cooling');

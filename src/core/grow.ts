@@ -17,6 +17,7 @@ import {
   type Holding,
   holding,
   isBeingSetUp,
+  isCeilingUsed,
   isPresent,
   serves,
   waitersOf,
@@ -88,7 +89,7 @@ function missingOf(turn: Turn, pool: PoolRow, family: Family): number {
  */
 export function cancelDrains(turn: Turn, pool: PoolRow): boolean {
   let isCancelled = false;
-  if (turn.state.census.inMotion === 0) return isCancelled;
+  if (turn.state.census.inMotion === 0 || isCeilingUsed(turn.state, pool)) return isCancelled;
   for (const eni of enisOf(turn.state, pool).sort(byKey)) {
     if (eni.state !== 'draining' || turn.state.operationOn(eni.key) !== undefined) continue;
     const isMissed = pool.families.some((family) => missingOf(turn, pool, family) > 0);

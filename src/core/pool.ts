@@ -60,6 +60,10 @@ export function holding(state: State, pool: PoolRow, family: Family): Holding {
   return { total, leased, cooling, quarantined, free: total - leased - cooling - quarantined, coming };
 }
 
+/** As many pods have an address as the ceiling allows, though more may be free: it was lowered, and those go back. */
+export const isCeilingUsed = (state: State, pool: PoolRow): boolean =>
+  pool.families.some((family) => holding(state, pool, family).leased >= pool.targets.ceiling);
+
 /** ENIs that serve the pool. */
 export const servingOf = (state: State, pool: PoolRow, family: Family): ReadonlySet<EniKey> =>
   countOf(state, pool, family).serving;

@@ -5,7 +5,7 @@
 import type { CloudAction } from './cloud.ts';
 import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis } from './grow.ts';
-import { enisOf, holding, isBeingSetUp } from './pool.ts';
+import { enisOf, holding, isBeingSetUp, isCeilingUsed } from './pool.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
 import { closedUntilMs, nearSubnets } from './subnet.ts';
 import type { Turn } from './turn.ts';
@@ -29,6 +29,7 @@ interface Candidate {
 
 /** The soonest; undefined where only a pod's end brings an address. */
 export function prospect(turn: Turn, pool: PoolRow): Prospect | undefined {
+  if (isCeilingUsed(turn.state, pool)) return undefined;
   const candidates = [...underWay(turn, pool), ...planned(turn, pool), ...cooled(turn, pool)];
   const [soonest] = candidates.sort((a, b) => a.atMs - b.atMs || (a.by < b.by ? -1 : 1));
   if (soonest === undefined) return undefined;

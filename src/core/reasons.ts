@@ -151,6 +151,14 @@ const waiting = (pods: number): string => `${pods} ${pods === 1 ? 'pod waits' : 
 const whenOneEnds = ({ leased, restMs }: { readonly leased: number; readonly restMs: number }): string =>
   `the next pod is served ${seconds(restMs)} after one of the ${leased} that have an address ends`;
 
+/** A ceiling that was lowered may be under what pods have already. */
+const whenBelow = (reason: Extract<Reason, { code: 'CEILING' }>): string => {
+  const { ceiling, leased, restMs } = reason;
+  return leased <= ceiling
+    ? whenOneEnds(reason)
+    : `${leased} pods have one, and the next is served ${seconds(restMs)} after ${leased - ceiling + 1} of them have ended`;
+};
+
 /** What should be there by now may be there at any moment, or never: how long it took says more than a forecast. */
 const usable = ({ forMs, etaMs }: { readonly forMs: number; readonly etaMs: number }, usualMs: number): string =>
   etaMs > 0
@@ -183,7 +191,7 @@ export function reasonText(reason: Reason): string {
     case 'ADDRESS_LIMIT':
       return `all ${reason.limit} address slots of this node are taken (${reason.addresses} addresses); ${whenOneEnds(reason)}: use a larger instance type or prefixes, or lower the node's max pods`;
     case 'CEILING':
-      return `the pool's ceiling of ${reason.ceiling} addresses is reached; ${whenOneEnds(reason)}: raise targets.ceiling`;
+      return `the pool's ceiling of ${reason.ceiling} addresses is reached; ${whenBelow(reason)}: raise targets.ceiling`;
     case 'ACCOUNT_QUOTA':
       return `the account's ENI quota is used up (${reason.cloudCode}), ${again(reason.retryMs)}: ask the cloud for a higher one`;
     case 'THROTTLED':

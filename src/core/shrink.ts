@@ -7,7 +7,7 @@ import { freeOn, usedOn } from './eni.ts';
 import { type Family, familyOf } from './ip.ts';
 import { headroomNow } from './learn.ts';
 import { startOperation } from './operation.ts';
-import { blocksOfFamily, demand, enisOf, holding, prefixesOf, serves, waitersOf } from './pool.ts';
+import { blocksOfFamily, demand, enisOf, holding, isCeilingUsed, prefixesOf, serves, waitersOf } from './pool.ts';
 import { spareSingles } from './promote.ts';
 import type { BlockRow, EniPresent, PoolRow } from './rows.ts';
 import { type Pressure, pressureOf } from './subnet.ts';
@@ -25,19 +25,40 @@ export function shrink(turn: Turn, pool: PoolRow): void {
   const hasSurplus = pool.families.some(
     (family) => surplusOf(turn, pool, family) > 0 || hasSpareSingles(turn, pool, family),
   );
-  if (waitersOf(turn.state, pool) > 0) return setSurplus(turn, pool, undefined);
+  const isWaitedFor = waitersOf(turn.state, pool) > 0;
+  if (!isWaitedFor || isCeilingUsed(turn.state, pool))
+    for (const family of pool.families) giveUpExcess(turn, pool, family);
+  if (isWaitedFor) return setSurplus(turn, pool, undefined);
   if (yieldToOthers(turn, pool)) return;
   if (!hasSurplus) return setSurplus(turn, pool, undefined);
   const sinceMs = pool.surplusSinceMs ?? turn.nowMs;
   setSurplus(turn, pool, sinceMs);
   if (!turn.due(sinceMs + SURPLUS_MS)) return;
-  if (drainOne(turn, pool, candidates(turn, pool), headroomNow(turn, pool))) return;
+  const headroom = headroomNow(turn, pool);
+  if (drainOne(turn, pool, candidates(turn, pool), (eni, family) => canSpare(turn, pool, eni, family, headroom)))
+    return;
   for (const family of pool.families) {
     // The ENI that one family's blocks go from is busy for the other's.
     const enis = candidates(turn, pool);
     const surplus = surplusOf(turn, pool, family);
     if (!releaseFrom(turn, enis, family, surplus)) releaseSingles(turn, pool, enis, family);
   }
+}
+
+/**
+ * What is free beyond a ceiling that was lowered goes at once, also where pods are refused for it (step.ts). An IPv6 prefix
+ * stays: it holds more than any ceiling, and nobody goes short of it.
+ */
+function giveUpExcess(turn: Turn, pool: PoolRow, family: Family): void {
+  const { ceiling } = pool.targets;
+  const totalOf = (counted: Family): number => holding(turn.state, pool, counted).total;
+  const excess = totalOf(family) - ceiling;
+  if (excess <= 0 || (family === 6 && prefixesOf(turn.state, pool, family) > 0)) return;
+  const enis = candidates(turn, pool);
+  const isBeyond: IsSpare = ({ key }, counted) => totalOf(counted) - turn.state.tally(key, counted).ready >= ceiling;
+  if (drainOne(turn, pool, enis, isBeyond) || releaseFrom(turn, enis, family, excess)) return;
+  // Only a prefix is idle, and larger than that: what the ceiling still allows is asked for singly.
+  releaseFrom(turn, enis, family, largestBlock(turn, pool, family));
 }
 
 function setSurplus(turn: Turn, pool: PoolRow, sinceMs: number | undefined): void {
@@ -82,7 +103,7 @@ function yieldToOthers(turn: Turn, pool: PoolRow): boolean {
     if (spare <= 0) continue;
     const isIdle = (block: BlockRow): boolean => turn.due(block.idleSinceMs + IDLE_MS[pressure]);
     const whole = enis.filter((eni) => turn.state.blocksOf(eni.key).every(isIdle));
-    if (drainOne(turn, pool, whole, keep)) return true;
+    if (drainOne(turn, pool, whole, (eni, family) => canSpare(turn, pool, eni, family, keep))) return true;
     const idle = enis.flatMap((eni) => idleBlocks(turn, eni, 4).filter(isIdle)).sort(byIdleTime);
     const chosen = fitting(
       idle.filter((block) => block.eni === idle[0]?.eni),
@@ -106,14 +127,16 @@ function pressureOn(turn: Turn, eni: EniPresent): Pressure {
   return subnet === undefined ? 'normal' : pressureOf(subnet, turn.nowMs);
 }
 
+type IsSpare = (eni: EniPresent, family: Family) => boolean;
+
 /** ready -> draining for one ENI without pods, when the pool can spare all of it; what cools there has its time first. */
-function drainOne(turn: Turn, pool: PoolRow, enis: readonly EniPresent[], headroom: number): boolean {
+function drainOne(turn: Turn, pool: PoolRow, enis: readonly EniPresent[], isSpare: IsSpare): boolean {
   const spare = enis.find(
     (eni) =>
       eni.kind === 'secondary' &&
       isWithoutPods(turn, eni) &&
       freeOn(turn, eni) > 0 &&
-      pool.families.every((family) => canSpare(turn, pool, eni, family, headroom)),
+      pool.families.every((family) => isSpare(eni, family)),
   );
   if (spare === undefined) return false;
   turn.tx.put('eni', { ...spare, state: 'draining', sinceMs: turn.nowMs });

@@ -15,7 +15,7 @@ import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, 
 import { isLinkName } from './link-name.ts';
 import { missingFacts, SECOND_READ_MS } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
-import { holding, waitersOf } from './pool.ts';
+import { holding, isCeilingUsed, waitersOf } from './pool.ts';
 import { promote } from './promote.ts';
 import { quarantine } from './quarantine.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
@@ -161,7 +161,7 @@ function handOut(turn: Turn, pool: PoolRow): void {
     if (waiter.pool !== pool.id) continue;
     // The same attachment's DEL is still under way: it does not hold up the others.
     if (turn.state.leaseOf(waiter.key) !== undefined) continue;
-    const places = placeFor(turn, pool);
+    const places = isCeilingUsed(turn.state, pool) ? undefined : placeFor(turn, pool);
     if (places === undefined) return;
     grant(turn, waiter, places);
   }

@@ -48,7 +48,10 @@ export class Growth {
     if (code !== 'CEILING' && code !== 'ADDRESS_LIMIT' && code !== 'ENI_LIMIT') return undefined;
     for (const pool of state.all('pool')) {
       const free = Math.min(...pool.families.map((family) => freeCount(state, pool, family)));
-      if (free > state.waiterCount(pool.id)) return `${free} addresses are free`;
+      // Where a ceiling was lowered, what is free beyond it is on its way back, and nobody's.
+      const leased = [...state.all('lease')].filter((lease) => lease.pool === pool.id).length;
+      const isUsed = code === 'CEILING' && leased >= pool.targets.ceiling;
+      if (free > state.waiterCount(pool.id) && !isUsed) return `${free} addresses are free`;
       const held = Math.max(
         ...pool.families.map((family) => heldBy(state, pool, family) + askedBy(state, pool, family)),
       );
