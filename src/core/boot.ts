@@ -96,6 +96,7 @@ function freshRuntime(nowMs: number): RuntimeRow {
     reap: { inFlight: false },
     refused: [],
     fenced: [],
+    numbers: [],
   };
 }
 
@@ -190,9 +191,11 @@ class Restore {
 
 /** The first event: verdicts on each lease and link, then every operation that a dead process left. */
 export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>): void {
-  // Those with a number first: it is given to no other ENI.
-  for (const link of event.eniLinks) if (link.number !== undefined) linkSeen(turn, link);
-  for (const link of event.eniLinks) linkSeen(turn, link);
+  const numbers = event.eniLinks.flatMap(({ mac, number }) => (number === undefined ? [] : { mac, number }));
+  turn.setRuntime({ numbers });
+  // Those with a number first: they are NICs for sure, and what is made upon one shares its MAC.
+  const numbered = event.eniLinks.filter(({ number }) => number !== undefined);
+  for (const link of [...numbered, ...event.eniLinks]) linkSeen(turn, link);
   const highest = Math.max(0x100000, ...event.links.map((link) => link.index));
   turn.setRuntime({ phase: 'starting', nextLinkIndex: highest + 1 });
   if (!nodeRow(turn).trusted) turn.setRuntime({ fenced: event.fenced });

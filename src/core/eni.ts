@@ -141,13 +141,10 @@ export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | unde
 }
 
 /** The first link with a MAC is the NIC: what is made upon it (a VLAN, a bridge) may share the MAC, and comes later. */
-export function linkSeen(turn: Turn, { mac, name, index, number }: NicLink): void {
+export function linkSeen(turn: Turn, { mac, name, index }: NicLink): void {
   const known = turn.state.get('link', mac);
-  if (known !== undefined && known.index !== index) return;
-  const isKnown = known?.name === name;
-  if (isKnown && number === undefined) return;
-  turn.tx.put('link', { ...known, mac, name, index, ...(number !== undefined && { number }) });
-  if (isKnown) return;
+  if (known !== undefined && (known.index !== index || known.name === name)) return;
+  turn.tx.put('link', { mac, name, index });
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.mac !== mac) continue;
     // The link is the proof that the attach was done, also when its answer was lost.
@@ -180,14 +177,14 @@ function endOperation(turn: Turn, eni: EniKey, action: 'attach'): void {
 
 /**
  * The one that it has in the kernel, also where the journal is lost: its connections carry it as their mark, and would
- * leave by another ENI. Else the lowest that neither an ENI has nor the kernel knows of a link.
+ * leave by another ENI. Else the lowest that neither an ENI has nor the kernel knew of a link when the process started.
  */
 function numberFor(turn: Turn, { mac }: EniPresent): number {
   const used = new Set<number>();
   for (const eni of turn.state.all('eni')) if (isPresent(eni) && eni.number !== undefined) used.add(eni.number);
-  const own = turn.state.get('link', mac)?.number;
+  const own = turn.runtime.numbers.find((one) => one.mac === mac)?.number;
   if (own !== undefined && !used.has(own)) return own;
-  for (const link of turn.state.all('link')) if (link.number !== undefined) used.add(link.number);
+  for (const { number } of turn.runtime.numbers) used.add(number);
   for (let number = 2; number <= NUMBER_MAX; number++) if (!used.has(number)) return number;
   throw new Error('an instance with more than 126 ENIs is not known to exist');
 }

@@ -76,6 +76,8 @@ export interface RuntimeRow {
   readonly refused: readonly { readonly pod: string; readonly atMs: number }[];
   /** What this node held before its journal was lost, as the kernel still tells. */
   readonly fenced: readonly Cidr[];
+  /** Which numbers earlier processes gave their ENIs, as the kernel told at the start: marks of connections, route tables. */
+  readonly numbers: readonly { readonly mac: Mac; readonly number: number }[];
 }
 
 /** Settings the core reads; src/daemon/config.ts documents each for people. */
@@ -322,8 +324,6 @@ export interface LinkRow {
   readonly mac: Mac;
   readonly name: string;
   readonly index: number;
-  /** Which an earlier process gave its ENI: the marks of its connections and its route table. */
-  readonly number?: number;
 }
 
 /** The last failure of a cloud action, for reasons and back-off; gone with its next success. */

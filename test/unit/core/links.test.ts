@@ -71,7 +71,10 @@ describe('a lost journal', () => {
   });
 
   /** Two ENIs with pods, the second listed first; `numbers` are what the kernel holds of them. */
-  function rebuilt(numbers: { readonly first?: number; readonly second?: number }): Core {
+  function rebuilt(
+    numbers: { readonly first?: number; readonly second?: number },
+    meanwhile: (core: Core) => void = () => {},
+  ): Core {
     const first = new Core({ targets: { floor: 0, headroom: 0, ceiling: 100 }, slots: 3 }).serving();
     first.add('a').add('b');
     const eni1 = first.bringUpEni(1);
@@ -94,6 +97,7 @@ describe('a lost journal', () => {
     ];
     const core = new Core({ links, eniLinks, slots: 3, epoch: 'e2', nowMs: first.nowMs + 10_000 }).start();
     core.answerDescribe();
+    meanwhile(core);
     for (let reads = 0; reads < 20 && core.state.runtime.phase !== 'serving'; reads++) {
       const enis = [primaryFacts, there(eni2, 2), there(eni1, 1)];
       if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis });
@@ -107,6 +111,16 @@ describe('a lost journal', () => {
   test('each ENI keeps the number that its connections carry, in whatever order the cloud lists them', () => {
     expect(planned(rebuilt({ first: 2, second: 3 }))).toEqual(['1:eth0', '2:eth1', '3:eth2']);
     expect(planned(rebuilt({ first: 5, second: 2 }))).toEqual(['1:eth0', '2:eth2', '5:eth1']);
+  });
+
+  test('also when its link goes and comes before the cloud has listed it', () => {
+    const core = rebuilt({ first: 5, second: 2 }, (early) => {
+      const eth1 = [...early.state.all('link')].find(({ name }) => name === 'eth1');
+      if (eth1 === undefined) throw new Error('no eth1');
+      early.send({ kind: 'link-gone', ...eth1 });
+      early.send({ kind: 'link-seen', ...eth1, index: 9 });
+    });
+    expect(planned(core)).toEqual(['1:eth0', '2:eth2', '5:eth1']);
   });
 
   test('one that had none gets none that the kernel knows', () => {
