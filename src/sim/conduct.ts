@@ -113,7 +113,8 @@ export class Conduct {
       case 'verify':
         return this.begins(effect.plan.lease, effect.kind);
       case 'unwire':
-        return this.begins(effect.lease, effect.kind);
+        // A link that no lease is behind has none to be busy with.
+        return effect.lease === '' ? undefined : this.begins(effect.lease, effect.kind);
       case 'cloud':
         if (effect.call.action === 'unassign') this.unassigning(effect.operation, effect.call.blocks.join(' '));
     }
