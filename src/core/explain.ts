@@ -97,6 +97,10 @@ const atCeiling = (turn: Turn, pool: PoolRow): boolean =>
     return held.total + held.coming >= pool.targets.ceiling;
   });
 
+/** The pool has all that it may have: a call that was refused would not have helped. */
+const isCapped = (turn: Turn, pool: PoolRow): boolean =>
+  pool.families.some((family) => holding(turn.state, pool, family).total >= pool.targets.ceiling);
+
 const fillable = (turn: Turn, pool: PoolRow): boolean =>
   enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni) && isInOpenSubnet(turn, pool, eni));
 
@@ -129,7 +133,7 @@ export function explain(turn: Turn, pool: PoolRow): Reason {
   if (runtime.phase !== 'serving') return startingReason(turn);
   return (
     kernelReason(turn, pool) ??
-    failedReason(turn, pool, (row) => isHard(turn, row) || row.stuck !== undefined) ??
+    failedReason(turn, pool, (row) => !isCapped(turn, pool) && (isHard(turn, row) || row.stuck !== undefined)) ??
     fullReason(turn, pool) ??
     failedReason(turn, pool, () => true) ??
     attachingReason(turn, pool) ??
@@ -170,11 +174,10 @@ function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
   const families = pool.families.map((family) => holding(turn.state, pool, family));
   if (families.some((held) => held.coming > 0) || comingUp(turn, pool).length > 0) return undefined;
   const cooling = mostOf(families, 'cooling');
-  const isCapped = families.some((held) => held.total >= pool.targets.ceiling);
   const isRoomy = enisOf(turn.state, pool).some((eni) => hasSlots(turn, pool, eni));
-  if (!isCapped && (isRoomy || roomForEnis(turn) > 0)) return undefined;
+  if (!isCapped(turn, pool) && (isRoomy || roomForEnis(turn) > 0)) return undefined;
   if (cooling > 0) return coolingReason(turn, pool, cooling);
-  return isCapped ? ceilingReason(turn, pool) : limitReason(turn, pool);
+  return isCapped(turn, pool) ? ceilingReason(turn, pool) : limitReason(turn, pool);
 }
 
 /** Its call may have been done or not: how long that takes to be clear is settlingReason's to say. */

@@ -10,7 +10,7 @@ import { type Prospect, prospect } from '../../../src/core/prospect.ts';
 import { REASON_CODES, type Reason, type ReasonCode, reasonText } from '../../../src/core/reasons.ts';
 import { Tx } from '../../../src/core/state.ts';
 import { Turn } from '../../../src/core/turn.ts';
-import { CAPABILITIES, Core, eniFacts, pod, primaryFacts, type Setup } from './harness.ts';
+import { CAPABILITIES, Core, configured, eniFacts, pod, primaryFacts, type Setup } from './harness.ts';
 
 const TIGHT = { floor: 0, headroom: 0, ceiling: 1_000 };
 
@@ -185,6 +185,14 @@ describe('nothing can be asked for: what has to end first', () => {
   test('CEILING', () => {
     const core = full({ targets: { ...TIGHT, ceiling: 2 }, slots: 10 }).add('a');
     expect(heard(core, 'a')).toEqual({ code: 'CEILING', ceiling: 2, leased: 2, restMs: 5_000 });
+  });
+
+  test('CEILING, also where the last new ENI was refused: another would not have helped', () => {
+    const core = full({ enis: 3 }).add('a');
+    core.fail('create', { kind: 'exhausted', scope: 'instance', code: 'AttachmentLimitExceeded', message: '' });
+    expect(heard(core, 'a').code).toBe('ADDRESS_LIMIT');
+    core.send(configured({ targets: { ...TIGHT, ceiling: 2 } })).add('b');
+    expect(heard(core, 'b')).toEqual({ code: 'CEILING', ceiling: 2, leased: 2, restMs: 5_000 });
   });
 
   test('a pod with an address of each family is one pod', () => {
