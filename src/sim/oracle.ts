@@ -10,10 +10,10 @@ import { attachmentKey } from '../core/brand.ts';
 import type { Capabilities } from '../core/cloud.ts';
 import { isRead, OWNER_TAGS } from '../core/cloud.ts';
 import type { NicLink } from '../core/events.ts';
-import { type Cidr, cidrContains, hostCidr, type Ip } from '../core/ip.ts';
+import { type Cidr, cidrBase, cidrContains, hostCidr, type Ip } from '../core/ip.ts';
 import { isLinkName, linkName } from '../core/link-name.ts';
 import { isPresent } from '../core/pool.ts';
-import type { LeaseRow } from '../core/rows.ts';
+import type { BlockRow, LeaseRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { Tx } from '../core/state.ts';
 import { nodePlan } from '../core/sync.ts';
@@ -239,7 +239,9 @@ export class Oracle {
           if (this.gifts.get(block)?.isBroken !== true) this.breach(`${block} on ${eni.id} is stranded`);
       for (const block of eni.blocks)
         if (!held.includes(block) && !foreign.has(block)) this.breach(`${block} on ${eni.id} is leaked`);
-      for (const block of held) if (!eni.blocks.includes(block)) this.breach(`${block} is not on ${eni.id} any more`);
+      for (const block of held)
+        if (!eni.blocks.includes(block) && !this.isMourned(state, block))
+          this.breach(`${block} is not on ${eni.id} any more`);
     }
     for (const [id, row] of known) {
       if (cloud.truth.eni(id) !== undefined) continue;
@@ -247,6 +249,28 @@ export class Oracle {
       const isMourned = row.state === 'gone' && state.blocksOf(row.key).some((block) => state.takenIn(block.id) > 0);
       if (!isMourned) this.breach(`${id} is ${row.state} here and gone in the cloud`);
     }
+  }
+
+  /** Blocks that pods lost and that nobody else has: they can be got back. */
+  claimable(state: State): Cidr[] {
+    const isOnReady = ({ eni }: BlockRow): boolean => state.get('eni', eni)?.state === 'ready';
+    const lost = [...state.all('block')].filter((block) => block.state === 'missing' && isOnReady(block));
+    return lost.map(({ id }) => id).filter((block) => !this.isElsewhere(block));
+  }
+
+  /** A pod still names an address of the block, which is somebody else's now, or a new ENI's own. */
+  private isMourned(state: State, block: Cidr): boolean {
+    return state.get('block', block)?.state === 'missing' && state.takenIn(block) > 0 && this.isElsewhere(block);
+  }
+
+  private isElsewhere(block: Cidr): boolean {
+    return [...this.options.cloud.truth.enis()].some(({ primary4, primary6, blocks }) => {
+      const own = [primary4, primary6].filter((ip) => ip !== undefined);
+      return (
+        own.some((ip) => cidrContains(block, ip)) ||
+        blocks.some((other) => cidrContains(block, cidrBase(other)) || cidrContains(other, cidrBase(block)))
+      );
+    });
   }
 
   private journalAgrees(state: State): void {

@@ -22,6 +22,7 @@ const STRIDE_MS = 60_000;
 
 /** What others took is asked for again every ten minutes, the cloud compared every six; two are for what follows. */
 const HEAL_MS = 720_000;
+const ASK_AGAIN_WITHIN_MS = 660_000;
 const QUIET_MS = 600_000;
 /** A node with nothing to do makes at most one call a minute, and one each 90 s for a subnet that runs short. */
 const QUIET_CALLS_MAX = QUIET_MS / 60_000 + Math.ceil(QUIET_MS / 90_000);
@@ -163,6 +164,8 @@ class Run {
     const before = world.calls();
     await this.pass(QUIET_MS);
     const made = world.calls() - before;
+    // Whoever took a pod's address may have let go of it just now.
+    if (oracle.claimable(state).length > 0) await this.pass(ASK_AGAIN_WITHIN_MS);
     if (made > QUIET_CALLS_MAX) oracle.breach(`${made} cloud calls in ${QUIET_MS / 60_000} quiet minutes`);
     oracle.settled(state, { putsOffRemoval: this.putsOff('detach') || this.putsOff('delete') });
     oracle.podsAgree(state, pods.all.values());
