@@ -4,7 +4,7 @@
  */
 import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import type { EniRecord } from '../../providers/memory/records.ts';
-import type { InstanceId } from '../core/brand.ts';
+import type { EniId, InstanceId } from '../core/brand.ts';
 import { type Cidr, cidrContains, cidrLength, type Family, familyOf, type Ip } from '../core/ip.ts';
 import type { PoolRow } from '../core/rows.ts';
 
@@ -18,6 +18,8 @@ export interface Scales {
   readonly apart: ReadonlySet<Ip>;
   /** Blocks that are somebody else's, and ENIs: they take slots. */
   readonly foreignBlocks: ReadonlySet<Cidr>;
+  /** Blocks that pods lost, by ENI: their slots are kept for when they can be had again. */
+  readonly lost: ReadonlyMap<EniId, readonly Cidr[]>;
   readonly isForeign: (eni: EniRecord) => boolean;
   /** The node was throttled: it gives way to others with calls that nobody waits for (docs/design/004-budgets.md). */
   readonly givesWay: boolean;
@@ -89,13 +91,13 @@ function usableEnis({ cloud, instance, pool, isForeign }: Scales): EniRecord[] {
 }
 
 /** Addresses that the instance could still take: singly, in free slots, and on ENIs that are not there yet. */
-function roomLeft({ cloud, instance }: Scales, usable: readonly EniRecord[], family: Family): number {
+function roomLeft({ cloud, instance, lost }: Scales, usable: readonly EniRecord[], family: Family): number {
   const limits = cloud.truth.instances.get(instance)?.limits;
   if (limits === undefined) return 0;
   const slots = limits.slotsPerEni[family];
   const taken = (eni: EniRecord): number =>
     (family === 4 || eni.primary6 !== undefined ? 1 : 0) +
-    eni.blocks.filter((block) => familyOf(block) === family).length;
+    [...eni.blocks, ...(lost.get(eni.id) ?? [])].filter((block) => familyOf(block) === family).length;
   const onThem = usable.reduce((sum, eni) => sum + Math.max(0, slots - taken(eni)), 0);
   const more = Math.max(0, limits.eniCountMax - cloud.truth.enisOf(instance).length);
   const room = onThem + more * (slots - 1);

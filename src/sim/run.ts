@@ -2,8 +2,10 @@
  * One seed, from a fresh node through misfortune to a healed world that has to converge.
  */
 
+import type { EniKey } from '../core/brand.ts';
 import { bucketOf, refillMs } from '../core/budget.ts';
 import type { CloudAction } from '../core/cloud.ts';
+import { isPresent } from '../core/pool.ts';
 import { Arrivals } from './arrivals.ts';
 import { imbalances, roomForPods, type Scales } from './balance.ts';
 import { Misfortunes } from './misfortunes.ts';
@@ -178,8 +180,9 @@ class Run {
 
   private scales(): Scales {
     const { cloud, instance, node, pods, neighbours } = this.world;
-    const enis = [...(node.driver?.state.all('eni') ?? [])];
-    const foreignBlocks = enis.flatMap((eni) => (eni.state === 'creating' ? [] : eni.foreignBlocks));
+    const present = [...(node.driver?.state.all('eni') ?? [])].filter(isPresent);
+    const missing = [...(node.driver?.state.all('block') ?? [])].filter(({ state }) => state === 'missing');
+    const lostOf = (key: EniKey) => missing.filter(({ eni }) => eni === key).map(({ id }) => id);
     const running = [...pods.all.values()].filter((pod) => pod.state === 'running').flatMap((pod) => pod.addresses);
     const apart = [...(node.driver?.state.all('address') ?? [])].filter(({ state }) => state === 'quarantined');
     return {
@@ -188,7 +191,8 @@ class Run {
       pool: node.configuredPool,
       used: new Set(running),
       apart: new Set(apart.map(({ ip }) => ip)),
-      foreignBlocks: new Set(foreignBlocks),
+      foreignBlocks: new Set(present.flatMap((eni) => eni.foreignBlocks)),
+      lost: new Map(present.map(({ id, key }) => [id, lostOf(key)])),
       isForeign: (eni) => neighbours.isForeign(eni.id),
       givesWay: this.givesWay(),
     };

@@ -7,7 +7,7 @@ import { imbalances } from '../../../src/sim/balance.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
 
 /** A t3.medium (3 ENIs of 5 addresses) with so many addresses on its primary, the first of which are used. */
-async function weigh(total: number, used: number, targets: Partial<Targets>): Promise<string[]> {
+async function weigh(total: number, used: number, targets: Partial<Targets>, lost: Cidr[] = []): Promise<string[]> {
   const clock = new VirtualClock();
   const cloud = new MemoryCloud({ clock, seed: 1, figures: withoutLatency(AWS_2026) });
   const vpc = cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr] });
@@ -34,6 +34,7 @@ async function weigh(total: number, used: number, targets: Partial<Targets>): Pr
     used: new Set(held.slice(0, used)),
     apart: new Set(),
     foreignBlocks: new Set(),
+    lost: new Map([[eni, lost]]),
     isForeign: () => false,
     givesWay: false,
   });
@@ -51,4 +52,9 @@ test.each([
   ['what the floor wants is no surplus', 5, 1, { floor: 5 }, []],
 ] satisfies [string, number, number, Partial<Targets>, string[]][])('%s', async (_, total, used, targets, problems) => {
   expect(await weigh(total, used, targets)).toEqual(problems);
+});
+
+test('the slot of an address that a pod lost is kept for it', async () => {
+  const lost = ['10.0.1.200/32' as Cidr];
+  expect(await weigh(3, 1, { floor: 4 }, lost)).toEqual(['IPv4: holds 3, floor 4, could hold 14']);
 });
