@@ -151,7 +151,10 @@ export function giveUpSingle(turn: Turn, eni: EniPresent, family: Family): boole
   return true;
 }
 
-/** Fills free slots, fullest ENI first; what is left then is missing when every slot that can be asked for is. */
+/**
+ * Fills free slots, fullest ENI first; what is left then is missing when every slot that can be asked for is. What one
+ * call does not carry the next one does, sooner than a new ENI would be there.
+ */
 function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: Priority): void {
   const enis = enisOf(turn.state, pool)
     // One whose link is awaited takes addresses meanwhile: the cloud does not mind, and nobody waits twice.
@@ -162,6 +165,7 @@ function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: P
         serves(turn.state, eni, pool),
     )
     .sort((a, b) => usedOn(turn, b) - usedOn(turn, a) || byKey(a, b));
+  let nextCalls = 0;
   for (const eni of enis) {
     if (lack.left <= 0) return;
     const subnet = turn.state.get('subnet', eni.subnet);
@@ -170,14 +174,24 @@ function fill(turn: Turn, pool: PoolRow, family: Family, lack: Lack, priority: P
       operation?.call.action === 'assign' && operation.call.wish.family === family ? operation.call.wish.count : 0;
     const slots = freeSlots(turn, eni, family) - asked;
     if (slots <= 0 || isHeldUp(turn, eni) || subnet === undefined || !isOpen(turn, subnet, family)) continue;
-    const wish = wishFor(turn, pool, family, { ...lack, subnet, slots, askable: askable(turn, subnet, family) });
+    const bounds = { ...lack, subnet, slots, askable: askable(turn, subnet, family) };
+    const wish = wishFor(turn, pool, family, bounds);
     take(lack, wish);
+    nextCalls += nextCallsOf(turn, bounds, wish);
     // Counted also when its token or the ENI's turn is yet to come: a slow assign is no reason to make an ENI.
     if (operation !== undefined || wish.count === 0) continue;
     const placed = placedIn(turn, pool, subnet, wish);
     if (placed === 'later') continue;
     startOperation(turn, { action: 'assign', eni: eni.id, wish, ...placed }, priority, eni.key);
   }
+  lack.left -= nextCalls;
+}
+
+/** Addresses that calls after the wish's can bring into the slots it leaves: of its own length where it was cut, or single ones. */
+function nextCallsOf(turn: Turn, { slots, askable }: Bounds, { family, prefixLength, count }: BlockWish): number {
+  const size = wishSize(family, prefixLength);
+  const isCut = count === turn.capabilities.maxBlocksPerCall;
+  return Math.max(0, Math.min((slots - count) * (isCut ? size : 1), askable - count * size));
 }
 
 /** What the ENI is asked for waits for something, or is in doubt: its slots are nobody's for as long as that takes. */

@@ -55,6 +55,23 @@ test('a throttled assign waits for its token and never makes an ENI instead', ()
   expect(core.callOf('assign')).toBeDefined();
 });
 
+test('what one call cannot carry is left to the next one, and makes no ENI where there are slots', () => {
+  const capabilities = { maxBlocksPerCall: 3 };
+  const core = new Core({ targets: { floor: 0, headroom: 2, ceiling: 100 }, slots: 20, capabilities }).serving();
+  core.bringUpEni(1);
+  core.answer('modify', { action: 'modify' });
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']) core.add(name);
+  core.advance(1);
+  const sent: unknown[] = [];
+  for (let used = 50; core.calls.length > 0; core.advance(1)) {
+    for (const { call } of core.calls) sent.push(call.action === 'assign' ? call.wish.count : call.action);
+    const count = Number(sent.at(-1));
+    const blocks = Array.from({ length: count }, () => `10.0.1.${used++}/32`) as Cidr[];
+    core.answer('assign', { action: 'assign', blocks });
+  }
+  expect(sent).toEqual([2, 3, 3]);
+});
+
 test('DEL: the address cools, is not handed out, and is free again when the flush was confirmed and the time is up', () => {
   const core = new Core({ targets: { floor: 0, headroom: 1, ceiling: 1 } }).serving();
   core.bringUpEni(1);
