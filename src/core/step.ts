@@ -212,7 +212,8 @@ function readTheCloud(turn: Turn): void {
   // The node's own description may tell all there is to know of a new node.
   if (missing === 'node') return;
   if (listing.wantedFromMs === undefined || isFlying(turn, 'listEnis') || !turn.due(listing.wantedFromMs)) return;
-  const isBackground = missing === undefined && turn.state.count('waiter') === 0;
+  // A start that has the facts and waits for a second read to trust them is no background: no pod will come to ask.
+  const isBackground = missing === undefined && turn.runtime.phase === 'serving' && turn.state.count('waiter') === 0;
   if (startOperation(turn, { action: 'listEnis' }, isBackground ? 'describe' : priority)) {
     const { wantedFromMs: _, ...rest } = turn.runtime.listing;
     turn.setRuntime({ listing: rest });

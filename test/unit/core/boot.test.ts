@@ -8,7 +8,7 @@ import type { CloudCall, EniFacts } from '../../../src/core/cloud.ts';
 import type { FoundLink } from '../../../src/core/events.ts';
 import { type Cidr, cidrBase, compareIp, type Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
-import { Core, eniFacts, INSTANCE, nic, pod, primaryFacts, type Setup } from './harness.ts';
+import { CAPABILITIES, Core, eniFacts, INSTANCE, nic, pod, primaryFacts, type Setup } from './harness.ts';
 
 const TARGETS = { floor: 0, headroom: 2, ceiling: 100 };
 
@@ -266,4 +266,18 @@ describe('resume after a crash', () => {
     expect(assigned).toBe(0);
     expect(core.state.get('block', '10.0.1.99/32')?.state).toBe('ready');
   });
+});
+
+test('a start that was throttled before its second read does not wait for a pod to ask: none comes to such a node', () => {
+  const rates = { ...CAPABILITIES.rates, listEnis: { burst: 100, perSecond: 0.05 } };
+  const fenced = ['10.0.1.20/32' as Cidr];
+  const core = new Core({ pool: { primaryEni: 'use' }, fenced, capabilities: { rates } }).start();
+  const enis = [{ ...primaryFacts, blocks: fenced }];
+  core.answerDescribe().answer('listEnis', { action: 'listEnis', enis }).answerSubnets().advance(2_500);
+  core.fail('listEnis', { kind: 'throttled', code: 'RequestLimitExceeded', message: '' });
+  for (let reads = 0; reads < 3 && core.state.runtime.phase !== 'serving'; reads++) {
+    core.advance(150_000);
+    core.answer('listEnis', { action: 'listEnis', enis });
+  }
+  expect(core.state.runtime.phase).toBe('serving');
 });
