@@ -224,7 +224,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a throttled assign is answered by a new ENI',
     file: 'src/core/grow.ts',
-    find: '    take(lack, wish);\n    // Counted',
+    find: '    take(lack, wish);\n    nextCalls += nextCallsOf(turn, bounds, wish);\n    // Counted',
     replace: '    if (operation === undefined && wish.count > 0) take(lack, { ...wish, count: 0 });\n    // Counted',
   },
   {
