@@ -36,6 +36,7 @@ await runProgram('demo', async () => {
   if (values.json !== undefined) checkWritable('json', values.json);
   return begin(values);
 });
+// What an interrupted demo still waits for is nobody's any more.
 process.exit();
 
 async function begin(options: DemoOptions): Promise<number> {
