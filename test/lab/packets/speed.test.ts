@@ -1,15 +1,12 @@
 /** How long an ADD takes, exec to exit, beside Debian's ptp with host-local: interleaved, started by one process. */
-import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { findCompiler } from '../../../deploy/build-shim.ts';
 import { hostOf } from '../../../src/lab/demo/pods.ts';
 import { quantile } from '../../../src/lab/demo/report.ts';
-import { spawnIn } from '../../../src/lab/launch.ts';
 import { netnsPath } from '../../../src/lab/namespaces.ts';
+import { Stopwatch, type Timed } from '../../bench/stopwatch.ts';
+import { found } from '../pod-lab.ts';
 import { World } from '../world.ts';
 
 /** Where Debian's containernetworking-plugins has them. */
@@ -27,7 +24,6 @@ const COUNT = WARM_UP + MEASURED;
 const RUNS = 3;
 /** Issue 3's: at most half. */
 const BAR = 0.5;
-const STOPWATCH = fileURLToPath(new URL('./stopwatch.c', import.meta.url));
 
 interface Plugin {
   readonly name: 'underway' | 'ptp';
@@ -38,8 +34,9 @@ interface Plugin {
 interface Stand {
   readonly world: World;
   readonly scratch: string;
-  readonly stopwatch: ChildProcess;
-  readonly answers: Interface;
+  readonly stopwatch: Stopwatch;
+  /** ptp wires the namespace that it is started in; the shim only asks its daemon. */
+  readonly netns: string;
 }
 
 let stand: Stand | undefined;
@@ -54,22 +51,16 @@ async function up(): Promise<Stand> {
     daemonConfig: { pool: { targets: { floor: COUNT + 8, headroom: 0, ceiling: 240 } } },
   });
   const scratch = mkdtempSync(join(tmpdir(), 'uwp-ptp'));
-  // ptp wires the namespace that it is started in; the shim only asks its daemon.
   const netns = netnsPath(world.lab.name, 'ptp');
   await world.lab.networks.createNamespace(netns);
-  const compiler = findCompiler();
-  if (compiler === undefined) throw new Error('the stopwatch needs a C compiler: apt-get install gcc libc6-dev');
-  const program = join(scratch, 'stopwatch');
-  execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, STOPWATCH]);
-  const stopwatch = spawnIn(netns, [program], { stdio: ['pipe', 'pipe', 'inherit'] });
-  return { world, scratch, stopwatch, answers: createInterface({ input: stopwatch.stdout as NodeJS.ReadableStream }) };
+  return { world, scratch, stopwatch: new Stopwatch(scratch), netns };
 }
 
 async function down(): Promise<void> {
   const ended = stand;
   stand = undefined;
   if (ended === undefined) return;
-  ended.stopwatch.stdin?.end();
+  ended.stopwatch.close();
   await ended.world.down();
   rmSync(ended.scratch, { recursive: true, force: true });
 }
@@ -126,15 +117,8 @@ function ptp({ scratch }: Stand): Plugin {
   return { name: 'ptp', binary: PTP, config };
 }
 
-interface Timed {
-  /** Exec to exit. */
-  readonly ms: number;
-  readonly code: number;
-  readonly said: string;
-}
-
 async function add(
-  { answers, stopwatch }: Stand,
+  { stopwatch, netns }: Stand,
   { binary, config }: Plugin,
   pod: { readonly id: string; readonly netns: string },
 ): Promise<Timed> {
@@ -146,9 +130,7 @@ async function add(
     CNI_PATH,
     PATH: process.env.PATH ?? '',
   };
-  const answer = new Promise<string>((resolve) => answers.once('line', resolve));
-  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  stopwatch.stdin?.write(`${[binary, JSON.stringify(config), ...variables].join('\t')}\n`);
-  const [, ms, code, said = ''] = /^(\S+) (\d+) (.*)$/.exec(await answer) ?? [];
-  return { ms: Number(ms), code: Number(code), said };
+  const call = { program: binary, input: JSON.stringify(config), env };
+  const [timed] = (await stopwatch.run([call], { netns, ways: 1 })).calls;
+  return found(timed, 'answer');
 }
