@@ -5,7 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { REASON_CODES } from '../src/core/reasons.ts';
+import { REASON_CODES, type ReasonCode } from '../src/core/reasons.ts';
+import { REASON_CODE } from '../src/protocol/error.ts';
 import { MUTATIONS } from '../src/sim/mutations/mutations.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -217,6 +218,25 @@ test('docs/errors.md has a section for each reason code, and no other', () => {
     ([, name]) => name,
   );
   expect(sections.sort()).toEqual([...REASON_CODES].sort());
+});
+
+test('docs/errors.md gives each reason the code that it has, in its section and in the table', () => {
+  const page = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
+  const listed = [...page.matchAll(/^\| (\d+) +\| (.*)$/gm)].flatMap(([, code, reasons = '']) =>
+    [...reasons.matchAll(/\[([A-Z_]+)\]/g)].map(([, name]) => [name, Number(code)]),
+  );
+  // What is told in the log alone has no code to look up.
+  const { DATAPATH_REPAIRED: _, ...answers } = REASON_CODE;
+  expect(Object.fromEntries(listed)).toEqual(answers);
+  const wrong = page
+    .split(/^## /m)
+    .slice(1)
+    .flatMap((section) => {
+      const name = section.split('\n', 1)[0] as ReasonCode;
+      const said = /CNI\s+code\s+(\d+)/.exec(section)?.[1];
+      return said === undefined || Number(said) === REASON_CODE[name] ? [] : [`${name}: ${said}`];
+    });
+  expect(wrong).toEqual([]);
 });
 
 /** Every page of docs, and the README. */

@@ -23,8 +23,23 @@ export const CODE = {
   podsHurt: 51,
 } as const;
 
-/** What waiting does not cure; every other reason is code 11, "try again later". */
-const OWN_CODES: Partial<Record<ReasonCode, number>> = {
+/**
+ * One code a reason, for good: scripts and alerts match them. 11 where the runtime's next try may well succeed by itself;
+ * a code of our own where a person, or another pod's end, has to come first.
+ */
+export const REASON_CODE: Readonly<Record<ReasonCode, number>> = {
+  THROTTLED: CODE.tryAgain,
+  ATTACHING: CODE.tryAgain,
+  ASSIGNING: CODE.tryAgain,
+  ATTACH_STUCK: CODE.tryAgain,
+  SETTLING: CODE.tryAgain,
+  COOLING: CODE.tryAgain,
+  CLOUD_UNREACHABLE: CODE.tryAgain,
+  METADATA_UNREACHABLE: CODE.tryAgain,
+  DAEMON_STARTING: CODE.tryAgain,
+  JOURNAL_UNWRITABLE: CODE.tryAgain,
+  QUEUE_FULL: CODE.tryAgain,
+  DELETED_MEANWHILE: CODE.tryAgain,
   // Said of what only the daemon can look at: where CNI_NETNS leads. What cannot be read never becomes a reason.
   BAD_REQUEST: CODE.badEnvironment,
   CONFIG_INVALID: CODE.invalidConfig,
@@ -33,13 +48,25 @@ const OWN_CODES: Partial<Record<ReasonCode, number>> = {
   // Not the specification's 3 ("unknown container"): that tells the runtime to skip the DEL, which frees the address.
   NETNS_GONE: 103,
   IFNAME_TAKEN: 104,
+  ADDRESS_LOST: 105,
+  SUBNET_EXHAUSTED: 110,
+  NO_PREFIX: 111,
+  ENI_LIMIT: 112,
+  ADDRESS_LIMIT: 113,
+  CEILING: 114,
+  ACCOUNT_QUOTA: 115,
+  DENIED: 116,
+  CLOUD_MISCONFIGURED: 117,
+  ENIS_IN_VAIN: 118,
+  // Told in the log, and the answer to no verb.
+  DATAPATH_REPAIRED: 199,
   INTERNAL: 199,
 };
 
 function codeOf(reason: Reason, verb: Verb): number {
   // The specification gives STATUS only these two: kubelet's readiness hangs on them.
   if (verb === 'STATUS') return reason.code === 'KERNEL' ? CODE.podsHurt : CODE.cannotAdd;
-  return OWN_CODES[reason.code] ?? CODE.tryAgain;
+  return REASON_CODE[reason.code];
 }
 
 /** The reason of an error that the protocol found itself, before the core heard of the request. */

@@ -13,6 +13,7 @@ import type { ReasonCode } from '../../src/core/reasons.ts';
 import type { DemoPod } from '../../src/lab/demo/pods.ts';
 import { runIn } from '../../src/lab/launch.ts';
 import { systemClock } from '../../src/ports/clock.ts';
+import { REASON_CODE } from '../../src/protocol/error.ts';
 import type { WhyAnswer } from '../../src/protocol/why.ts';
 import { reasonOf, Stage } from './crash/stage.ts';
 import { found, until } from './pod-lab.ts';
@@ -130,7 +131,10 @@ test(
 
 async function compare(here: Stage, pod: DemoPod, code: ReasonCode): Promise<void> {
   const error = found(pod.error, 'error');
-  expect(error).toMatchObject({ code: 11, details: `${code}, see docs/errors.md#${code.toLowerCase()}` });
+  expect(error).toMatchObject({
+    code: REASON_CODE[code],
+    details: `${code}, see docs/errors.md#${code.toLowerCase()}`,
+  });
   expect(reasonOf(error)).toBe(code);
   // Numbers, and when or by what it ends.
   expect(error.msg).toMatch(/\d/);

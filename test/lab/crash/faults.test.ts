@@ -6,8 +6,10 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ReasonCode } from '../../../src/core/reasons.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { readJson } from '../../../src/lab/state-folder.ts';
+import { REASON_CODE } from '../../../src/protocol/error.ts';
 import { found, until } from '../pod-lab.ts';
 import { reasonOf, Stage } from './stage.ts';
 
@@ -22,6 +24,14 @@ const ADD_DEADLINE_MS = 5_000;
 const CONFIG = { addDeadlineMs: ADD_DEADLINE_MS, cooldownMs: 1_000, pool: { targets: { floor: 0, headroom: 0 } } };
 const FAILURES = 'underway_cloud_call_failures_total';
 let stage: Stage;
+
+/** A fault that a pod of the numbered node hears of. */
+interface Refusing {
+  readonly fault: string;
+  readonly node: number;
+  readonly code: ReasonCode;
+  readonly says: RegExp;
+}
 
 const failures = (here: Stage, kind: string) => here.metric(FAILURES, `kind="${kind}"`);
 const lost = () => stage.metric('underway_leases', 'state="lost"');
@@ -190,7 +200,7 @@ describe('on nodes whose next address the cloud refuses', () => {
   }, LIMIT_MS);
   afterAll(() => stage.down(), LIMIT_MS);
 
-  test.concurrent.each([
+  test.concurrent.each<Refusing & { readonly kind: string }>([
     {
       fault: 'throttle',
       node: 1,
@@ -209,7 +219,7 @@ describe('on nodes whose next address the cloud refuses', () => {
       const before = await failures(here, kind);
       await stage.lab.break(`${fault}:${here.node.name}`);
       const pod = found((await here.add(1))[0], 'pod');
-      expect(pod.error).toMatchObject({ code: 11, msg: expect.stringMatching(says) });
+      expect(pod.error).toMatchObject({ code: REASON_CODE[code], msg: expect.stringMatching(says) });
       expect(pod.error && reasonOf(pod.error)).toBe(code);
       expect(await failures(here, kind)).toBeGreaterThan(before);
       expect(here.said('cloud call failed')).not.toEqual([]);
@@ -228,7 +238,7 @@ describe('on nodes that need another ENI', () => {
   }, LIMIT_MS);
   afterAll(() => stage.down(), LIMIT_MS);
 
-  test.concurrent.each([
+  test.concurrent.each<Refusing & { readonly thenCode?: ReasonCode }>([
     { fault: 'eni-limit', node: 1, code: 'ACCOUNT_QUOTA', says: /ENI quota is used up/ },
     {
       fault: 'attach-stuck',
@@ -244,7 +254,7 @@ describe('on nodes that need another ENI', () => {
       const here = stage.on(node);
       await stage.lab.break(`${fault}:${here.node.name}`);
       const pod = found((await here.add(1))[0], 'pod');
-      expect(pod.error).toMatchObject({ code: 11, msg: expect.stringMatching(says) });
+      expect(pod.error).toMatchObject({ code: REASON_CODE[code], msg: expect.stringMatching(says) });
       expect(pod.error && reasonOf(pod.error)).toBe(code);
       if (thenCode !== undefined)
         await until(`${thenCode} is said`, async () => (await here.hears(pod)) === thenCode, STUCK_LIMIT_MS);

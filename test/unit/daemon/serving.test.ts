@@ -139,7 +139,7 @@ describe('the verbs', () => {
     node.sandbox('c2');
     const full = await node.cni('ADD', 'c2');
     expect(full.json).toMatchObject({
-      code: 11,
+      code: 114,
       msg: expect.stringContaining('ceiling of 1'),
       details: expect.stringContaining('CEILING'),
     });
