@@ -123,14 +123,15 @@ export function check(turn: Turn, event: Of<'check'>): void {
 export function gc(turn: Turn, event: Of<'gc'>): void {
   const valid = new Set(event.valid.map((attachment: Attachment) => attachmentKey(attachment)));
   for (const lease of turn.state.all('lease')) {
-    const stale =
-      lease.attachment.network === event.network &&
-      !valid.has(lease.key) &&
-      turn.nowMs - lease.sinceMs >= GC_AGE_MIN_MS;
-    if (stale && lease.state !== 'unwiring') release(turn, lease);
+    if (lease.attachment.network !== event.network || valid.has(lease.key)) continue;
+    if (turn.nowMs - lease.sinceMs < GC_AGE_MIN_MS || isInFlight(lease)) continue;
+    release(turn, lease);
   }
   answer(turn, [event.request], { kind: 'done' });
 }
+
+/** An ADD or CHECK of it is being answered, so somebody knows it; or it is ending anyway. The next list has its turn. */
+const isInFlight = ({ busy, state }: LeaseRow): boolean => busy !== undefined || state === 'unwiring';
 
 /** STATUS says "can this daemon work", never "has it capacity". The kubelet sends no pods while it cannot. */
 export function status(turn: Turn, event: Of<'status'>): void {

@@ -61,8 +61,8 @@ const networkConfig = z
   })
   .transform(({ [VALID]: valid, [VALID_LEGACY]: legacy, ...config }) => ({
     ...config,
-    /** Undefined when the runtime named none: unknown, never "delete all". */
-    validAttachments: valid ?? legacy,
+    /** Undefined when the runtime named none: unknown, never "delete all". What either key names is there. */
+    validAttachments: valid === undefined && legacy === undefined ? undefined : [...(valid ?? []), ...(legacy ?? [])],
   }));
 
 export type NetworkConfig = z.infer<typeof networkConfig> & { readonly cniVersion: CniVersion };

@@ -2,12 +2,15 @@
  * Pods come in busy times, calm times and bursts, and the runtime asks CHECK, GC and STATUS now and then.
  */
 import { exponential } from './exponential.ts';
+import type { Pod } from './pods.ts';
 import type { World } from './world.ts';
 
 const PHASE_MS = 300_000;
 const CALM_FACTOR = 8;
 const BURST_RATE = 0.05;
 const VERB_MS = 20_000;
+/** GC spares what was added within 60 s; ten of them are left for the list to arrive. */
+const GC_LIST_AGE_MS = 50_000;
 
 export class Arrivals {
   private readonly world: World;
@@ -55,12 +58,23 @@ export class Arrivals {
       const verb = streams.uniform('verbs/which');
       const running = [...pods.all.values()].filter((pod) => pod.state === 'running');
       const pod = running[streams.pick('verbs/pod', running.length)];
-      // The runtime may have lost track of a sandbox whose namespace is gone; of a running one it has not.
-      const forgotten = running.filter((candidate) => candidate.vanished);
       if (verb < 0.7 && pod !== undefined) pods.check(pod);
-      else if (verb < 0.85) pods.gc(new Set(forgotten));
+      else if (verb < 0.85) this.gc();
       else pods.status();
       this.nextVerb();
     });
+  }
+
+  /**
+   * A sandbox whose namespace is gone may be missing in the list; in a stale one also what was added a moment ago or is
+   * being added; and the list of another network names none of ours. No pod that runs may end by any of them.
+   */
+  private gc(): void {
+    const { clock, streams, pods } = this.world;
+    const kind = streams.uniform('verbs/gc');
+    if (kind < 0.2) return pods.gc({ network: 'another', unnamed: () => true });
+    const staleSinceMs = kind < 0.6 ? clock.nowMs() - GC_LIST_AGE_MS : Number.POSITIVE_INFINITY;
+    const isNew = ({ state, addedMs }: Pod): boolean => addedMs > staleSinceMs || (state === 'adding' && kind < 0.6);
+    pods.gc({ network: 'underway', unnamed: (pod) => isNew(pod) || (pod.state === 'running' && pod.vanished) });
   }
 }

@@ -31,6 +31,8 @@ export interface Pod {
   deletedBefore: number | undefined;
   /** The sandbox vanished without a DEL (node agents do that); a DEL may follow much later. */
   vanished: boolean;
+  /** When the last of its ADDs that gave it its addresses was sent. */
+  addedMs: number;
 }
 
 export interface PodsOptions {
@@ -84,6 +86,7 @@ export class Pods {
       addresses: [],
       startedMs: this.options.clock.nowMs(),
       vanished: false,
+      addedMs: Number.NEGATIVE_INFINITY,
     };
     this.all.set(attachmentKey(pod.attachment), pod);
     this.add(pod);
@@ -129,13 +132,17 @@ export class Pods {
   private add(pod: Pod): void {
     const event = this.addEvent(pod, { path: pod.netns, id: pod.netnsId });
     let sent = 0;
+    let sentMs = 0;
     const send = (request: RequestId): Event => {
       sent = this.nextRequest;
+      sentMs = this.options.clock.nowMs();
       return event(request);
     };
     this.ask(pod, send, (reply) => {
-      if (reply.kind === 'added') this.added(pod, reply, sent);
-      else if (reply.kind === 'refused') this.addRefused(pod, reply.reason);
+      if (reply.kind === 'added') {
+        pod.addedMs = sentMs;
+        this.added(pod, reply, sent);
+      } else if (reply.kind === 'refused') this.addRefused(pod, reply.reason);
     });
   }
 
@@ -180,15 +187,10 @@ export class Pods {
     });
   }
 
-  /** The runtime names what it still has; `forgotten` are what it lost track of. */
-  gc(forgotten: ReadonlySet<Pod>): void {
-    const kept = [...this.all.values()].filter((pod) => !forgotten.has(pod));
-    this.options.send({
-      kind: 'gc',
-      request: this.newRequest(),
-      network: 'underway',
-      valid: kept.map((pod) => pod.attachment),
-    });
+  /** The runtime names what it still has of the network, for all it knows. */
+  gc({ network, unnamed }: { readonly network: string; readonly unnamed: (pod: Pod) => boolean }): void {
+    const valid = [...this.all.values()].filter((pod) => !unnamed(pod)).map((pod) => pod.attachment);
+    this.options.send({ kind: 'gc', request: this.newRequest(), network, valid });
   }
 
   status(): void {

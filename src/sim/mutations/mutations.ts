@@ -74,6 +74,18 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'const unmade = fresh;',
   },
   {
+    name: 'GC ends what was added a moment ago',
+    file: 'src/core/requests.ts',
+    find: 'turn.nowMs - lease.sinceMs < GC_AGE_MIN_MS || ',
+    replace: '',
+  },
+  {
+    name: "GC ends another network's pods",
+    file: 'src/core/requests.ts',
+    find: 'lease.attachment.network !== event.network || ',
+    replace: '',
+  },
+  {
     name: 'effects run before the commit',
     file: 'src/driver/driver.ts',
     find: '    const rows = tx.journalRows();\n',

@@ -91,6 +91,11 @@ test.each([
     { 'cni.dev/valid-attachments': [{ containerID: 'a', ifname: 'b' }], 'cni.dev/attachments': [] },
     [{ network: 'underway', containerId: 'a', ifname: 'b' }],
   ],
+  [
+    'half under each name',
+    { 'cni.dev/valid-attachments': [], 'cni.dev/attachments': [{ containerID: 'a', ifname: 'b' }] },
+    [{ network: 'underway', containerId: 'a', ifname: 'b' }],
+  ],
 ])('GC, list %s: absent is unknown, empty is none valid', (_, list, valid) => {
   const parsed = request(sent({ command: 'GC' }, { ...CONFIG, ...list }));
   expect('valid' in parsed ? parsed.valid : 'missing').toEqual(valid);
