@@ -21,5 +21,6 @@ export default {
     tier('sim', 'sim'),
     privileged('kernel'),
     privileged('lab'),
+    tier('runtime', 'runtime'),
   ],
 };

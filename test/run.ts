@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isInUserNamespace, isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
 import { findBoto, HOW_TO_GET_IT } from './lab/ec2/boto.ts';
+import { runtimeLacks } from './runtime/lacks.ts';
 
 const ROOT = dirname(import.meta.dirname);
 
@@ -33,7 +34,7 @@ const { values, positionals } = parseArgs({
 
 if (values.help) {
   console.log(
-    'npm test [-- --tier tidy|unit|sim|kernel|lab ...] [PATH-PATTERN]\nRuns every tier this machine can run; CI=true makes a skipped tier a failure.',
+    'npm test [-- --tier tidy|unit|sim|kernel|lab|runtime ...] [PATH-PATTERN]\nRuns every tier this machine can run; CI=true makes a skipped tier a failure.',
   );
   process.exit(0);
 }
@@ -52,6 +53,9 @@ const nobody =
     : [{ part: 'what nobody may do', needs: 'It becomes nobody: run it as root.' }];
 const mounts = isPrivileged() ? [] : [{ part: 'a full disk', needs: 'It mounts a small one: run it as root.' }];
 
+// Out here too: it may build one.
+const runtimes = compiler.length > 0 ? compiler : isChosen('runtime') ? await runtimeLacks() : [];
+
 const TIERS: readonly Tier[] = [
   { name: 'tidy', what: 'imports, names, sizes, docs against code', lacks: [], inBand: false },
   {
@@ -63,6 +67,7 @@ const TIERS: readonly Tier[] = [
   { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], inBand: false },
   { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inBand: true },
   { name: 'lab', what: 'a VPC with real packets', lacks: labLacks(), inBand: true },
+  { name: 'runtime', what: 'sandboxes of real container runtimes', lacks: runtimes, inBand: true },
 ];
 
 const cache = cacheFolder();
