@@ -15,6 +15,7 @@ import { isPresent } from './pool.ts';
 import type { EniPresent, LeaseRow, NodeRow, Rows, RuntimeRow, Settings, Table } from './rows.ts';
 import { SCHEMA } from './rows.ts';
 import { type JournalRow, State, Tx } from './state.ts';
+import { UNMARKED } from './subnet.ts';
 import type { Turn } from './turn.ts';
 
 export interface Identity {
@@ -123,6 +124,7 @@ class Restore {
       const state = row.state === 'ready' ? 'installing' : row.state;
       this.tx.put('block', { id: row.id, eni: row.eni, state, sync: 1, idleSinceMs: this.nowMs });
     }
+    for (const row of [...state.all('subnet')]) this.tx.put('subnet', { ...row, ...UNMARKED });
     for (const row of [...state.all('address')]) {
       // All that cooled in an earlier boot cools again; a flush that was asked for is asked for again.
       if (row.state === 'cooling')

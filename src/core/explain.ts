@@ -5,16 +5,17 @@
 import { budgetOf, readyAtMs } from './budget.ts';
 import { goesAloneMs } from './budget-lease.ts';
 import type { CloudAction, CloudFailure } from './cloud.ts';
-import { freeSlots, nodeRow } from './eni.ts';
-import { isHeldUp, roomForEnis } from './grow.ts';
+import { nodeRow } from './eni.ts';
+import { roomForEnis } from './grow.ts';
 import { instanceTakesOneMore } from './in-vain.ts';
 import { missingFacts } from './observe.ts';
 import { isFlying } from './operation.ts';
-import { enisOf, type Holding, holding, isBeingSetUp, isCeilingUsed, isPresent, serves } from './pool.ts';
+import { enisOf, holding, isBeingSetUp, isCeilingUsed } from './pool.ts';
 import type { Reason } from './reasons.ts';
+import { canGrow, heldUp, isAtCeiling, isCapped, isFillable, isRoomy, shortOf } from './room.ts';
 import type { BudgetRow, EniRow, FailureRow, PoolRow } from './rows.ts';
-import { closedUntilMs, isUnheard, nearSubnets, subnetFor, subnetsOf } from './subnet.ts';
-import { exhaustedReason, noPrefixReason, otherZoneReason, unlistedReason } from './subnet-reasons.ts';
+import { isUnheard, nearSubnets, servingSubnets, subnetFor, subnetsOf } from './subnet.ts';
+import { exhaustedReason, noPrefixReason, noRangeReason, otherZoneReason, unlistedReason } from './subnet-reasons.ts';
 import { unmended } from './sync.ts';
 import type { Turn } from './turn.ts';
 import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
@@ -32,10 +33,9 @@ export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (turn.runtime.phase !== 'serving') return true;
   if (turn.runtime.journal === 'down') return false;
   if (isCeilingUsed(turn.state, pool)) return false;
-  if (comingUp(turn, pool).length > 0 || pool.families.some((family) => holding(turn.state, pool, family).cooling > 0))
-    return true;
+  if (comingUp(turn, pool).length > 0 || coolingOf(turn, pool) > 0) return true;
   if (hardRefusal(turn, pool) !== undefined) return false;
-  return isRead(turn, pool) || canGrow(turn, pool) || (!atCeiling(turn, pool) && heldUp(turn, pool) !== undefined);
+  return isRead(turn, pool) || canGrow(turn, pool) || (!isAtCeiling(turn, pool) && heldUp(turn, pool) !== undefined);
 }
 
 /** Subnets of the pool are yet to be heard of; or one had fewer addresses than were asked for, and is counted again. */
@@ -74,7 +74,7 @@ function hardRefusal(turn: Turn, pool: PoolRow): FailureRow | undefined {
 
 /** What the pool grows by; where only an ENI that leaves makes room for a new one, also what it leaves by. */
 function actionsNeeded(turn: Turn, pool: PoolRow): readonly CloudAction[] {
-  return roomForEnis(turn) > 0 && !instanceTakesOneMore(turn) && !fillable(turn, pool)
+  return roomForEnis(turn) > 0 && !instanceTakesOneMore(turn) && !isFillable(turn, pool)
     ? [...GROWING, 'detach', 'delete']
     : GROWING;
 }
@@ -86,48 +86,14 @@ function isHard(turn: Turn, { failure, notBeforeMs }: FailureRow): boolean {
   return notBeforeMs > turn.nowMs && (isUsedUp || HARD.includes(failure.kind));
 }
 
-/** The next plan, when tokens and back-offs allow it, would ask the cloud for more. */
-export function canGrow(turn: Turn, pool: PoolRow): boolean {
-  return !atCeiling(turn, pool) && (fillable(turn, pool) || (roomForEnis(turn) > 0 && openSubnets(turn, pool)));
-}
-
-const atCeiling = (turn: Turn, pool: PoolRow): boolean =>
-  pool.families.some((family) => {
-    const held = holding(turn.state, pool, family);
-    return held.total + held.coming >= pool.targets.ceiling;
-  });
-
-/** The pool has all that it may have: a call that was refused would not have helped. */
-const isCapped = (turn: Turn, pool: PoolRow): boolean =>
-  pool.families.some((family) => holding(turn.state, pool, family).total >= pool.targets.ceiling);
-
-const fillable = (turn: Turn, pool: PoolRow): boolean =>
-  enisOf(turn.state, pool).some((eni) => hasRoom(turn, pool, eni) && isInOpenSubnet(turn, pool, eni));
-
-/** An ENI that can be filled as soon as it is clear what became of its last call. */
-const heldUp = (turn: Turn, pool: PoolRow): EniRow | undefined =>
-  enisOf(turn.state, pool).find(
-    (eni) => hasSlots(turn, pool, eni) && isHeldUp(turn, eni) && isInOpenSubnet(turn, pool, eni),
-  );
-
-function isInOpenSubnet(turn: Turn, pool: PoolRow, eni: EniRow): boolean {
-  const subnet = turn.state.get('subnet', eni.subnet);
-  return subnet === undefined || pool.families.every((family) => closedUntilMs(turn, subnet, family) === 0);
-}
-
-/** An ENI that serves, or may again, with a free slot of each family that can be asked for. */
-export const hasRoom = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
-  hasSlots(turn, pool, eni) && !isHeldUp(turn, eni);
-
-const hasSlots = (turn: Turn, pool: PoolRow, eni: EniRow): boolean =>
-  isPresent(eni) &&
-  (eni.state === 'draining' || isBeingSetUp(eni, pool) || serves(turn.state, eni, pool)) &&
-  pool.families.every((family) => freeSlots(turn, eni, family) > 0);
-
-const openSubnets = (turn: Turn, pool: PoolRow): boolean => subnetFor(turn, pool) !== undefined;
-
-/** Why a pod of this pool has no address now. */
+/** Why a pod of this pool has no address now; where the pool has one of its other family, also of which it is. */
 export function explain(turn: Turn, pool: PoolRow): Reason {
+  const [missing, ...more] = shortOf(turn, pool);
+  const reason = reasonOf(turn, pool);
+  return missing === undefined || more.length + 1 === pool.families.length ? reason : { ...reason, missing };
+}
+
+function reasonOf(turn: Turn, pool: PoolRow): Reason {
   const { runtime } = turn;
   if (runtime.journal === 'down') return { code: 'JOURNAL_UNWRITABLE', detail: runtime.journalDetail };
   if (runtime.phase !== 'serving') return startingReason(turn);
@@ -165,17 +131,16 @@ function failedReason(turn: Turn, pool: PoolRow, matters: (row: FailureRow) => b
 }
 
 /** As pods count: each takes one address of every family. */
-const mostOf = (families: readonly Holding[], figure: 'leased' | 'cooling'): number =>
-  Math.max(...families.map((held) => held[figure]));
+const coolingOf = (turn: Turn, pool: PoolRow): number =>
+  Math.max(...shortOf(turn, pool).map((family) => holding(turn.state, pool, family).cooling));
 
 /** Nothing could be asked for, whatever the cloud answers: neither a slot nor an ENI is left, or the ceiling is reached. */
 function fullReason(turn: Turn, pool: PoolRow): Reason | undefined {
   if (isCeilingUsed(turn.state, pool)) return ceilingReason(turn, pool);
-  const families = pool.families.map((family) => holding(turn.state, pool, family));
-  if (families.some((held) => held.coming > 0) || comingUp(turn, pool).length > 0) return undefined;
-  const cooling = mostOf(families, 'cooling');
-  const isRoomy = enisOf(turn.state, pool).some((eni) => hasSlots(turn, pool, eni));
-  if (!isCapped(turn, pool) && (isRoomy || roomForEnis(turn) > 0)) return undefined;
+  const isComingIn = pool.families.some((family) => holding(turn.state, pool, family).coming > 0);
+  if (isComingIn || comingUp(turn, pool).length > 0) return undefined;
+  const cooling = coolingOf(turn, pool);
+  if (!isCapped(turn, pool) && (isRoomy(turn, pool) || roomForEnis(turn) > 0)) return undefined;
   if (cooling > 0) return coolingReason(turn, pool, cooling);
   return isCapped(turn, pool) ? ceilingReason(turn, pool) : limitReason(turn, pool);
 }
@@ -212,11 +177,10 @@ function assigningReason(turn: Turn, pool: PoolRow): Reason | undefined {
 
 /** Nothing is on its way and nothing failed: a subnet is out, or the next call is about to go. */
 function shortReason(turn: Turn, pool: PoolRow): Reason {
-  const families = pool.families.map((family) => holding(turn.state, pool, family));
-  const cooling = mostOf(families, 'cooling');
-  if (families.some((held) => held.total + held.coming >= pool.targets.ceiling)) return ceilingReason(turn, pool);
-  if (!openSubnets(turn, pool)) return nowhereReason(turn, pool);
-  if (fillable(turn, pool) || roomForEnis(turn) > 0) return { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
+  const cooling = coolingOf(turn, pool);
+  if (isAtCeiling(turn, pool)) return ceilingReason(turn, pool);
+  if (subnetFor(turn, pool) === undefined) return nowhereReason(turn, pool);
+  if (isFillable(turn, pool) || roomForEnis(turn) > 0) return { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
   return cooling > 0 ? coolingReason(turn, pool, cooling) : limitReason(turn, pool);
 }
 
@@ -336,11 +300,10 @@ function nowhereReason(turn: Turn, pool: PoolRow): Reason {
     const failed = turn.state.get('failure', 'listSubnets');
     return (failed && failureReason(turn, failed, pool)) ?? { code: 'ASSIGNING', forMs: 0, etaMs: ASSIGN_MS };
   }
-  const rows = nearSubnets(turn, pool);
+  const [near, rows] = [nearSubnets(turn, pool), servingSubnets(turn, pool)];
   const ids = subnetsOf(turn, pool);
-  return rows.length > 0
-    ? exhaustedReason(turn, pool, rows)
-    : (unlistedReason(turn, ids) ?? otherZoneReason(turn, ids));
+  if (rows.length > 0) return exhaustedReason(turn, pool, rows);
+  return unlistedReason(turn, ids) ?? (near.length > 0 ? noRangeReason(turn, pool, near) : otherZoneReason(turn, ids));
 }
 
 function coolingReason(turn: Turn, pool: PoolRow, cooling: number): Reason {
@@ -361,8 +324,7 @@ export function nextCooledMs(turn: Turn, pool: PoolRow): number {
 
 /** What has to happen where no cloud call helps: a pod ends, and its address rests. */
 function afterAPod(turn: Turn, pool: PoolRow): { readonly leased: number; readonly restMs: number } {
-  const families = pool.families.map((family) => holding(turn.state, pool, family));
-  const leased = mostOf(families, 'leased');
+  const leased = Math.max(...pool.families.map((family) => holding(turn.state, pool, family).leased));
   return { leased, restMs: turn.runtime.settings.cooldownUnderPressureMs };
 }
 
@@ -379,9 +341,11 @@ function limitReason(turn: Turn, pool: PoolRow): Reason {
   const usable = enis.length - foreign - (pool.primaryEni === 'skip' ? 1 : 0);
   const after = afterAPod(turn, pool);
   if (foreign === 0 && limits !== undefined) {
-    // As pods count: what the family has that is the first to run out.
+    // As pods count: what the family has that ran out first.
     const { slotsPerEni } = limits;
-    const scarce = pool.families.reduce((least, family) => (slotsPerEni[family] < slotsPerEni[least] ? family : least));
+    const scarce = shortOf(turn, pool).reduce((least, family) =>
+      slotsPerEni[family] < slotsPerEni[least] ? family : least,
+    );
     const addresses = holding(turn.state, pool, scarce).total;
     return { code: 'ADDRESS_LIMIT', addresses, limit: usable * (slotsPerEni[scarce] - 1), ...after };
   }

@@ -23,7 +23,7 @@ import {
   waitersOf,
 } from './pool.ts';
 import type { EniPresent, EniRow, PoolRow, SubnetRow, Targets } from './rows.ts';
-import { askable, closedUntilMs, isOpen, isPoolExhausted, subnetFor } from './subnet.ts';
+import { askable, closedUntilMs, hasRange, isOpen, isPoolExhausted, subnetFor, subnetsOf } from './subnet.ts';
 import { placedIn } from './subnet-use.ts';
 import { blockSize, wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
@@ -59,12 +59,20 @@ export function grow(turn: Turn, pool: PoolRow): void {
   for (const family of pool.families) {
     const { total, coming } = holding(turn.state, pool, family);
     const lack = { left: missingOf(turn, pool, family), room: pool.targets.ceiling - total - coming };
+    if (lack.left > 0 && !isServable(turn, pool)) break;
     if (lack.left > 0) fill(turn, pool, family, lack, priority);
     if (lack.left > 0) lack.left -= roomComing(turn, pool, family);
     lacks.set(family, lack);
   }
   create(turn, pool, lacks, priority);
   askAgain(turn, pool);
+}
+
+/** A pod takes all families or none: where one can be had nowhere, addresses of the other are of no use to anybody. */
+function isServable(turn: Turn, pool: PoolRow): boolean {
+  const ids = new Set([...enisOf(turn.state, pool).map(({ subnet }) => subnet), ...subnetsOf(turn, pool)]);
+  const subnets = [...ids].map((id) => turn.state.get('subnet', id));
+  return pool.families.every((family) => subnets.some((row) => row === undefined || hasRange(row, family)));
 }
 
 /** What `auto` learnt is a guess about pods; a number is an operator's wish. */
@@ -253,7 +261,9 @@ export function lengthFor(
   const lengths = turn.capabilities.prefixLengths[family];
   const prefix = lengths.find((length) => length !== single && wishSize(family, length) <= most);
   const wanted =
-    pool.prefixes === 'prefer' && nodeRow(turn).limits?.prefixes === true && subnet.noPrefixUntilMs <= turn.nowMs;
+    pool.prefixes === 'prefer' &&
+    nodeRow(turn).limits?.prefixes === true &&
+    subnet.noPrefixUntilMs[family] <= turn.nowMs;
   return wanted && prefix !== undefined ? prefix : single;
 }
 

@@ -8,16 +8,7 @@
 
 import type { EniKey, OperationId } from './brand.ts';
 import { answered, type Priority, takeToken, throttled, uniformOf } from './budget.ts';
-import {
-  type Answer,
-  type BlockWish,
-  type CloudAction,
-  type CloudCall,
-  type CloudFailure,
-  type CloudResult,
-  type ExhaustedScope,
-  isRead,
-} from './cloud.ts';
+import { type Answer, type CloudAction, type CloudCall, type CloudFailure, type CloudResult, isRead } from './cloud.ts';
 import { attached, created, detached, eniGone, freeDeviceIndexes, installBlocks, removeBlock } from './eni.ts';
 import { countCreate, mayCreate } from './in-vain.ts';
 import type { Cidr } from './ip.ts';
@@ -25,16 +16,14 @@ import { learnRefill } from './learn.ts';
 import { nodeObserved, observed } from './observe.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, OperationRow } from './rows.ts';
-import { askedOf, countFree, size4 } from './subnet.ts';
+import { countFree, size4 } from './subnet.ts';
 import { subnetsListed } from './subnet-reads.ts';
+import { asksForPrefixes, isMarked, markSubnet } from './subnet-refusals.ts';
 import { addressesTaken, leaveToOthers, useObserved } from './subnet-use.ts';
-import { wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
 const RETRY_MS = 500;
 const RETRY_MAX_MS = 30_000;
-const SUBNET_RETRY_MS = 30_000;
-const PREFIX_RETRY_MS = 60_000;
 /** Refusals that only a person or another node can end are tried again this rarely. */
 const REFUSAL_RETRY_MS = 30_000;
 
@@ -128,7 +117,7 @@ const isEmpty = (result: CloudResult): boolean => result.action === 'assign' && 
 
 /** Fewer blocks than asked for are taken and the rest is planned anew. None at all would be planned anew without end. */
 function nothingAssigned({ call }: OperationRow): CloudFailure {
-  const scope = wishesOf(call).some(isOfPrefixes) ? 'prefix' : 'subnet';
+  const scope = asksForPrefixes(call) ? 'prefix' : 'subnet';
   return { kind: 'exhausted', scope, code: 'NOTHING_ASSIGNED', message: 'the cloud assigned none of what was asked' };
 }
 
@@ -224,34 +213,8 @@ function actionBackoffMs(failure: CloudFailure, count: number, operation: Operat
 /** Calls on one ENI that wait, or are read about, until they are done or known to be needless. */
 const STAYS: readonly CloudAction[] = ['attach', 'assign', 'unassign', 'detach', 'delete'];
 
-/** The next plan knows: it takes another subnet, single addresses, or another ENI. */
-function isMarked(call: CloudCall, scope: ExhaustedScope): boolean {
-  if (scope === 'prefix') return wishesOf(call).some(isOfPrefixes);
-  return call.action === 'assign' || (call.action === 'create' && scope === 'subnet');
-}
-
-const wishesOf = (call: CloudCall): readonly BlockWish[] =>
-  call.action === 'assign' ? [call.wish] : call.action === 'create' ? call.blocks : [];
-
-const isOfPrefixes = ({ family, prefixLength }: BlockWish): boolean => wishSize(family, prefixLength) > 1;
-
 const retryMs = (count: number, operation: OperationRow): number =>
   Math.ceil(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(count, 10)) * uniformOf(`${operation.id}/${count}`));
-
-function markSubnet(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
-  if (failure.kind !== 'exhausted' || (failure.scope !== 'subnet' && failure.scope !== 'prefix')) return;
-  if (!isMarked(operation.call, failure.scope)) return;
-  const id = operation.call.action === 'create' ? operation.call.subnet : eniOf(turn, operation)?.subnet;
-  const subnet = id && turn.state.get('subnet', id);
-  if (!subnet) return;
-  if (failure.scope === 'prefix')
-    return turn.tx.put('subnet', { ...subnet, noPrefixUntilMs: turn.nowMs + PREFIX_RETRY_MS });
-  const refused = askedOf(operation.call);
-  const exhaustedUntilMs = turn.nowMs + SUBNET_RETRY_MS;
-  // Some are left where fewer than were asked for are: how many is read.
-  const readAtMs = refused > 1 ? turn.nowMs : subnet.readAtMs;
-  turn.tx.put('subnet', { ...subnet, exhaustedUntilMs, readAtMs, refused });
-}
 
 /** The ENI takes less than we thought; the others do not mind. The next list may tell why. */
 function markEni(turn: Turn, operation: OperationRow, failure: CloudFailure): void {

@@ -44,7 +44,7 @@ function mayTakePrefix(turn: Turn, pool: PoolRow, family: Family, eni: EniRow): 
   return (
     wishSize(family, prefixLengthFor(turn, pool, family, subnet)) > 1 &&
     isOpen(turn, subnet, family) &&
-    turn.due(subnet.noPrefixUntilMs + PROMOTE_AFTER_MS)
+    turn.due(subnet.noPrefixUntilMs[family] + PROMOTE_AFTER_MS)
   );
 }
 

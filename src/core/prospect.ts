@@ -3,11 +3,12 @@
  * decided by it.
  */
 import type { CloudAction } from './cloud.ts';
-import { hasRoom, nextCooledMs, tokenAtMs } from './explain.ts';
+import { nextCooledMs, tokenAtMs } from './explain.ts';
 import { roomForEnis } from './grow.ts';
-import { enisOf, holding, isBeingSetUp, isCeilingUsed } from './pool.ts';
+import { enisOf, isBeingSetUp, isCeilingUsed } from './pool.ts';
+import { hasRoom, isAtCeiling, shortOf } from './room.ts';
 import type { EniRow, OperationRow, PoolRow } from './rows.ts';
-import { closedUntilMs, nearSubnets } from './subnet.ts';
+import { closedUntilMs, openForEniMs, servingSubnets } from './subnet.ts';
 import type { Turn } from './turn.ts';
 import { ASSIGN_MS, ATTACH_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
 
@@ -63,25 +64,24 @@ function risen(eni: EniRow): Candidate[] {
 
 /** The next call that the planner would make, when token, back-off and subnet allow it. */
 function planned(turn: Turn, pool: PoolRow): Candidate[] {
-  const isCapped = pool.families.some((family) => {
-    const held = holding(turn.state, pool, family);
-    return held.total + held.coming >= pool.targets.ceiling;
-  });
-  if (isCapped) return [];
+  if (isAtCeiling(turn, pool)) return [];
+  const short = shortOf(turn, pool);
   const roomy = enisOf(turn.state, pool).filter(
-    (eni) => hasRoom(turn, pool, eni) && turn.state.operationOn(eni.key) === undefined,
+    (eni) => short.some((family) => hasRoom(turn, pool, eni, family)) && turn.state.operationOn(eni.key) === undefined,
   );
   const open = (id: string): number => {
     const subnet = turn.state.get('subnet', id);
-    return subnet === undefined ? 0 : closedUntilMs(turn, subnet, 4);
+    return subnet === undefined ? 0 : Math.max(...short.map((family) => closedUntilMs(turn, subnet, family)));
   };
   const candidates: Candidate[] = roomy.map((eni) => ({
     atMs: Math.max(readyMs(turn, 'assign'), open(eni.subnet)) + ASSIGN_MS,
     by: 'assign',
   }));
   if (roomForEnis(turn) > 0)
-    for (const { id } of nearSubnets(turn, pool))
-      candidates.push({ atMs: Math.max(readyMs(turn, 'create'), open(id)) + CREATE_MS, by: 'create' });
+    for (const subnet of servingSubnets(turn, pool)) {
+      const atMs = Math.max(readyMs(turn, 'create'), openForEniMs(turn, pool, subnet)) + CREATE_MS;
+      candidates.push({ atMs, by: 'create' });
+    }
   return candidates;
 }
 

@@ -5,15 +5,17 @@
  */
 import type { SubnetId } from './brand.ts';
 import type { CloudAction } from './cloud.ts';
-import type { Ip } from './ip.ts';
+import type { Family, Ip } from './ip.ts';
 import { ASSIGN_MS, CREATE_MS, LINK_MS } from './usual-durations.ts';
 
 /**
  * What a payload's numbers say of time: `retryMs` until the call is sent again by itself, `etaMs` until what is under
  * way should serve, `restMs` how long the address of a pod that ends rests before the next one gets it. `leased` are
- * pods that have an address.
+ * pods that have an address. `missing` is said in a pool of both families that has free addresses of the other one.
  */
-export type Reason =
+export type Reason = Cause & { readonly missing?: Family };
+
+type Cause =
   /** No free address in any subnet of the pool; `idleElsewhere` are those that this node itself is giving back. */
   | {
       readonly code: 'SUBNET_EXHAUSTED';
@@ -180,7 +182,12 @@ function addressLostText({ address, eni, again }: Extract<Reason, { code: 'ADDRE
 }
 
 /** One sentence with numbers and, where a pod waits, when it can be served; then what happens next or what to do. */
-export function reasonText(reason: Reason): string {
+export const reasonText = (reason: Reason): string =>
+  reason.missing === undefined
+    ? causeText(reason)
+    : `${causeText(reason)} (only the IPv${reason.missing} address is missing)`;
+
+function causeText(reason: Cause): string {
   switch (reason.code) {
     case 'SUBNET_EXHAUSTED':
       return `no free address in ${reason.subnets.join(', ')} (${waiting(reason.waiting)}, ${reason.idleElsewhere} idle addresses on this node), ${again(reason.retryMs)}: add a subnet to the pool or free addresses in it`;

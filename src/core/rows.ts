@@ -124,9 +124,9 @@ export interface ForecastRow extends Forecast {
 }
 
 export interface SubnetRow extends SubnetFacts {
-  /** Until when an assign or create there is not tried, after it had no address or no prefix. */
-  readonly exhaustedUntilMs: number;
-  readonly noPrefixUntilMs: number;
+  /** Until when an assign or create there is not tried, after it had no address or no prefix of the family. */
+  readonly exhaustedUntilMs: Readonly<Record<Family, number>>;
+  readonly noPrefixUntilMs: Readonly<Record<Family, number>>;
   /** Few addresses are left, by a threshold that differs up and down. */
   readonly tight: boolean;
   /** When the read of `freeCount4` began, and when the next is due. */

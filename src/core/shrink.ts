@@ -67,8 +67,12 @@ function setSurplus(turn: Turn, pool: PoolRow, sinceMs: number | undefined): voi
   turn.tx.put('pool', sinceMs === undefined ? rest : { ...rest, surplusSinceMs: sinceMs });
 }
 
-/** Free addresses that may go, once more of them are free than headroom and hysteresis keep. */
+/**
+ * Free addresses that may go, once more of them are free than headroom and hysteresis keep. Beside IPv4 a /80 goes with
+ * its ENI: it costs the subnet nothing, and the ENI's pods would take their IPv6 address from another one.
+ */
 function surplusOf(turn: Turn, pool: PoolRow, family: Family): number {
+  if (family === 6 && pool.families.length > 1 && prefixesOf(turn.state, pool, family) > 0) return 0;
   const { free } = holding(turn.state, pool, family);
   const headroom = headroomNow(turn, pool);
   if (free <= headroom + Math.max(largestBlock(turn, pool, family), Math.ceil(headroom / 2))) return 0;

@@ -55,7 +55,11 @@ export const TABLES = Object.keys(keyOf) as readonly Table[];
 const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } = {
   node: (row) => row,
   forecast: (row) => ({ ...row, sinceMs: 0, count: 0 }),
-  subnet: ({ refused: _, ...row }) => ({ ...row, exhaustedUntilMs: 0, noPrefixUntilMs: 0, heardMs: 0, readAtMs: 0 }),
+  subnet: ({ refused: _, exhaustedUntilMs: _exhausted, noPrefixUntilMs: _noPrefix, ...row }) => ({
+    ...row,
+    heardMs: 0,
+    readAtMs: 0,
+  }),
   eni: (row) => ({ ...row, sync: undefined, fullUntilMs: undefined }),
   block: ({ id, eni, state }) => ({ id, eni, state: state === 'releasing' || state === 'missing' ? state : 'ready' }),
   address: (row) => row,

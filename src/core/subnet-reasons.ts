@@ -6,7 +6,7 @@ import { nodeRow } from './eni.ts';
 import { enisOf, waitersOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { PoolRow, SubnetRow } from './rows.ts';
-import { closedUntilMs, subnetFor, subnetsOf, UNLISTED_RETRY_MS } from './subnet.ts';
+import { hasRange, openForEniMs, subnetFor, subnetsOf, UNLISTED_RETRY_MS } from './subnet.ts';
 import type { Turn } from './turn.ts';
 
 export function exhaustedReason(turn: Turn, pool: PoolRow, rows: readonly SubnetRow[]): Reason {
@@ -15,7 +15,7 @@ export function exhaustedReason(turn: Turn, pool: PoolRow, rows: readonly Subnet
     const { ready, held } = turn.state.tally(key, 4);
     return state === 'draining' ? sum + ready - held : sum;
   }, 0);
-  const soonestMs = rows.reduce((least, row) => Math.min(least, closedUntilMs(turn, row, 4)), Number.POSITIVE_INFINITY);
+  const soonestMs = Math.min(...rows.map((row) => openForEniMs(turn, pool, row)));
   const retryMs = Number.isFinite(soonestMs) ? Math.max(0, soonestMs - turn.nowMs) : 0;
   return { code: 'SUBNET_EXHAUSTED', subnets, waiting: waitersOf(turn.state, pool), idleElsewhere: idle, retryMs };
 }
@@ -38,14 +38,27 @@ export function otherZoneReason(turn: Turn, ids: readonly SubnetId[]): Reason {
   return { code: 'CLOUD_MISCONFIGURED', action: 'create', cloudCode: 'OTHER_ZONE', detail, retryMs };
 }
 
+/** None of these subnets has addresses of all the pool's families. */
+export function noRangeReason(turn: Turn, { families }: PoolRow, rows: readonly SubnetRow[]): Reason {
+  const lacking = rows.flatMap((row) => {
+    const lacks = families.filter((family) => !hasRange(row, family));
+    return lacks.length === 0 ? [] : `${row.id} has no ${lacks.map((family) => `IPv${family}`).join(' and no ')} range`;
+  });
+  const retryMs = Math.max(0, Math.min(...rows.map(({ readAtMs }) => readAtMs)) - turn.nowMs);
+  const detail = lacking.join(', ');
+  return { code: 'CLOUD_MISCONFIGURED', action: 'create', cloudCode: 'NO_RANGE', detail, retryMs };
+}
+
 /** Single addresses are asked for instead, so this holds only until they are there. */
 export function noPrefixReason(turn: Turn, pool: PoolRow): Reason | undefined {
   const rows = subnetsOf(turn, pool).flatMap((id) => turn.state.get('subnet', id) ?? []);
-  const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs > turn.nowMs);
-  if (fragmented === undefined || subnetFor(turn, pool) === undefined) return undefined;
-  const retryMs = fragmented.noPrefixUntilMs - turn.nowMs;
-  return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength: prefixLengthOf(turn, pool), retryMs };
+  if (subnetFor(turn, pool) === undefined) return undefined;
+  for (const family of pool.families) {
+    const fragmented = rows.find((subnet) => subnet.noPrefixUntilMs[family] > turn.nowMs);
+    if (fragmented === undefined) continue;
+    const retryMs = fragmented.noPrefixUntilMs[family] - turn.nowMs;
+    const prefixLength = Math.min(...turn.capabilities.prefixLengths[family]);
+    return { code: 'NO_PREFIX', subnet: fragmented.id, prefixLength, retryMs };
+  }
+  return undefined;
 }
-
-const prefixLengthOf = (turn: Turn, pool: PoolRow): number =>
-  Math.min(...pool.families.slice(0, 1).flatMap((family) => turn.capabilities.prefixLengths[family]));

@@ -28,22 +28,42 @@ export const UNLISTED_RETRY_MS = 30_000;
 /** A figure limits what is asked for only while it is as fresh as this. */
 const FRESH_MS = 30_000;
 
+/** Of a subnet that nothing was refused in. */
+export const UNMARKED = { exhaustedUntilMs: { 4: 0, 6: 0 }, noPrefixUntilMs: { 4: 0, 6: 0 } } as const;
+
 /** The row after a read that began at `readMs`. */
 export function heard(turn: Turn, facts: SubnetFacts, readMs: number): SubnetRow {
   const known = turn.state.get('subnet', facts.id);
   const { refused, ...row } = withFree(
-    { exhaustedUntilMs: 0, noPrefixUntilMs: 0, tight: false, ...known, ...facts, heardMs: readMs, readAtMs: readMs },
+    { ...UNMARKED, tight: false, ...known, ...facts, heardMs: readMs, readAtMs: readMs },
     facts.freeCount4,
   );
   // Nodes that started together do not read together.
   const chance = uniformOf(`${nodeRow(turn).epoch}/${facts.id}/${Math.floor(readMs)}`);
-  const readAtMs = readMs + Math.ceil((isScarce(row) ? READ_SCARCE_MS : READ_MS) * (0.75 + 0.25 * chance));
+  const isPressing = isScarce(row) || isRangeMissed(turn, row);
+  const readAtMs = readMs + Math.ceil((isPressing ? READ_SCARCE_MS : READ_MS) * (0.75 + 0.25 * chance));
   // Fewer than were asked for are left, which explains the refusal: those may be asked for.
   const { freeCount4: free } = row;
   const isExplained = refused !== undefined && free !== undefined && free > 0 && free < refused;
-  if (isExplained) return { ...row, readAtMs, exhaustedUntilMs: 0 };
+  if (isExplained) return { ...row, readAtMs, exhaustedUntilMs: notExhausted4(row) };
   return { ...row, readAtMs, ...(refused !== undefined && { refused }) };
 }
+
+/** Only IPv4 is counted: what becomes free says nothing of IPv6. */
+const notExhausted4 = ({ exhaustedUntilMs }: SubnetRow) => ({ ...exhaustedUntilMs, 4: 0 });
+
+/** Addresses of the family can be had there at all. */
+export const hasRange = ({ cidr4, cidr6 }: SubnetFacts, family: Family): boolean =>
+  (family === 4 ? cidr4 : cidr6) !== undefined;
+
+/** A pool wants a family that the subnet has no range of: somebody may give it one. */
+function isRangeMissed(turn: Turn, subnet: SubnetRow): boolean {
+  for (const pool of turn.state.all('pool')) if (lacksRange(turn, pool, subnet)) return true;
+  return false;
+}
+
+const lacksRange = (turn: Turn, pool: PoolRow, subnet: SubnetRow): boolean =>
+  subnetsOf(turn, pool).includes(subnet.id) && pool.families.some((family) => !hasRange(subnet, family));
 
 function withFree(row: SubnetRow, count: number | undefined): SubnetRow {
   if (count === undefined) return row;
@@ -67,7 +87,8 @@ export function countFree(turn: Turn, id: SubnetId, by: number): void {
   const soonMs = isScarce(counted) ? turn.nowMs + READ_SCARCE_MS : counted.readAtMs;
   const row = { ...counted, readAtMs: Math.min(counted.readAtMs, soonMs) };
   // What we gave back ourselves may be asked for again, by whoever comes first.
-  turn.tx.put('subnet', by > 0 ? { ...row, exhaustedUntilMs: 0, ...(refused !== undefined && { refused }) } : row);
+  const given = { ...row, exhaustedUntilMs: notExhausted4(row), ...(refused !== undefined && { refused }) };
+  turn.tx.put('subnet', by > 0 ? given : row);
 }
 
 /** IPv4 addresses in these blocks. */
@@ -84,31 +105,34 @@ const sizeOf = ({ family, prefixLength, count }: BlockWish): number =>
   family === 4 ? count * wishSize(4, prefixLength) : 0;
 
 export function pressureOf(subnet: SubnetRow, nowMs: number): Pressure {
-  if (nowMs < subnet.exhaustedUntilMs || (subnet.cidr4 !== undefined && subnet.freeCount4 === 0)) return 'exhausted';
+  if (nowMs < subnet.exhaustedUntilMs[4] || (subnet.cidr4 !== undefined && subnet.freeCount4 === 0)) return 'exhausted';
   return subnet.tight ? 'tight' : 'normal';
 }
 
 /** Addresses of the family that may be asked for: what is free less what calls in flight ask for already. */
 export function askable(turn: Turn, subnet: SubnetRow, family: Family): number {
   const isFresh = subnet.freeCount4 !== undefined && turn.nowMs - subnet.heardMs < FRESH_MS;
-  const hasNoEnd = family === 6 || subnet.cidr4 === undefined;
-  return hasNoEnd || !isFresh ? Number.POSITIVE_INFINITY : Math.max(0, unreserved(turn, subnet));
+  return family === 6 || !isFresh ? Number.POSITIVE_INFINITY : Math.max(0, unreserved(turn, subnet));
 }
 
 /** Until when nothing of the family is asked for here: 0 when it may be asked for now. */
 export function closedUntilMs(turn: Turn, subnet: SubnetRow, family: Family): number {
-  const closed = Math.max(subnet.exhaustedUntilMs, askable(turn, subnet, family) > 0 ? 0 : subnet.heardMs + FRESH_MS);
+  if (!hasRange(subnet, family)) return Number.POSITIVE_INFINITY;
+  const untilMs = subnet.exhaustedUntilMs[family];
+  const closed = Math.max(untilMs, askable(turn, subnet, family) > 0 ? 0 : subnet.heardMs + FRESH_MS);
   return closed > turn.nowMs ? closed : 0;
 }
 
 /** True when the family may be asked for here; otherwise arms the wake for when it may. */
 export function isOpen(turn: Turn, subnet: SubnetRow, family: Family): boolean {
   const closedMs = closedUntilMs(turn, subnet, family);
-  return closedMs === 0 || turn.due(closedMs);
+  // Where there is no range the next read of the subnet tells of one.
+  return closedMs === 0 || (Number.isFinite(closedMs) && turn.due(closedMs));
 }
 
-/** Free addresses less those that calls in flight ask for. */
+/** Free addresses less those that calls in flight ask for; without end where there is no IPv4. */
 function unreserved(turn: Turn, subnet: SubnetRow): number {
+  if (subnet.cidr4 === undefined) return Number.POSITIVE_INFINITY;
   let reserved = 0;
   for (const { call, eni } of turn.state.all('operation')) {
     const at = call.action === 'create' ? call.subnet : turn.state.get('eni', eni ?? '')?.subnet;
@@ -140,15 +164,29 @@ export const nearSubnets = (turn: Turn, pool: PoolRow): SubnetRow[] =>
     .flatMap((id) => turn.state.get('subnet', id) ?? [])
     .filter((subnet) => subnet.zone === nodeRow(turn).zone);
 
+/** Those of them that pods can have all their families from. */
+export const servingSubnets = (turn: Turn, pool: PoolRow): SubnetRow[] =>
+  nearSubnets(turn, pool).filter((subnet) => pool.families.every((family) => hasRange(subnet, family)));
+
 /** The one with most that may be asked for; one that is full is left alone for a while. A new ENI takes one for itself. */
 export function subnetFor(turn: Turn, pool: PoolRow): SubnetRow | undefined {
   if (isUnheard(turn, pool)) return undefined;
-  const open = nearSubnets(turn, pool).filter(
-    (subnet) => isOpen(turn, subnet, 4) && (askable(turn, subnet, 4) > 1 || turn.due(subnet.heardMs + FRESH_MS)),
+  const open = servingSubnets(turn, pool).filter(
+    (subnet) =>
+      familiesOfEni(subnet, pool).every((family) => isOpen(turn, subnet, family)) &&
+      (askable(turn, subnet, 4) > 1 || turn.due(subnet.heardMs + FRESH_MS)),
   );
   const free = new Map(open.map((subnet) => [subnet.id, unreserved(turn, subnet)]));
   return open.sort((a, b) => (free.get(b.id) ?? 0) - (free.get(a.id) ?? 0) || (a.id < b.id ? -1 : 1))[0];
 }
+
+/** An ENI has an IPv4 address of its own wherever there are any, also where its pods have none. */
+const familiesOfEni = ({ cidr4 }: SubnetRow, { families }: PoolRow): readonly Family[] =>
+  cidr4 === undefined || families.includes(4) ? families : [4, ...families];
+
+/** When a new ENI can be asked for here; 0 when now. */
+export const openForEniMs = (turn: Turn, pool: PoolRow, subnet: SubnetRow): number =>
+  Math.max(...familiesOfEni(subnet, pool).map((family) => closedUntilMs(turn, subnet, family)));
 
 /** Nowhere is anything left: the pool then makes do with half of its headroom. */
 export function isPoolExhausted(turn: Turn, pool: PoolRow): boolean {

@@ -78,7 +78,9 @@ function imbalance(scales: Scales, family: Family): string[] {
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, could hold ${most}`);
   // Pods that lost their address may come back for another. A block that nobody uses any address of can go as a whole; hysteresis is the larger of a block and half the headroom.
   const taken = [...scales.used, ...scales.apart];
-  const idle = blocks.filter((block) => !taken.some((ip) => cidrContains(block, ip))).map(sizeOf);
+  // Beside IPv4 a /80 goes with its ENI.
+  const stays = (block: Cidr): boolean => family === 6 && scales.pool.families.length > 1 && sizeOf(block) > 1;
+  const idle = blocks.filter((block) => !stays(block) && !taken.some((ip) => cidrContains(block, ip))).map(sizeOf);
   const least = Math.min(...idle);
   const kept = headroom + Math.max(...blocks.map(sizeOf), Math.ceil(headroom / 2));
   if (free > kept && free - least >= headroom && total - least >= Math.max(floor, all + headroom))

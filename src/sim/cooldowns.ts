@@ -83,14 +83,20 @@ export class Cooldowns {
       state.blocksOf(eni.key).flatMap(({ id }) => (familyOf(id) === family ? id : []));
     const isBelowCeiling = (family: Family): boolean =>
       ours.flatMap((eni) => held(eni, family)).reduce((sum, id) => sum + cidrSize(id), 0) < pool.targets.ceiling;
-    if (!pool.families.every(isBelowCeiling)) return false;
+    const short = shortOf(state, pool);
+    if (!short.every(isBelowCeiling)) return false;
     // One is the ENI's own; what others have on it takes slots too.
     const hasSlot = (eni: EniRow, family: Family): boolean =>
       'foreignBlocks' in eni && 1 + held(eni, family).length + eni.foreignBlocks.length < limits.slotsPerEni[family];
-    const hasRoom = (eni: EniRow): boolean =>
-      serves(state, eni, pool) && pool.families.every((family) => hasSlot(eni, family));
-    return enis.length < limits.eniCountMax || enis.some(hasRoom);
+    const serving = enis.filter((eni) => serves(state, eni, pool));
+    return enis.length < limits.eniCountMax || short.every((family) => serving.some((eni) => hasSlot(eni, family)));
   }
+}
+
+/** Families of which nothing could be handed out now: what pods wait for. All, where there is some of each. */
+export function shortOf(state: State, pool: PoolRow): readonly Family[] {
+  const short = pool.families.filter((family) => freeCount(state, pool, family) === 0);
+  return short.length > 0 ? short : pool.families;
 }
 
 /** Addresses of the family that could be handed out now. */
@@ -112,7 +118,8 @@ function isAtRest(state: State, nowMs: number): boolean {
     ![...state.all('operation')].some(({ call }) => isWrite(call)) &&
     state.count('failure') === 0 &&
     [...state.all('subnet')].every(
-      ({ exhaustedUntilMs, freeCount4 }) => exhaustedUntilMs <= nowMs && (freeCount4 ?? 0) >= ROOMY_COUNT,
+      ({ exhaustedUntilMs, freeCount4 }) =>
+        Math.max(exhaustedUntilMs[4], exhaustedUntilMs[6]) <= nowMs && (freeCount4 ?? 0) >= ROOMY_COUNT,
     )
   );
 }

@@ -10,7 +10,7 @@ import type { ReasonCode } from '../core/reasons.ts';
 import type { EniPresent, EniRow, OperationRow, PoolRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { blockSize, wishSize } from '../core/tally.ts';
-import { freeCount } from './cooldowns.ts';
+import { freeCount, shortOf } from './cooldowns.ts';
 import type { RowChange } from './row-watch.ts';
 
 /** A subnet with fewer free addresses beyond what is asked of it may count as full. */
@@ -52,11 +52,10 @@ export class Growth {
       const leased = [...state.all('lease')].filter((lease) => lease.pool === pool.id).length;
       const isUsed = code === 'CEILING' && leased >= pool.targets.ceiling;
       if (free > state.waiterCount(pool.id) && !isUsed) return `${free} addresses are free`;
-      const held = Math.max(
-        ...pool.families.map((family) => heldBy(state, pool, family) + askedBy(state, pool, family)),
-      );
+      const short = shortOf(state, pool);
+      const held = Math.max(...short.map((family) => heldBy(state, pool, family) + askedBy(state, pool, family)));
       if (code === 'CEILING' && held < pool.targets.ceiling) return `${held} are held`;
-      const spared = pool.families.every((family) => this.slots(state, pool, family, 1) > 0);
+      const spared = short.every((family) => this.slots(state, pool, family, 1) > 0);
       if (code !== 'CEILING' && spared) return 'ENIs have free slots';
     }
     return undefined;
@@ -104,7 +103,8 @@ export class Growth {
     if (action !== undefined && action !== 'modify' && action !== 'tag') return false;
     if (eni.fullUntilMs !== undefined && eni.fullUntilMs > nowMs()) return false;
     const subnet = state.get('subnet', eni.subnet);
-    if (subnet?.freeCount4 === undefined || subnet.exhaustedUntilMs > nowMs()) return false;
+    if (subnet?.freeCount4 === undefined || Math.max(subnet.exhaustedUntilMs[4], subnet.exhaustedUntilMs[6]) > nowMs())
+      return false;
     const reserved = [...state.all('operation')].reduce((sum, { call }) => sum + sizeOf(call, 4), 0);
     return subnet.freeCount4 - reserved >= lack + ROOMY_COUNT;
   }

@@ -10,7 +10,7 @@ import { attachmentKey } from '../core/brand.ts';
 import type { Capabilities } from '../core/cloud.ts';
 import { isRead, OWNER_TAGS } from '../core/cloud.ts';
 import type { NicLink } from '../core/events.ts';
-import { type Cidr, cidrBase, cidrContains, hostCidr, type Ip } from '../core/ip.ts';
+import { type Cidr, cidrBase, cidrContains, type Family, familyOf, hostCidr, type Ip } from '../core/ip.ts';
 import { isLinkName, linkName } from '../core/link-name.ts';
 import { isPresent } from '../core/pool.ts';
 import type { BlockRow, LeaseRow } from '../core/rows.ts';
@@ -34,6 +34,8 @@ export interface OracleOptions {
   readonly kernel: FakeKernel;
   readonly journal: MemoryJournal;
   readonly capabilities: Capabilities;
+  /** Of the pool: a pod has one address of each, or none at all. */
+  readonly families: readonly Family[];
   /** An assign on the ENI was given fewer than it asked for: what one in doubt brought cannot be told from others'. */
   readonly fellShort?: (eni: EniId) => boolean;
   /** How addresses rest between two pods; not looked at without it. */
@@ -135,6 +137,10 @@ export class Oracle {
 
   /** The runtime was told that the pod has these addresses. */
   running(pod: Pod): void {
+    const told = pod.addresses.map(familyOf).sort().join();
+    const { families } = this.options;
+    if (told !== [...families].sort().join())
+      this.breach(`${pod.name} has addresses of ${told}, its pool is of ${families}`);
     for (const ip of pod.addresses) {
       const other = this.owners.get(ip);
       if (other !== undefined) this.breach(`${ip} is on ${other.name} and on ${pod.name}`);

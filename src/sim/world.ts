@@ -96,7 +96,8 @@ export class World {
       if (freed?.state === 'cooling') cooldowns.freeing(state, freed.ip);
       if (freed?.state === 'held') this.oracle.freedAtOnce(freed.ip, state.get('lease', freed.lease));
     });
-    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, cooldowns, fellShort });
+    const { families } = scenario;
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, families, cooldowns, fellShort });
     const breach = (text: string): void => this.oracle.breach(text);
     this.order = new ServingOrder(breach);
     const { maxBlocksPerCall: blocksMax, callDeadlineMs } = capabilities;

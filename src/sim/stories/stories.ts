@@ -168,6 +168,19 @@ export const STORIES: readonly Story[] = [
     },
   },
   {
+    name: 'a pod of both families, out of a prefix of each',
+    shape: { families: [4, 6], prefixes: 'prefer' },
+    begin: started,
+    act: async (world) => {
+      world.want();
+      await world.pass(ENI_MS);
+    },
+    goal: (world, undisturbed) => {
+      const assigns = world.cloud.calls.filter(({ action }) => action === 'assign').length;
+      return undisturbed && assigns !== 2 ? [`${assigns} assigns brought a /28 and a /80`] : [];
+    },
+  },
+  {
     name: 'no more than the ceiling',
     shape: { targets: { floor: 0, headroom: 0, ceiling: 2 } },
     begin: withPods(2),

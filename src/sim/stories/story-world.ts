@@ -78,8 +78,8 @@ export class StoryWorld {
     this.cloud = new RecordedCloud({ clock, seed: 1, figures });
     this.instance = this.network();
     const capabilities = shape.cloud === 'ecs' ? ecsCapabilities(figures) : ec2Capabilities(figures);
-    const { cloud, instance } = this;
-    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities });
+    const { cloud, instance, families } = this;
+    this.oracle = new Oracle({ cloud, instance, kernel, journal, capabilities, families });
     this.node = new SimNode({
       clock,
       cloud,
@@ -90,7 +90,7 @@ export class StoryWorld {
       pool: {
         subnets: [],
         groups: [],
-        families: this.families,
+        families,
         prefixes: shape.prefixes ?? 'never',
         primaryEni: shape.primaryEni ?? 'use',
         targets: this.targets,
@@ -231,12 +231,10 @@ export class StoryWorld {
       if (cloud.truth.linked(eni.id)) kernel.plug(`eth${this.linkNumber++}`, eni.mac);
   }
 
-  /** An address of each family, and each behind its block's fence. */
+  /** Each of its addresses is behind its block's fence. */
   private running(pod: Pod): void {
-    const { oracle, kernel, families } = this;
+    const { oracle, kernel } = this;
     oracle.running(pod);
-    if (pod.addresses.length !== families.length)
-      oracle.breach(`${pod.name} has ${pod.addresses.length} addresses for ${families.length} families`);
     const fences = [...kernel.host.objects.values()].flatMap((object) =>
       object.kind === 'route' && object.type === 'unreachable' && !object.destination.endsWith('/0')
         ? object.destination

@@ -214,7 +214,14 @@ describe('nothing can be asked for: what has to end first', () => {
     core.answer('assign', { action: 'assign', blocks: ['2001:db8::21/128' as Cidr] });
     core.add('a');
     core.answer('assign', { action: 'assign', blocks: ['2001:db8::22/128' as Cidr] });
-    expect(heard(core, 'a')).toEqual({ code: 'ADDRESS_LIMIT', addresses: 1, limit: 1, leased: 1, restMs: 5_000 });
+    expect(heard(core, 'a')).toEqual({
+      code: 'ADDRESS_LIMIT',
+      addresses: 1,
+      limit: 1,
+      leased: 1,
+      restMs: 5_000,
+      missing: 4,
+    });
   });
 
   test('ENI_LIMIT: the ENIs that are not ours', () => {

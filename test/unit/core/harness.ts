@@ -17,7 +17,15 @@ import type {
   SubnetId,
 } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
-import type { Answer, Capabilities, CloudCall, CloudFailure, CloudResult, EniFacts } from '../../../src/core/cloud.ts';
+import type {
+  Answer,
+  Capabilities,
+  CloudCall,
+  CloudFailure,
+  CloudResult,
+  EniFacts,
+  SubnetFacts,
+} from '../../../src/core/cloud.ts';
 import type { Effect, Event, FoundLink, NicLink, Reply } from '../../../src/core/events.ts';
 import { breaches, touchedBreaches } from '../../../src/core/invariants.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
@@ -45,6 +53,16 @@ const PRIMARY: EniFacts = {
   primary: true,
 };
 
+const SUBNET_FACTS: SubnetFacts = {
+  id: SUBNET,
+  cidr4: '10.0.1.0/24' as Cidr,
+  gateway4: '10.0.1.1' as Ip,
+  cidr6: '2001:db8::/64' as Cidr,
+  gateway6: 'fe80::ec2' as Ip,
+  freeCount4: 200,
+  zone: 'a',
+};
+
 /** One pool, which leaves the primary alone. */
 export const configured = ({ targets, pool, settings }: Pick<Setup, 'targets' | 'pool' | 'settings'>): Event => ({
   kind: 'configured',
@@ -69,6 +87,8 @@ export interface Setup {
   readonly settings?: Partial<Settings>;
   readonly capabilities?: Partial<Capabilities>;
   readonly slots?: number;
+  /** What the cloud says of the subnet, over the usual. */
+  readonly subnet?: Partial<SubnetFacts>;
   readonly enis?: number;
   readonly rows?: readonly JournalRow[];
   readonly bootId?: string;
@@ -145,7 +165,7 @@ export class Core {
   answerSubnets(): this {
     return this.answer('listSubnets', {
       action: 'listSubnets',
-      subnets: [{ id: SUBNET, cidr4: '10.0.1.0/24' as Cidr, gateway4: '10.0.1.1' as Ip, freeCount4: 200, zone: 'a' }],
+      subnets: [{ ...SUBNET_FACTS, ...this.setup.subnet }],
     });
   }
 

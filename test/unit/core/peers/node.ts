@@ -235,6 +235,7 @@ export class PeerNode extends Core {
 export const subnetFacts = (id: SubnetId, freeCount4: number): SubnetFacts => ({
   id,
   cidr4: '10.0.0.0/24' as Cidr,
+  cidr6: 'fd00::/64' as Cidr,
   gateway4: '10.0.0.1' as Ip,
   freeCount4,
   zone: 'a',
