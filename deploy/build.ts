@@ -1,15 +1,16 @@
 /**
  * Bundles the node daemon into build/underwayd/: `underwayd.js`, the kernel's worker beside it, one chunk a cloud (a node
- * loads only its own), and koffi, whose native part cannot be bundled.
+ * loads only its own), koffi, whose native part cannot be bundled, and the CNI binary.
  *
  * The EC2 SDK declares a schema constant for each of EC2's 800 actions in one file; esbuild keeps them all, since it
  * cannot prove that a computed key is harmless. Marked pure, only those of the actions in use stay.
  */
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { buildShim, findCompiler, isUpToDate, SHIM_PATH } from './build-shim.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -75,6 +76,16 @@ function copyKoffi(to: string): void {
   }
 }
 
+/** The CNI binary, which the daemon puts into the runtime's folder. Without a C compiler the bundle has none. */
+function copyShim(to: string): void {
+  if (!isUpToDate(SHIM_PATH)) {
+    const compiler = findCompiler();
+    if (compiler === undefined) return console.warn('no C compiler runs here: the bundle has no CNI binary to install');
+    buildShim({ compiler, binary: SHIM_PATH, sanitized: false });
+  }
+  copyFileSync(SHIM_PATH, join(to, 'underway'));
+}
+
 /** Builds into a folder of its own and renames it, so that whoever starts the daemon finds a whole one. */
 export async function buildDaemon(folder = DAEMON_FOLDER): Promise<void> {
   const draft = `${folder}.${process.pid}`;
@@ -90,6 +101,7 @@ export async function buildDaemon(folder = DAEMON_FOLDER): Promise<void> {
   const worker = join(root, 'src/kernel/worker.ts');
   await build({ ...common, entryPoints: { 'kernel-worker': worker }, outdir: draft });
   copyKoffi(draft);
+  copyShim(draft);
   const old = `${draft}.old`;
   mkdirSync(dirname(folder), { recursive: true });
   if (statSync(folder, { throwIfNoEntry: false }) !== undefined) renameSync(folder, old);

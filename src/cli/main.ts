@@ -5,6 +5,7 @@
 
 import { EXIT_USAGE, sentenceOf, UNDERWAY, UsageError } from '../program/flags.ts';
 import type { Command } from './command.ts';
+import { install } from './install.ts';
 import { labBreak, labHeal } from './lab/break.ts';
 import { labDown } from './lab/down.ts';
 import { labExec } from './lab/exec.ts';
@@ -16,7 +17,7 @@ import { why } from './why.ts';
 const EXIT = { failed: 1, usage: EXIT_USAGE } as const;
 
 /** Commands of one word. */
-const SINGLE: Readonly<Record<string, Command>> = { why };
+const SINGLE: Readonly<Record<string, Command>> = { why, install };
 
 const COMMANDS: Readonly<Record<string, Readonly<Record<string, Command>>>> = {
   lab: {
@@ -68,6 +69,7 @@ function say(text: string): 0 {
 
 /** The command whose help says what is right. */
 function commandIn([group = '', name = '']: readonly string[]): string {
+  if (Object.hasOwn(SINGLE, group)) return `${UNDERWAY} ${group}`;
   return Object.hasOwn(COMMANDS, group) && Object.hasOwn(COMMANDS[group] ?? {}, name)
     ? `${UNDERWAY} ${group} ${name}`
     : UNDERWAY;

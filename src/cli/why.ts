@@ -1,13 +1,14 @@
 /** `underway why`: asks the daemon of this node why a pod has no address, or what its pool is at. */
 import { statSync } from 'node:fs';
 import { request } from 'node:http';
+import { DEFAULT_PLACES } from '../install/binary.ts';
 import { readFlags, UNDERWAY, UsageError } from '../program/flags.ts';
 import type { WhyAnswer } from '../protocol/why.ts';
 import type { Command } from './command.ts';
 
 /** Its own codes, for scripts that ask about one pod. */
 const EXIT = { ok: 0, withoutAddress: 1, usage: 2, unreachable: 3 } as const;
-const SOCKET = '/run/underway/cni.sock';
+const SOCKET = DEFAULT_PLACES.socket;
 const TIMEOUT_MS = 5_000;
 
 const HELP = `underway why [POD] [--json] [--socket PATH]

@@ -10,6 +10,8 @@ import { DEFAULT_SETTINGS } from '../core/boot.ts';
 import type { PoolId } from '../core/brand.ts';
 import type { Family } from '../core/ip.ts';
 import type { PoolRow, Settings } from '../core/rows.ts';
+import { DEFAULT_PLACES } from '../install/binary.ts';
+import { PORTMAP_CHOICES } from '../install/conflist.ts';
 import { closest } from './spelling.ts';
 
 /** One sentence a value: what fails ends its checks, and those of the group that it is in. */
@@ -100,10 +102,16 @@ const schemaFor = (providers: readonly string[]) =>
         endpoint: url.nullable().default(null),
         metadataEndpoint: url.nullable().default(null),
       }),
-      socket: socketPath.default('/run/underway/cni.sock'),
-      stateDir: path.default('/var/lib/underway'),
+      socket: socketPath.default(DEFAULT_PLACES.socket),
+      stateDir: path.default(DEFAULT_PLACES.stateDir),
       bootIdFile: path.default('/proc/sys/kernel/random/boot_id'),
       netns: path.nullable().default(null),
+      cni: group({
+        confDir: path.nullable().default(null),
+        binDir: path.nullable().default(null),
+        binary: path.nullable().default(null),
+        portmap: choice(...PORTMAP_CHOICES).default('auto'),
+      }),
       metricsListen: listenAddress.nullable().default('127.0.0.1:9479'),
       logLevel: choice('debug', 'info', 'warn', 'error').default('info'),
       pool,

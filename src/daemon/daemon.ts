@@ -27,6 +27,7 @@ import { type Config, needsRestart, poolsOf, settingsOf } from './config.ts';
 import { Desk, type Handled } from './desk.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Inquiry, strangerWord } from './identity.ts';
+import { Installation } from './installation.ts';
 import { openJournal, type SqliteJournal } from './journal.ts';
 import { logHandled, Narrator } from './logs.ts';
 import type { Metrics } from './metrics.ts';
@@ -37,7 +38,8 @@ import { every, pause } from './rhythm.ts';
 import { type Listening, listenOnPort, listenOnSocket, type Routes } from './server.ts';
 import { SocketWatch } from './socket-watch.ts';
 import { Spool } from './spool.ts';
-import { readingTurn, targetsOf } from './why.ts';
+import { refusedTargets, TargetsWord } from './targets-word.ts';
+import { readingTurn } from './why.ts';
 
 /** EX_TEMPFAIL of sysexits.h: another daemon serves this node. */
 export const EXIT_LOCKED = 75;
@@ -71,6 +73,8 @@ export class Daemon {
   private readonly heartbeat: Heartbeat;
   private readonly narrator: Narrator;
   private readonly refusals = new Refusals();
+  private readonly installation: Installation;
+  private readonly targets: TargetsWord;
   private readonly abort = new AbortController();
   private readonly ends: (() => void)[] = [];
   private readonly listening: Listening[] = [];
@@ -80,8 +84,6 @@ export class Daemon {
   private starting: Reason = { code: 'DAEMON_STARTING', detail: 'opening' };
   private cancelCheckpoint: (() => void) | undefined;
   private stopping: Promise<void> | undefined;
-  /** The targets were said since they, or the instance's limits, became known. */
-  private isJudged = false;
 
   /**
    * Resolves when the socket is there; serving begins when kernel and (without a journal) cloud have answered.
@@ -113,6 +115,8 @@ export class Daemon {
     const { clock, kernel, log, metrics, config } = options;
     this.heartbeat = new Heartbeat({ stateDir: config.stateDir, clock });
     this.narrator = new Narrator(log, metrics.repaired);
+    this.installation = new Installation(options);
+    this.targets = new TargetsWord(log);
     this.desk = new Desk({
       clock,
       kernel,
@@ -161,12 +165,14 @@ export class Daemon {
   }
 
   private async listen(): Promise<void> {
+    this.installation.keepBinary({ isStart: true });
     const { metricsListen, socket } = this.config;
     const { log } = this.options;
     const pages = pagesOf({
       metrics: this.options.metrics,
       state: () => this.driver?.state,
       unheard: () => this.watch?.unheard,
+      missing: () => this.installation.missing,
       why: {
         state: () => this.driver?.state,
         starting: () => this.starting,
@@ -296,21 +302,8 @@ export class Daemon {
     if (seen.kind !== 'event') return;
     if (seen.event.kind === 'synced' && isTableTaken(seen.event.failure)) this.giveWay();
     if (this.heartbeat.isSilent || seen.event.kind === 'journal') this.beat();
-    if (seen.event.kind === 'configured') this.isJudged = false;
-    if (!this.isJudged && this.isServing) this.sayTargets(driver);
-  }
-
-  /** What the targets come to on this instance. Ones that cannot be met hold no node up: it holds what it can. */
-  private sayTargets({ state }: Driver): void {
-    const verdicts = targetsOf(this.reading(state));
-    this.isJudged = verdicts.size > 0;
-    for (const [pool, verdict] of verdicts) {
-      const targets = state.get('pool', pool)?.targets;
-      const { log } = this.options;
-      if (!verdict.accepted) log.error({ pool, targets, why: verdict.sentence }, 'targets cannot be met');
-      else log.info({ pool, targets, effect: verdict.sentence }, 'targets');
-      if (verdict.accepted) for (const why of verdict.warnings) log.warn({ pool, targets, why }, 'targets');
-    }
+    if (seen.event.kind === 'configured') this.targets.changed();
+    if (this.isServing) this.targets.say(() => this.reading(driver.state));
   }
 
   /** Two daemons with nothing in common but the kernel would go on undoing each other's rules. */
@@ -330,6 +323,7 @@ export class Daemon {
   private housekeeping(): void {
     try {
       this.spool.scan();
+      this.installation.keepBinary({ isStart: false });
       this.beat();
     } catch (error) {
       // A full or sick disk: pods are served all the same, and the journal says so where it matters.
@@ -341,6 +335,7 @@ export class Daemon {
     if (this.driver === undefined) return;
     const able = this.watch?.unheard === undefined && hindrance(this.reading(this.driver.state)) === undefined;
     this.heartbeat[able ? 'beat' : 'end']();
+    if (able) this.installation.list();
   }
 
   /** A second after the last commit nobody waits for the disk. */
@@ -391,9 +386,3 @@ export class Daemon {
 /** Only the owner of a table may put it again; the kernel refuses everybody else. */
 const isTableTaken = (failure: KernelFailure | undefined): boolean =>
   failure?.errno === 'EPERM' && failure.step.startsWith('put nft-table');
-
-/** Why the new targets cannot be met on this instance; undefined where they can, or its limits are not known yet. */
-function refusedTargets(turn: Turn, next: Config): string | undefined {
-  const verdicts = [...targetsOf(turn, poolsOf(next)).values()];
-  return verdicts.find((verdict) => !verdict.accepted)?.sentence;
-}

@@ -11,13 +11,17 @@ export function pagesOf(view: {
   readonly state: () => State | undefined;
   /** Why nobody finds the daemon at its socket. */
   readonly unheard: () => string | undefined;
+  /** Why no runtime finds us. */
+  readonly missing: () => string | undefined;
   readonly why: WhyView;
 }): Routes['pages'] {
   const checks = () => {
     const state = view.state();
     const unheard = view.unheard();
+    const missing = view.missing();
     const socket = { name: 'socket', ok: unheard === undefined, detail: unheard ?? '', required: true } as const;
-    return [socket, ...checksOf(state && readingTurn(view.why, state), view.why.starting())];
+    const cni = { name: 'cni', ok: missing === undefined, detail: missing ?? '', required: true } as const;
+    return [socket, cni, ...checksOf(state && readingTurn(view.why, state), view.why.starting())];
   };
   return {
     '/livez': () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),

@@ -1,9 +1,11 @@
 /** What the configuration names on this machine's disk, looked at before anything begins: a sentence for each that is wrong. */
 import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
+import { faultOfBinary, ownBinary } from '../install/binary.ts';
 import type { Config } from './config.ts';
 
-export function faultsOfPlaces({ stateDir, bootIdFile }: Pick<Config, 'stateDir' | 'bootIdFile'>): readonly string[] {
-  return [stateDirFault(stateDir), bootIdFault(bootIdFile)].filter((fault) => fault !== undefined);
+export function faultsOfPlaces({ stateDir, bootIdFile, cni }: Config): readonly string[] {
+  const binary = cni.binDir === null ? undefined : faultOfBinary(cni.binary ?? ownBinary());
+  return [stateDirFault(stateDir), bootIdFault(bootIdFile), binary].filter((fault) => fault !== undefined);
 }
 
 function stateDirFault(stateDir: string): string | undefined {

@@ -12,7 +12,7 @@ import type { Turn } from '../core/turn.ts';
 import type { Page } from './server.ts';
 
 export interface Check {
-  readonly name: 'socket' | 'journal' | 'kernel' | 'cloud' | 'facts' | 'addresses';
+  readonly name: 'socket' | 'cni' | 'journal' | 'kernel' | 'cloud' | 'facts' | 'addresses';
   readonly ok: boolean;
   readonly detail: string;
   /** Not ready while this one fails. */

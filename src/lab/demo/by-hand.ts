@@ -1,8 +1,8 @@
 /** A call of CNI by hand, as lines for a shell: what a container runtime does, one by one. */
 import { join } from 'node:path';
+import { CONFLIST_NAME, NETWORK_NAME } from '../../install/conflist.ts';
 import type { Lab } from '../lab.ts';
 import { NETNS_FOLDER } from '../namespaces.ts';
-import { CONFLIST, NETWORK_NAME } from '../node/files.ts';
 import type { LabNode } from '../node/node.ts';
 import { enterPrefix, isInUserNamespace } from '../privilege.ts';
 
@@ -18,7 +18,7 @@ export function callByHand({ name }: Lab, { folder }: LabNode): readonly string[
       ? [`${enterPrefix(process.pid).join(' ')} sh   # where the lab is; the rest in there`]
       : []),
     `ip netns add ${namespace}`,
-    `${call('ADD')}   # a runtime finds it by ${join(folder.cniConf, CONFLIST)}`,
+    `${call('ADD')}   # a runtime finds it by ${join(folder.cniConf, CONFLIST_NAME)}`,
     `ip netns exec ${namespace} ip -brief address`,
     `${call('DEL')}   # before Ctrl-C, which counts what is left`,
   ];

@@ -2,10 +2,10 @@
  * The demo's pods: a namespace each, an address through the CNI binary, and an echo host that says whom it sees.
  */
 import { join } from 'node:path';
+import { NETWORK_NAME } from '../../install/conflist.ts';
 import type { Networks } from '../../kernel/networks.ts';
 import type { NamespaceServer } from '../namespace-server.ts';
 import { netnsPath } from '../namespaces.ts';
-import { NETWORK_NAME } from '../node/files.ts';
 import type { LabNode } from '../node/node.ts';
 import { startEcho } from '../probe/echo.ts';
 import { type CniAnswer, type CniError, type CniPlugin, type CniPod, runCni } from './cni.ts';

@@ -3,19 +3,15 @@
  * configuration list. All of it is what an installation has; only the paths are the lab's.
  */
 import { randomUUID } from 'node:crypto';
-import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { writeFileSync } from 'node:fs';
 import type { SubnetId } from '../../core/brand.ts';
+import { faultOfBinary, ownBinary, placeBinary } from '../../install/binary.ts';
 import { EC2_ADDRESS, METADATA_ADDRESS } from '../fabric/addressing.ts';
 import { mountTmpfs } from '../mounts.ts';
 import { makeFolder, type NodeFolder, writeJson } from '../state-folder.ts';
 
-const SHIM = fileURLToPath(new URL('../../../build/shim/underway', import.meta.url));
 /** Some hundred times a journal; small, because it lies in memory. */
 const STATE_SIZE = '16m';
-export const NETWORK_NAME = 'underway';
-export const CONFLIST = '10-underway.conflist';
 
 export interface NodeSettings {
   readonly cluster: string;
@@ -29,19 +25,14 @@ export interface NodeSettings {
 
 /** Throws with a sentence when the CNI binary was not built. */
 export function writeNodeFiles(folder: NodeFolder, settings: NodeSettings): void {
-  if (!existsSync(SHIM)) throw new Error('the CNI binary is not built: run `npm run build:shim` first');
+  const fault = faultOfBinary(ownBinary());
+  if (fault !== undefined) throw new Error(fault);
   for (const path of [folder.path, folder.state, folder.cniBin, folder.cniConf]) makeFolder(path);
   mountTmpfs(folder.state, `size=${STATE_SIZE},mode=0700`);
   writeBootId(folder);
   writeJson(folder.config, daemonConfig(folder, settings));
-  copyFileSync(SHIM, join(folder.cniBin, 'underway'));
-  writeFileSync(join(folder.cniBin, 'underway.conf'), `socket=${folder.socket}\nstate=${folder.state}\n`);
-  writeJson(join(folder.cniConf, CONFLIST), {
-    cniVersion: '1.0.0',
-    cniVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'],
-    name: NETWORK_NAME,
-    plugins: [{ type: 'underway' }],
-  });
+  // As an image's first container does it; the list comes from the daemon, once it can serve.
+  placeBinary({ binDir: folder.cniBin, binary: ownBinary(), socket: folder.socket, stateDir: folder.state });
 }
 
 /** Another boot from now on, to whoever reads it. */
@@ -64,6 +55,7 @@ function daemonConfig(folder: NodeFolder, settings: NodeSettings): Record<string
     socket: folder.socket,
     stateDir: folder.state,
     bootIdFile: folder.bootId,
+    cni: { confDir: folder.cniConf, binDir: folder.cniBin, binary: ownBinary() },
     pool: { subnets, families: ipv6 ? [4, 6] : [4], ...(pool as object | undefined) },
     ...others,
   };

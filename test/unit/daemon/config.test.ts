@@ -18,6 +18,7 @@ test('a cluster is all that must be said; every default is there to see', () => 
     stateDir: '/var/lib/underway',
     bootIdFile: '/proc/sys/kernel/random/boot_id',
     netns: null,
+    cni: { confDir: null, binDir: null, binary: null, portmap: 'auto' },
     metricsListen: '127.0.0.1:9479',
     logLevel: 'info',
     pool: {

@@ -1,0 +1,192 @@
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BinaryPlace, placeBinary } from '../../../src/install/binary.ts';
+import { type ConflistPlace, placeConflist, rivalsOf } from '../../../src/install/conflist.ts';
+import { placeNetworkd } from '../../../src/install/networkd.ts';
+import { placeFile } from '../../../src/install/place.ts';
+import { SUPPORTED_VERSIONS } from '../../../src/protocol/version.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'underway-install-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const modeOf = (path: string): number => statSync(path).mode & 0o7777;
+
+describe('a file', () => {
+  const place = (content = 'one', mode = 0o644) => placeFile({ path: join(folder, 'a/b.conf'), content, mode });
+  const path = () => join(folder, 'a/b.conf');
+
+  test('is written with its folder, and then left alone', () => {
+    expect(place()).toEqual({ path: path(), outcome: 'written' });
+    const before = statSync(path());
+    expect(place()).toEqual({ path: path(), outcome: 'unchanged' });
+    expect(statSync(path())).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
+    expect(modeOf(path())).toBe(0o644);
+    expect(readdirSync(join(folder, 'a'))).toEqual(['b.conf']);
+  });
+
+  test.each<[string, () => void]>([
+    ['another text', () => writeFileSync(path(), 'two')],
+    ['another text of the same length', () => writeFileSync(path(), 'eno')],
+    ['another mode', () => chmodSync(path(), 0o600)],
+    [
+      'a link to a file that is as wanted',
+      () => {
+        copyFileSync(path(), join(folder, 'copy'));
+        rmSync(path());
+        symlinkSync(join(folder, 'copy'), path());
+      },
+    ],
+  ])('%s is replaced', (_, change) => {
+    place();
+    change();
+    expect(place().outcome).toBe('written');
+    expect([readFileSync(path(), 'utf8'), modeOf(path())]).toEqual(['one', 0o644]);
+    expect(place().outcome).toBe('unchanged');
+  });
+
+  test('whatever umask its writer has', () => {
+    const umask = process.umask(0o077);
+    try {
+      place('one', 0o755);
+    } finally {
+      process.umask(umask);
+    }
+    expect(modeOf(path())).toBe(0o755);
+  });
+
+  test('comes by a rename within its folder, from a name that no runtime reads', async () => {
+    place();
+    const heard: string[] = [];
+    const watcher = watch(join(folder, 'a'), (event, name) => void heard.push(`${event} ${name}`));
+    place('two');
+    for (let n = 0; n < 100 && !heard.some((line) => line.endsWith(' b.conf')); n++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    watcher.close();
+    const drafts = heard.map((line) => line.split(' ')[1] ?? '').filter((name) => name !== 'b.conf');
+    expect(drafts.length).toBeGreaterThan(0);
+    expect(drafts.every((name) => /^\.b\.conf\.[0-9a-f]{12}\.tmp$/.test(name))).toBe(true);
+    // The thing itself is only ever moved there, never written to.
+    expect(new Set(heard.filter((line) => line.endsWith(' b.conf')))).toEqual(new Set(['rename b.conf']));
+  });
+
+  test('a program that runs is replaced and runs on', async () => {
+    const program = join(folder, 'program');
+    copyFileSync('/bin/sleep', program);
+    chmodSync(program, 0o755);
+    const child = spawn(program, ['60'], { stdio: 'ignore' });
+    try {
+      await new Promise((resolve) => child.once('spawn', resolve));
+      expect(placeFile({ path: program, content: 'new', mode: 0o755 }).outcome).toBe('written');
+      expect([child.exitCode, child.signalCode]).toEqual([null, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  test('one that cannot be written says so and leaves no draft; one that died long ago has its draft removed', () => {
+    place();
+    rmSync(path());
+    mkdirSync(path());
+    expect(() => place()).toThrow(new RegExp(`^${path()} cannot be written: E`));
+    expect(readdirSync(join(folder, 'a'))).toEqual(['b.conf']);
+    rmSync(path(), { recursive: true });
+    const [old, fresh] = ['.b.conf.0123456789ab.tmp', '.b.conf.ba9876543210.tmp'].map((name) =>
+      join(folder, 'a', name),
+    );
+    for (const draft of [old, fresh]) writeFileSync(draft ?? '', 'half');
+    utimesSync(old ?? '', 1, 1);
+    place();
+    expect(readdirSync(join(folder, 'a')).sort()).toEqual(['.b.conf.ba9876543210.tmp', 'b.conf']);
+  });
+});
+
+describe('the CNI binary', () => {
+  const place = (change: Partial<BinaryPlace> = {}) => {
+    const binary = join(folder, 'built');
+    writeFileSync(binary, '\x7fELF');
+    const defaults = { socket: '/run/underway/cni.sock', stateDir: '/var/lib/underway' };
+    return placeBinary({ binDir: join(folder, 'bin'), binary, ...defaults, ...change }).map(({ outcome }) => outcome);
+  };
+  const settings = () => readFileSync(join(folder, 'bin/underway.conf'), 'utf8');
+
+  test('stands alone where socket and state are the compiled-in ones', () => {
+    expect(place()).toEqual(['written']);
+    expect(readdirSync(join(folder, 'bin'))).toEqual(['underway']);
+    expect(modeOf(join(folder, 'bin/underway'))).toBe(0o755);
+    expect(place()).toEqual(['unchanged']);
+  });
+
+  test('is told other places, and what a person set beside them stays', () => {
+    expect(place({ socket: '/x/cni.sock', stateDir: '/x/state' })).toEqual(['written', 'written']);
+    expect(settings()).toBe('socket=/x/cni.sock\nstate=/x/state\n');
+    writeFileSync(join(folder, 'bin/underway.conf'), `# slow disk\ndeadline_ms=90000\n${settings()}`);
+    expect(place({ socket: '/y/cni.sock' })).toEqual(['written', 'unchanged']);
+    expect(settings()).toBe('socket=/y/cni.sock\n# slow disk\ndeadline_ms=90000\n');
+    expect(place()).toEqual(['written', 'unchanged']);
+    expect(settings()).toBe('# slow disk\ndeadline_ms=90000\n');
+  });
+});
+
+describe('the network’s configuration list', () => {
+  const place = (change: Partial<ConflistPlace> = {}) => {
+    const { path } = placeConflist({ confDir: folder, binDir: null, portmap: 'auto', ...change });
+    return JSON.parse(readFileSync(path, 'utf8'));
+  };
+
+  test('is for every runtime: 1.0.0 for one that knows no list of versions, else the newest that both speak', () => {
+    const list = place();
+    expect(list).toMatchObject({ cniVersion: '1.0.0', name: 'underway', loadOnlyInlinedPlugins: true });
+    expect(list.cniVersions).toEqual(SUPPORTED_VERSIONS.slice(1));
+    expect(list.plugins).toMatchObject([{ type: 'underway' }]);
+    expect(readdirSync(folder)).toEqual(['10-underway.conflist']);
+    expect(modeOf(join(folder, '10-underway.conflist'))).toBe(0o644);
+  });
+
+  test.each([
+    ['auto', true, true],
+    ['auto', false, false],
+    ['always', false, true],
+    ['never', true, false],
+  ] as const)('portmap %s, its binary there: %s', (portmap, isThere, isChained) => {
+    const binDir = join(folder, 'bin');
+    mkdirSync(binDir);
+    if (isThere) writeFileSync(join(binDir, 'portmap'), '');
+    const types = place({ binDir, portmap }).plugins.map(({ type }: { readonly type: string }) => type);
+    expect(types).toEqual(isChained ? ['underway', 'portmap'] : ['underway']);
+  });
+
+  test('what sorts before it is named', () => {
+    for (const name of ['10-aws.conflist', '05-x.conf', '99-loopback.conf', '10-aws.conflist.bak', '00-README'])
+      writeFileSync(join(folder, name), '');
+    place();
+    expect(rivalsOf(folder)).toEqual(['05-x.conf', '10-aws.conflist']);
+  });
+});
+
+test('systemd-networkd is kept from our rules, routes and links', () => {
+  const outcomes = () => placeNetworkd(folder).map(({ outcome }) => outcome);
+  expect(outcomes()).toEqual(['written', 'written']);
+  expect(readFileSync(join(folder, 'networkd.conf.d/10-underway.conf'), 'utf8')).toContain(
+    'ManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n',
+  );
+  expect(readFileSync(join(folder, 'network/10-underway.network'), 'utf8')).toMatch(/Name=uw\*\n\n\[Link\]\nUnmanaged=yes/);
+  expect(outcomes()).toEqual(['unchanged', 'unchanged']);
+});
