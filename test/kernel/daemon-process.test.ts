@@ -55,6 +55,14 @@ describe('flags', () => {
       78,
       /^underwayd: bootIdFile \/nowhere cannot be read \(ENOENT.*\): leave bootIdFile out for the kernel’s own\n$/,
     ],
+    [
+      ['cluster=x', `stateDir=${tmpdir()}`, 'cni.binDir=/x', 'cni.binary=/nowhere/underway'].flatMap((set) => [
+        '--set',
+        set,
+      ]),
+      78,
+      /^underwayd: the CNI binary \/nowhere\/underway is not there: `npm run build:shim` builds it\n$/,
+    ],
   ])('%j ends with %i and a sentence', (args, code, sentence) => {
     const { status, stderr } = underwayd(...args);
     expect(stderr).toMatch(sentence);

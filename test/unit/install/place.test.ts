@@ -187,6 +187,8 @@ test('systemd-networkd is kept from our rules, routes and links', () => {
   expect(readFileSync(join(folder, 'networkd.conf.d/10-underway.conf'), 'utf8')).toContain(
     'ManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n',
   );
-  expect(readFileSync(join(folder, 'network/10-underway.network'), 'utf8')).toMatch(/Name=uw\*\n\n\[Link\]\nUnmanaged=yes/);
+  expect(readFileSync(join(folder, 'network/10-underway.network'), 'utf8')).toMatch(
+    /Name=uw\*\n\n\[Link\]\nUnmanaged=yes/,
+  );
   expect(outcomes()).toEqual(['unchanged', 'unchanged']);
 });
