@@ -31,6 +31,18 @@ export interface NodePlan {
   readonly enis: readonly EniPlan[];
 }
 
+export interface Rate {
+  readonly bitsPerSecond: number;
+  /** As many at once, at most; where it is left out, what suits the rate. */
+  readonly burstBits?: number;
+}
+
+/** What a pod may receive (`ingress`) and send (`egress`); without a limit where one is left out. */
+export interface Bandwidth {
+  readonly ingress?: Rate;
+  readonly egress?: Rate;
+}
+
 /** One lease as the kernel should serve it. */
 export interface PodPlan {
   readonly lease: LeaseId;
@@ -45,6 +57,7 @@ export interface PodPlan {
   readonly addresses: readonly Ip[];
   readonly podMac: Mac;
   readonly mtu: number;
+  readonly bandwidth?: Bandwidth;
   /** The node's primary addresses: what a pod sees when its node speaks to it. */
   readonly nodeAddresses: readonly Ip[];
 }

@@ -34,6 +34,7 @@ export function answerTo(request: CniRequest, reply: Reply): HttpAnswer {
 export function errorAnswer(error: CniError, cniVersion: string): HttpAnswer {
   const callers: readonly number[] = [
     CODE.incompatibleVersion,
+    CODE.unsupportedField,
     CODE.badEnvironment,
     CODE.undecodable,
     CODE.invalidConfig,

@@ -15,6 +15,7 @@ export interface CniError {
 /** Codes of the specification. From 100 on they are the plugin's own; the shim has 120 and 121 (src/cni/failure.h). */
 export const CODE = {
   incompatibleVersion: 1,
+  unsupportedField: 2,
   badEnvironment: 4,
   undecodable: 6,
   invalidConfig: 7,
@@ -71,7 +72,7 @@ function codeOf(reason: Reason, verb: Verb): number {
 
 /** The reason of an error that the protocol found itself, before the core heard of the request. */
 export const reasonBehind = ({ code }: CniError): ReasonCode =>
-  code === CODE.invalidConfig ? 'CONFIG_INVALID' : 'BAD_REQUEST';
+  code === CODE.invalidConfig || code === CODE.unsupportedField ? 'CONFIG_INVALID' : 'BAD_REQUEST';
 
 /** The reason's sentence, and where the pages for people explain it. */
 export function errorOf(reason: Reason, verb: Verb): CniError {

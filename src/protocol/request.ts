@@ -11,10 +11,13 @@
 import { z } from 'zod';
 import type { Attachment } from '../core/brand.ts';
 import { type Ip, parseIp } from '../core/ip.ts';
+import type { Bandwidth } from '../core/plan.ts';
 import type { PodRef } from '../core/rows.ts';
+import { bandwidthOf } from './bandwidth.ts';
 import { podOf } from './cni-args.ts';
 import { type CniError, CODE, type Verb } from './error.ts';
 import { checkConfig, checkName, NAME, type NetworkConfig, type PrevResult, versionOf } from './network-config.ts';
+import { unsupportedField } from './unsupported.ts';
 import { isSupported, NEWEST_VERSION } from './version.ts';
 
 /** The largest envelope that the shim sends (src/cni/request.h); the server reads no further. */
@@ -45,6 +48,7 @@ export type CniRequest = Asked &
         readonly attachment: Attachment;
         readonly netns: string;
         readonly pod?: PodRef;
+        readonly bandwidth?: Bandwidth;
         readonly config: NetworkConfig;
       }
     /** `netns` is missing when the runtime already removed it (containerd's second DEL): it succeeds all the same. */
@@ -158,14 +162,28 @@ function checkInPod(verb: 'ADD' | 'CHECK', sent: Envelope, raw: object, asked: A
   const { containerId, netns, ifname } = named.value;
   const attachment = { network: config.name, containerId, ifname };
   if (verb === 'ADD') {
-    const pod = podOf(sent.args ?? '');
-    return { value: { ...asked, verb, attachment, netns, ...(pod && { pod }), config } };
+    const wishes = checkWishes(config, sent.args ?? '');
+    return 'error' in wishes ? wishes : { value: { ...asked, verb, attachment, netns, ...wishes.value, config } };
   }
   if (config.prevResult === undefined) return fail(CODE.invalidConfig, 'CHECK needs prevResult, which is missing');
   const expected = expectedAddresses(config.prevResult, ifname);
   return 'error' in expected
     ? expected
     : { value: { ...asked, verb, attachment, netns, expected: expected.value, config } };
+}
+
+/** Who the pod is and what it may have. CHECK does not ask: what could not be had was never added. Codes 2 and 7. */
+function checkWishes(
+  config: NetworkConfig,
+  args: string,
+): Step<{ readonly pod?: PodRef; readonly bandwidth?: Bandwidth }> {
+  const error = unsupportedField(config);
+  if (error !== undefined) return { error };
+  const checked = config.runtimeConfig === undefined ? { value: undefined } : bandwidthOf(config.runtimeConfig);
+  if ('error' in checked) return checked;
+  const pod = podOf(args);
+  const { value: bandwidth } = checked;
+  return { value: { ...(pod && { pod }), ...(bandwidth && { bandwidth }) } };
 }
 
 /** Of the configuration only the name: an old or half-broken one must not keep an address from being freed. */

@@ -7,6 +7,7 @@
 import type { Mac } from '../core/brand.ts';
 import { familyOf, hostCidr, type Ip } from '../core/ip.ts';
 import type { Dns, NetworkConfig } from './network-config.ts';
+import type { RuntimeConfig } from './runtime-config.ts';
 import { type CniVersion, isSince } from './version.ts';
 
 /** What a pod got. One address and one gateway a family; the default route of each family goes by its gateway. */
@@ -19,12 +20,12 @@ export interface PodNetwork {
 
 /**
  * JSON text. A prevResult (a plugin stands before us in the chain) is passed on, ours appended, as the specification
- * asks; dns is the earlier plugin's, else the configuration's own.
+ * asks; dns is the earlier plugin's, else the capability's, which the convention puts before the configuration's own.
  */
 export function addResult(network: PodNetwork, config: NetworkConfig): string {
-  const { cniVersion, prevResult } = config;
+  const { cniVersion, prevResult, runtimeConfig } = config;
   const before = prevResult ?? { interfaces: [], ips: [], routes: [], dns: undefined };
-  const dns = before.dns ?? filled(config.dns);
+  const dns = before.dns ?? filled(dynamicDns(runtimeConfig)) ?? filled(config.dns);
   const eth0 = before.interfaces.length + 1;
   return JSON.stringify({
     cniVersion,
@@ -52,6 +53,18 @@ function ipEntry({ ip, gateway }: PodNetwork['addresses'][number], eth0: number,
   const family = isSince(cniVersion, '1.0.0') ? {} : { version: String(familyOf(ip)) };
   return { ...family, address: hostCidr(ip), gateway, interface: eth0 };
 }
+
+/** The capability `dns` has other names for what a result has, and empty lists. */
+const dynamicDns = (runtime: RuntimeConfig | undefined): Dns | undefined => {
+  if (runtime?.dns === undefined) return undefined;
+  const { servers, searches, options } = runtime.dns;
+  return {
+    nameservers: servers.length > 0 ? servers : undefined,
+    domain: undefined,
+    search: searches.length > 0 ? searches : undefined,
+    options: options.length > 0 ? options : undefined,
+  };
+};
 
 /** Undefined for a dns object that says nothing. */
 const filled = (dns: Dns | undefined): Dns | undefined =>

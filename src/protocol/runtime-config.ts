@@ -65,16 +65,23 @@ export const runtimeConfig = z.preprocess(
       portmappings: z.array(portMapping).default([]),
       dns: dns.optional(),
       ips: texts,
+      ipranges: z.unknown().optional(),
       mac: z.string().optional(),
+      infinibandguid: z.unknown().optional(),
+      deviceid: z.unknown().optional(),
       [POD_ANNOTATIONS]: z.record(z.string(), z.string()).default({}),
     })
-    .transform(({ bandwidth, portmappings, dns, ips, mac, [POD_ANNOTATIONS]: podAnnotations }) => ({
+    .transform(({ bandwidth, dns, mac, ...rest }) => ({
       ...(bandwidth && { bandwidth }),
       ...(dns && { dns }),
       ...(mac !== undefined && { mac }),
-      portMappings: portmappings,
-      ips,
-      podAnnotations,
+      portMappings: rest.portmappings,
+      ips: rest.ips,
+      /** Only whether they are there matters: none is supported (unsupported.ts). */
+      ...(rest.ipranges !== undefined && { ipRanges: rest.ipranges }),
+      ...(rest.infinibandguid !== undefined && { infinibandGuid: rest.infinibandguid }),
+      ...(rest.deviceid !== undefined && { deviceId: rest.deviceid }),
+      podAnnotations: rest[POD_ANNOTATIONS],
     })),
 );
 
