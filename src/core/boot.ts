@@ -262,6 +262,7 @@ const foundLease = (
   netns: link.netns ?? { path: '', id: '' },
   linkIndex: link.index,
   mtu: link.mtu,
+  ...(link.bandwidth && { bandwidth: link.bandwidth }),
   sinceMs: turn.nowMs,
   ...AT_REST,
 });

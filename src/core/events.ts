@@ -6,7 +6,7 @@ import type { Attachment, LeaseId, Mac, OperationId, RequestId } from './brand.t
 import type { BudgetAsk, BudgetLease } from './budget-lease.ts';
 import type { Answer, CloudCall, CloudResult } from './cloud.ts';
 import type { Cidr, Ip } from './ip.ts';
-import type { NodePlan, PodPlan } from './plan.ts';
+import type { Bandwidth, NodePlan, PodPlan } from './plan.ts';
 import type { Reason } from './reasons.ts';
 import type { NetnsRef, PodRef, PoolRow, Settings } from './rows.ts';
 
@@ -20,6 +20,8 @@ export interface FoundLink {
   readonly lease?: { readonly id: LeaseId; readonly attachment: Attachment };
   readonly addresses: readonly Ip[];
   readonly mtu: number;
+  /** What the host's side tells of it: what the pod may receive. What it may send is kept inside. */
+  readonly bandwidth?: Bandwidth;
   readonly netns?: NetnsRef;
 }
 
@@ -64,6 +66,7 @@ export type Event =
       readonly attachment: Attachment;
       readonly netns: NetnsRef;
       readonly pod?: PodRef;
+      readonly bandwidth?: Bandwidth;
       readonly deadlineMs: number;
     }
   /** `askedMs` is when it was asked for, where that was not now: what its attachment has got since is not its. */

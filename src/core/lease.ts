@@ -30,7 +30,7 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
   const id = turn.newId<LeaseId>();
   turn.tx.remove('waiter', waiter.key);
   for (const place of places) holdAddress(turn, place, id);
-  const { key, attachment, pool, netns, pod, requests } = waiter;
+  const { key, attachment, pool, netns, pod, bandwidth, requests } = waiter;
   const lease: LeaseRow = {
     id,
     key,
@@ -42,6 +42,7 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
     ...(pod && { pod }),
     linkIndex: newLinkIndex(turn),
     mtu: turn.runtime.settings.mtu,
+    ...(bandwidth && { bandwidth }),
     sinceMs: turn.nowMs,
     busy: undefined,
     notBeforeMs: 0,
@@ -190,6 +191,7 @@ export function podPlan(turn: Turn, lease: LeaseRow): PodPlan {
     addresses: lease.addresses,
     podMac: podMac(lease.addresses),
     mtu: lease.mtu,
+    ...(lease.bandwidth && { bandwidth: lease.bandwidth }),
     nodeAddresses: node.filter((ip): ip is Ip => ip !== undefined && families.has(familyOf(ip))),
   };
 }

@@ -40,6 +40,7 @@ export function add(turn: Turn, event: Of<'add'>): void {
     pool: poolFor(turn).id,
     netns: event.netns,
     ...(event.pod && { pod: event.pod }),
+    ...(event.bandwidth && { bandwidth: event.bandwidth }),
     sinceMs: turn.nowMs,
     deadlineMs: deadlineOf(turn, event),
     requests: [event.request],
@@ -53,6 +54,7 @@ function joinWaiter(turn: Turn, waiter: WaiterRow, event: Of<'add'>): void {
   turn.tx.put('waiter', {
     ...waiter,
     netns: event.netns,
+    ...(event.bandwidth && { bandwidth: event.bandwidth }),
     requests: [...waiter.requests, event.request],
     deadlineMs: Math.max(waiter.deadlineMs, deadlineOf(turn, event)),
   });
@@ -67,7 +69,14 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
     const detail = `${doubted} is set apart since what is known of it was found wrong again and again`;
     return answer(turn, [event.request], refused({ code: 'INTERNAL', detail }));
   }
-  const again: LeaseRow = { ...lease, sinceMs: turn.nowMs, adds: [...lease.adds, event.request] };
+  // Of an adopted one it is not known whole before.
+  const bandwidth = event.bandwidth ?? lease.bandwidth;
+  const again: LeaseRow = {
+    ...lease,
+    ...(bandwidth && { bandwidth }),
+    sinceMs: turn.nowMs,
+    adds: [...lease.adds, event.request],
+  };
   if (lease.busy !== undefined) return turn.tx.put('lease', again);
   wire(turn, { ...again, netns: event.netns }, false);
 }

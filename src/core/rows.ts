@@ -22,6 +22,7 @@ import type { CloudAction, CloudCall, CloudFailure, CloudFailureKind, InstanceLi
 import type { KernelFailure } from './events.ts';
 import type { Forecast } from './forecast.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
+import type { Bandwidth } from './plan.ts';
 
 export const SCHEMA = 1;
 
@@ -258,6 +259,8 @@ export interface LeaseRow {
   readonly linkIndex: number;
   /** As it was wired, whatever is configured since; after a restart as its link has it. */
   readonly mtu: number;
+  /** As its newest ADD asked. In the journal: what it may send nobody tells who does not know its namespace. */
+  readonly bandwidth?: Bandwidth;
   /** The newest ADD. */
   readonly sinceMs: number;
   /** At most one kernel effect a lease; `mend` is the sync in flight, which puts its host side back. */
@@ -283,6 +286,7 @@ export interface WaiterRow {
   readonly pool: PoolId;
   readonly netns: NetnsRef;
   readonly pod?: PodRef;
+  readonly bandwidth?: Bandwidth;
   readonly sinceMs: number;
   readonly deadlineMs: number;
   readonly requests: readonly RequestId[];

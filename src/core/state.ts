@@ -63,7 +63,7 @@ const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } 
   eni: (row) => ({ ...row, sync: undefined, fullUntilMs: undefined }),
   block: ({ id, eni, state }) => ({ id, eni, state: state === 'releasing' || state === 'missing' ? state : 'ready' }),
   address: (row) => row,
-  lease: ({ id, key, attachment, pool, addresses, netns, pod, linkIndex, sinceMs, state }) => ({
+  lease: ({ id, key, attachment, pool, addresses, netns, pod, bandwidth, linkIndex, sinceMs, state }) => ({
     id,
     key,
     attachment,
@@ -71,6 +71,7 @@ const durable: { readonly [T in Table]?: (row: Rows[T]) => object | undefined } 
     addresses,
     netns,
     pod,
+    bandwidth,
     linkIndex,
     sinceMs,
     unwiring: state === 'unwiring',

@@ -193,8 +193,9 @@ export class Desk {
         // Wiring it would take the node off its network (the CNI reference's skel refuses it too).
         if (namespace === own) return this.refuse(id, ownNamespace(request.netns));
         const netns: NetnsRef = { path: request.netns, id: namespace };
-        const { attachment, pod } = request;
-        this.core?.enqueue({ kind: 'add', request: id, attachment, netns, ...(pod && { pod }), deadlineMs });
+        const { attachment, pod, bandwidth } = request;
+        const wishes = { ...(pod && { pod }), ...(bandwidth && { bandwidth }) };
+        this.core?.enqueue({ kind: 'add', request: id, attachment, netns, ...wishes, deadlineMs });
       },
       (cause) =>
         this.refuse(id, { code: 'KERNEL', step: `look at ${request.netns}`, errno: cause?.code ?? String(cause) }),

@@ -56,6 +56,17 @@ export interface RuleObject {
   readonly protocol: number;
 }
 
+/** A token bucket filter as a link's root queue: what the link sends is held to a rate. */
+export interface QdiscObject {
+  readonly kind: 'qdisc';
+  readonly link: string;
+  readonly bytesPerSecond: number;
+  /** How much may go at once, as the time that it takes at this rate, in the kernel's ticks of 64 ns. */
+  readonly bucketTicks: number;
+  /** What waits at most; the rest is dropped. */
+  readonly queueBytes: number;
+}
+
 /** A file under /proc/sys with its whole value, such as `net/ipv4/conf/eth1/rp_filter`. */
 export interface SysctlObject {
   readonly kind: 'sysctl';
@@ -96,6 +107,7 @@ export type KernelObject =
   | NeighbourObject
   | RouteObject
   | RuleObject
+  | QdiscObject
   | SysctlObject
   | NftTableObject
   | NftSetObject
@@ -169,6 +181,8 @@ export function objectIdentity(object: KernelObject): string {
       return `route ${object.family} ${object.table} ${object.destination} ${object.metric}`;
     case 'rule':
       return `rule ${object.family} ${object.priority} ${object.table} ${object.mark?.value ?? ''}/${object.mark?.mask ?? ''} ${object.from ?? ''} ${object.iif ?? ''}`;
+    case 'qdisc':
+      return `qdisc ${object.link}`;
     case 'sysctl':
       return `sysctl ${object.path}`;
     case 'nft-table':

@@ -11,6 +11,8 @@ export function objectText(object: KernelObject): string {
       return `neighbour ${object.address} at ${object.mac} on ${object.link}`;
     case 'route':
       return routeText(object);
+    case 'qdisc':
+      return `limit of ${object.bytesPerSecond * 8} bit/s on ${object.link}`;
     case 'sysctl':
       return `${object.path} = ${object.value}`;
     default:

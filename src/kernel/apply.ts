@@ -13,6 +13,7 @@ import { isNft, type NftStep, transact } from './nftables/transaction.ts';
 import { putAddress, removeAddress } from './rtnetlink/address.ts';
 import { createVeth, deleteGroup, deleteLink, getLink, setLink } from './rtnetlink/link.ts';
 import { putNeighbour, removeNeighbour } from './rtnetlink/neighbour.ts';
+import { putQdisc, removeQdisc } from './rtnetlink/qdisc.ts';
 import { putRoute, removeRoute } from './rtnetlink/route.ts';
 import { putRule, removeRule } from './rtnetlink/rule.ts';
 import { Session } from './session.ts';
@@ -187,6 +188,7 @@ class Applier {
         return this.sysctl(step, object);
       case 'address':
       case 'neighbour':
+      case 'qdisc':
       case 'route':
       case 'rule': {
         const link = 'link' in object ? object.link : undefined;
@@ -277,6 +279,8 @@ function encode(deed: 'put' | 'remove', object: RouteObjectKind, index: number |
       return (put ? putAddress : removeAddress)(object, index ?? 0);
     case 'neighbour':
       return (put ? putNeighbour : removeNeighbour)(object, index ?? 0);
+    case 'qdisc':
+      return put ? putQdisc(object, index ?? 0) : removeQdisc(index ?? 0);
     case 'route':
       return (put ? putRoute : removeRoute)(object, index);
     case 'rule':

@@ -20,6 +20,7 @@ import { type Condition, dropFilter } from './packet-filter.ts';
 import { RTM_ADDRESS } from './rtnetlink/address.ts';
 import { decodeLink, IFF_UP, IFLA_GROUP, LINK_HEADER, LOOPBACK, RTM_LINK } from './rtnetlink/link.ts';
 import { RTM_NEIGHBOUR } from './rtnetlink/neighbour.ts';
+import { isRootTbf, RTM_QDISC } from './rtnetlink/qdisc.ts';
 import { RTM_ROUTE } from './rtnetlink/route.ts';
 import { RTM_RULE } from './rtnetlink/rule.ts';
 
@@ -152,6 +153,9 @@ function changeOf(message: Message, foreign: boolean, { protocol }: Interest): F
     case RTM_NEIGHBOUR.NEW:
     case RTM_NEIGHBOUR.DELETE:
       return { what: 'neighbour', index: foreign ? undefined : payload.readUInt32LE(4) };
+    case RTM_QDISC.NEW:
+    case RTM_QDISC.DELETE:
+      return isRootTbf(message) ? { what: 'qdisc', index: foreign ? undefined : payload.readUInt32LE(4) } : undefined;
     case RTM_ROUTE.NEW:
     case RTM_ROUTE.DELETE: {
       if (payload[5] !== protocol) return undefined;

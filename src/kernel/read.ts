@@ -4,10 +4,12 @@
 import type { Family } from '../core/ip.ts';
 import type { KernelObject, KernelState, LinkState, SysctlObject } from '../datapath/kernel-state.ts';
 import { readSysctl } from './namespace.ts';
+import type { Message } from './netlink.ts';
 import { readTables } from './nftables/read.ts';
 import { decodeAddress, dumpAddresses } from './rtnetlink/address.ts';
-import { decodeLink, decodeLinkSysctls, dumpLinks } from './rtnetlink/link.ts';
+import { decodeLink, decodeLinkSysctls, decodeQueueKind, dumpLinks } from './rtnetlink/link.ts';
 import { decodeNeighbour, dumpNeighbours } from './rtnetlink/neighbour.ts';
+import { decodeQdisc, dumpQdiscs, TBF } from './rtnetlink/qdisc.ts';
 import { decodeRoute, dumpRoutes } from './rtnetlink/route.ts';
 import { decodeRule, dumpRules } from './rtnetlink/rule.ts';
 import type { Session } from './session.ts';
@@ -26,16 +28,19 @@ export interface ReadScope {
 }
 
 /**
- * All links with the sysctls that the datapath sets on them, all addresses, all permanent neighbours, and the routes,
+ * All links with the sysctls that the datapath sets on them, all addresses, all permanent neighbours, limits, and the routes,
  * rules and tables of the scope. Throws SystemError (EINTR when changes interrupted every attempt).
  */
 export function readState(session: Session, scope: ReadScope): KernelState {
   const { route } = session;
   const links: LinkState[] = [];
   const sysctls: SysctlObject[] = [];
-  for (const [link, own] of route.dump(dumpLinks(), (m) => [decodeLink(m), decodeLinkSysctls(m)] as const)) {
+  let isShaped = false;
+  const decode = (m: Message) => [decodeLink(m), decodeLinkSysctls(m), decodeQueueKind(m)] as const;
+  for (const [link, own, queue] of route.dump(dumpLinks(), decode)) {
     links.push(link);
     sysctls.push(...own);
+    isShaped ||= queue === TBF;
   }
   const names = new Map(links.map(({ index, name }) => [index, name]));
   const linkName = (index: number) => names.get(index);
@@ -51,6 +56,8 @@ export function readState(session: Session, scope: ReadScope): KernelState {
     ...sysctls,
     ...route.dumpSupported(dumpAddresses(), (m) => decodeAddress(m, linkName)),
     ...route.dumpSupported(dumpNeighbours(), (m) => decodeNeighbour(m, linkName)),
+    // A namespace in which nothing is limited, as nearly all, is not asked.
+    ...(isShaped ? route.dumpSupported(dumpQdiscs(), (m) => decodeQdisc(m, linkName)) : []),
     ...routes.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
     ...rules.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
     ...(scope.nftTables.length === 0 ? [] : readTables(session, scope.nftTables)),

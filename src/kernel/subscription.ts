@@ -13,8 +13,8 @@ import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
 import { type Interest, type Notified, nftEvents, routeEvents, UNHEARD } from './notification.ts';
 import type { Session } from './session.ts';
 
-/** RTNLGRP_*: link, neighbour, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
-const ROUTE_GROUPS = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25] as const;
+/** RTNLGRP_*: link, neighbour, traffic control, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
+const ROUTE_GROUPS = [1, 3, 4, 5, 7, 8, 9, 11, 19, 24, 25] as const;
 /** NFNLGRP_NFTABLES. */
 const NFT_GROUP = 7;
 /** A burst of 250 pods is about 1 MB of notifications. */

@@ -57,5 +57,5 @@ export type KernelEvent =
   /** Somebody set a link down, changed routes, rules, addresses, neighbours or nft of ours, or events were lost (ENOBUFS): read again. */
   | {
       readonly kind: 'changed';
-      readonly what: 'link' | 'route' | 'rule' | 'address' | 'neighbour' | 'nft' | 'sysctl' | 'lost';
+      readonly what: 'link' | 'route' | 'rule' | 'address' | 'neighbour' | 'qdisc' | 'nft' | 'sysctl' | 'lost';
     };

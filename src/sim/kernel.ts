@@ -333,7 +333,7 @@ export class FakeKernel implements Kernel {
 }
 
 const linkOf = (object: KernelObject): string | undefined =>
-  object.kind === 'address' || object.kind === 'neighbour'
+  object.kind === 'address' || object.kind === 'neighbour' || object.kind === 'qdisc'
     ? object.link
     : object.kind === 'route'
       ? object.link

@@ -95,7 +95,7 @@ function overlap(old: KernelObject, object: KernelObject): boolean {
   return cidrContains(a as Cidr, cidrBase(b as Cidr)) || cidrContains(b as Cidr, cidrBase(a as Cidr));
 }
 
-/** Which of the kernel's objects the node's part answers for. Neighbours, and the pod table's unicast routes, are pods'. */
+/** Which of the kernel's objects the node's part answers for. Neighbours, queues, and the pod table's unicast routes, are pods'. */
 function ownership(plan: NodePlan, objects: readonly KernelObject[]): (object: KernelObject) => boolean {
   const ownAddresses = new Set(
     objects.filter(isOurRule).flatMap((rule) => (rule.from === undefined ? [] : [rule.from])),
@@ -112,6 +112,7 @@ function ownership(plan: NodePlan, objects: readonly KernelObject[]): (object: K
       case 'rule':
         return isOurRule(object);
       case 'neighbour':
+      case 'qdisc':
       case 'sysctl':
         return false;
       case 'nft-table':

@@ -23,6 +23,7 @@ import { LINK_GROUP, POD_TABLE, PROTOCOL } from '../numbering.ts';
 import { objectText } from '../object-text.ts';
 import { sameObject } from '../same-object.ts';
 import { hostLinkChange, wantedPod, wirePod } from './pod.ts';
+import { rateOf } from './shaper.ts';
 
 /** One thing that is not as planned. */
 interface Difference {
@@ -58,6 +59,7 @@ export function adopt(host: KernelState): FoundLink[] {
         ...(lease === undefined ? {} : { lease }),
         addresses: podAddresses(host.objects, link),
         mtu: link.mtu,
+        ...podBandwidth(host.objects, link),
       };
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -76,6 +78,12 @@ function podAddresses(objects: readonly KernelObject[], link: LinkState): Ip[] {
     return isPodRoute && object.link === link.name ? [cidrBase(object.destination)] : [];
   });
   return [...new Set(found)].sort(compareIp);
+}
+
+/** Of its way in: the way out is limited inside. */
+function podBandwidth(objects: readonly KernelObject[], link: LinkState): Pick<FoundLink, 'bandwidth'> {
+  const queue = objects.find((object) => object.kind === 'qdisc' && object.link === link.name);
+  return queue?.kind === 'qdisc' ? { bandwidth: { ingress: rateOf(queue) } } : {};
 }
 
 /** What cannot be set on a link that is there: the pair is made anew. */

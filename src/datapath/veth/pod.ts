@@ -18,6 +18,7 @@ import {
   ROUTE_METRIC,
   RULE_PRIORITY,
 } from '../numbering.ts';
+import { shaper } from './shaper.ts';
 
 /** What every runtime calls a pod's first interface; other names are of networks beside it (Multus: `net1`). */
 const FIRST = 'eth0';
@@ -27,27 +28,33 @@ const HOST_RP_FILTER = 1;
 
 export function wantedPod(plan: PodPlan): WantedPod {
   return {
-    host: [...hostSysctls(plan), ...hostNeighbours(plan), ...hostRoutes(plan)],
-    pod: plan.addresses.flatMap((ip) => insidePod(plan, ip)),
+    host: [...hostQueue(plan), ...hostSysctls(plan), ...hostNeighbours(plan), ...hostRoutes(plan)],
+    pod: [...podQueue(plan), ...plan.addresses.flatMap((ip) => insidePod(plan, ip))],
   };
 }
 
-/** The host's routes come last: an address is reachable once its pod can answer. */
+/**
+ * The host's routes come last: an address is reachable once its pod can answer. Queues come before their links are up:
+ * of one that sends already the kernel would have to wait for what is on its way through the old one.
+ */
 export function wirePod(plan: PodPlan): Step[] {
   const { host, pod } = wantedPod(plan);
   const { ifname } = plan.attachment;
+  const isFirst = ({ kind }: KernelObject) => kind === 'qdisc';
   return [
     {
       do: 'create-veth',
       host: { name: plan.link, index: plan.linkIndex, mac: HOST_MAC, mtu: plan.mtu, group: LINK_GROUP.live },
       pod: { name: ifname, mac: plan.podMac, mtu: plan.mtu },
     },
+    ...host.filter(isFirst).map((object) => put('host', object)),
     { do: 'set-link', at: 'host', link: hostLinkChange(plan) },
+    ...pod.filter(isFirst).map((object) => put('pod', object)),
     { do: 'set-link', at: 'pod', link: { name: 'lo', up: true } },
     { do: 'set-link', at: 'pod', link: { name: ifname, up: true } },
-    ...pod.map((object) => put('pod', object)),
+    ...pod.filter((object) => !isFirst(object)).map((object) => put('pod', object)),
     ...plan.addresses.filter((ip) => familyOf(ip) === 6).map((ip) => put('pod', localRoute(ifname, ip))),
-    ...host.filter((object) => object.kind !== 'sysctl').map((object) => put('host', object)),
+    ...host.filter((object) => object.kind !== 'sysctl' && !isFirst(object)).map((object) => put('host', object)),
   ];
 }
 
@@ -90,6 +97,14 @@ const put = (at: Place, object: KernelObject): Step => ({ do: 'put', at, object 
 const remove = (object: KernelObject): Step => ({ do: 'remove', at: 'host', object });
 
 const hasIpv6 = (plan: PodPlan): boolean => plan.addresses.some((ip) => familyOf(ip) === 6);
+
+/** What goes to the pod leaves the host by this link. */
+const hostQueue = ({ link, mtu, bandwidth }: PodPlan): KernelObject[] =>
+  bandwidth?.ingress === undefined ? [] : [shaper({ link, mtu, rate: bandwidth.ingress })];
+
+/** Where the pod sends, and not where the host receives: a queue that is full there slows down who fills it. */
+const podQueue = ({ attachment, mtu, bandwidth }: PodPlan): KernelObject[] =>
+  bandwidth?.egress === undefined ? [] : [shaper({ link: attachment.ifname, mtu, rate: bandwidth.egress })];
 
 /** Set by the link's message; here so that a read which shows them can be compared. IPv6's spoof check is nft's. */
 const hostSysctls = (plan: PodPlan): KernelObject[] => [

@@ -12,6 +12,7 @@ const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
+  QDISC: 6,
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
@@ -129,6 +130,10 @@ export function decodeLink(message: Message): LinkState {
     type: kind === undefined ? '' : attributeText(kind),
   };
 }
+
+/** The kind of its root queue, such as `noqueue` or `tbf`: it comes with every read of the link. */
+export const decodeQueueKind = ({ payload }: Message): string =>
+  attributeText(attributeMap(payload, LINK_HEADER).get(IFLA.QDISC) ?? Buffer.alloc(0));
 
 /** The link's sysctls that the datapath sets; they come with a read of the link, so no file is opened. */
 export function decodeLinkSysctls(message: Message): SysctlObject[] {

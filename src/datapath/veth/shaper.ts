@@ -1,0 +1,52 @@
+/**
+ * A rate as a queue of the kernel (sch_tbf), at either end of the pod's link. Shaped on both ways, never policed: what is
+ * beyond the rate waits, where a policer would drop it and TCP would fall back.
+ *
+ * Measured over TCP at 1, 5, 20 and 50 Mbit/s: within 1 % of the rate both ways with what is chosen here. With a queue of
+ * 12 kB 1 Mbit/s came to 0.6; a policer with the same bucket (nft) let through 5 to 17 % too much.
+ */
+import type { Rate } from '../../core/plan.ts';
+import type { QdiscObject } from '../kernel-state.ts';
+
+/** PSCHED_SHIFT (linux/net/pkt_sched.h). */
+const TICK_NS = 64;
+const TICKS_MAX = 0xffff_ffff;
+const BYTES_MAX = 0xffff_ffff;
+const SECOND_NS = 1e9;
+
+/**
+ * Runtimes name no burst of their own: containerd says 2^32 - 1 bits for every rate, which is 3.5 minutes of 20 Mbit/s
+ * without a limit. So a burst is at most this long.
+ */
+const BUCKET_SECONDS = 0.05;
+/** As long again may wait, but no less than TCP needs to keep going. */
+const QUEUE_SECONDS = 0.05;
+const QUEUE_BYTES_MIN = 32_768;
+/** Of Ethernet: the kernel counts it. */
+const HEADER_BYTES = 14;
+
+export function shaper({
+  link,
+  mtu,
+  rate,
+}: {
+  readonly link: string;
+  readonly mtu: number;
+  readonly rate: Rate;
+}): QdiscObject {
+  const { bitsPerSecond, burstBits = Number.POSITIVE_INFINITY } = rate;
+  const bytesPerSecond = Math.floor(bitsPerSecond / 8);
+  // What is larger than the bucket is never sent.
+  const bucketBytes = Math.max(Math.min(burstBits / 8, bytesPerSecond * BUCKET_SECONDS), mtu + HEADER_BYTES);
+  const waitingBytes = Math.max(bytesPerSecond * QUEUE_SECONDS, QUEUE_BYTES_MIN);
+  return {
+    kind: 'qdisc',
+    link,
+    bytesPerSecond,
+    bucketTicks: Math.min(Math.ceil(((bucketBytes / bytesPerSecond) * SECOND_NS) / TICK_NS), TICKS_MAX),
+    queueBytes: Math.min(Math.ceil(bucketBytes + waitingBytes), BYTES_MAX),
+  };
+}
+
+/** What a pod was given of which nothing else is known. */
+export const rateOf = ({ bytesPerSecond }: QdiscObject): Rate => ({ bitsPerSecond: bytesPerSecond * 8 });

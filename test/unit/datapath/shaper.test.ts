@@ -1,0 +1,86 @@
+import { HOST_MAC } from '../../../src/core/plan.ts';
+import { shaper } from '../../../src/datapath/veth/shaper.ts';
+import { veth } from '../../../src/datapath/veth.ts';
+import { link, run, type World } from './interpreter.ts';
+import { eth0, mac, p3 } from './n1.ts';
+
+const EMPTY: World = {
+  host: { links: [link('eth0', eth0.mac, { up: true })], objects: [] },
+  pod: { links: [link('lo', mac('00:00:00:00:00:00'))], objects: [] },
+};
+const limited = {
+  ...p3,
+  bandwidth: { ingress: { bitsPerSecond: 20e6 }, egress: { bitsPerSecond: 50e6, burstBits: 2 ** 32 - 1 } },
+};
+const wired = run(EMPTY, veth.wirePod(limited));
+const withoutQueues = {
+  host: { ...wired.host, objects: wired.host.objects.filter(({ kind }) => kind !== 'qdisc') },
+  pod: { ...wired.pod, objects: wired.pod.objects.filter(({ kind }) => kind !== 'qdisc') },
+};
+
+test.each([
+  // A twentieth of a second, whatever the runtime says of bursts; as much again may wait.
+  ['20 Mbit/s', { bitsPerSecond: 20e6, burstBits: 2 ** 32 - 1 }, 9001, [2_500_000, 781_250, 250_000]],
+  ['a smaller burst', { bitsPerSecond: 20e6, burstBits: 160_000 }, 9001, [2_500_000, 125_000, 145_000]],
+  // A bucket that holds no packet would send none; a queue that holds a few stops TCP.
+  ['1 Mbit/s', { bitsPerSecond: 1e6 }, 1500, [125_000, 781_250, 6_250 + 32_768]],
+  ['a burst of a byte', { bitsPerSecond: 20e6, burstBits: 8 }, 1500, [2_500_000, 9_463, 126_514]],
+  ['the least', { bitsPerSecond: 1e3 }, 9001, [125, 1_126_875_000, 9_015 + 32_768]],
+  ['the most', { bitsPerSecond: 1e15 }, 9001, [125e12, 781_250, 0xffff_ffff]],
+])('%s', (_, rate, mtu, [bytesPerSecond, bucketTicks, queueBytes]) => {
+  expect(shaper({ link: 'a', mtu, rate })).toEqual({
+    kind: 'qdisc',
+    link: 'a',
+    bytesPerSecond,
+    bucketTicks,
+    queueBytes,
+  });
+});
+
+test('a limited pod has a queue at each end, there before the links are up; another has no step more', () => {
+  const steps = veth.wirePod(limited).map((step) => {
+    if (step.do === 'put') return `${step.at} ${step.object.kind}`;
+    return step.do === 'set-link' ? `${step.at} ${step.link.name} up` : step.do;
+  });
+  expect(steps.slice(0, 6)).toEqual([
+    'create-veth',
+    'host qdisc',
+    `host ${p3.link} up`,
+    'pod qdisc',
+    'pod lo up',
+    'pod eth0 up',
+  ]);
+  expect(veth.wirePod(limited).filter((step) => !(step.do === 'put' && step.object.kind === 'qdisc'))).toEqual(
+    veth.wirePod(p3),
+  );
+});
+
+test('a queue that is gone is told at both ends, and brought back; unasked only on the host', () => {
+  expect(veth.checkPod(limited, wired)).toEqual([]);
+  expect(veth.checkPod(limited, withoutQueues)).toEqual([
+    'limit of 50000000 bit/s on eth0 in the pod is missing',
+    `limit of 20000000 bit/s on ${p3.link} on the host is missing`,
+  ]);
+  const mended = run(withoutQueues, veth.repairPod(limited, withoutQueues));
+  expect(veth.checkPod(limited, mended)).toEqual([]);
+  expect(veth.mendHost(limited, withoutQueues.host)).toMatchObject([
+    { do: 'put', at: 'host', object: { kind: 'qdisc', link: p3.link } },
+  ]);
+});
+
+test('another rate is told and set; a limit that nobody asked us for is left to whoever made it', () => {
+  const faster = { ...limited, bandwidth: { ...limited.bandwidth, ingress: { bitsPerSecond: 30e6 } } };
+  expect(veth.checkPod(faster, wired)).toEqual([
+    `limit of 30000000 bit/s on ${p3.link} on the host differs: found limit of 20000000 bit/s on ${p3.link}`,
+  ]);
+  expect(veth.checkPod(faster, run(wired, veth.repairPod(faster, wired)))).toEqual([]);
+  expect(veth.checkPod(p3, wired)).toEqual([]);
+  expect(veth.repairPod(p3, wired)).toEqual([]);
+});
+
+test('where nothing else knows it, the link tells what its pod may receive', () => {
+  const [found] = veth.adopt(wired.host);
+  expect(found).toMatchObject({ name: p3.link, bandwidth: { ingress: { bitsPerSecond: 20e6 } } });
+  const plain = { ...wired.host, links: [...wired.host.links, link('uw00000000000c1', HOST_MAC)] };
+  expect(veth.adopt(plain)[0]).not.toHaveProperty('bandwidth');
+});
