@@ -156,6 +156,22 @@ export class Oracle {
       );
       if (!wired) this.breach(`${pod.name} was answered before ${ip} was in its namespace`);
     }
+    this.limited(pod);
+  }
+
+  /** What it asked to be limited to is in force, at both ends of its link. */
+  private limited({ name, attachment, netns, bandwidth }: Pod): void {
+    const { kernel } = this.options;
+    const ends = [
+      [kernel.host, linkName(attachmentKey(attachment)), bandwidth?.ingress],
+      [kernel.namespaceAt(netns), attachment.ifname, bandwidth?.egress],
+    ] as const;
+    for (const [namespace, link, rate] of ends) {
+      if (rate === undefined) continue;
+      const queue = namespace?.objects.get(`qdisc ${link}`);
+      if (queue?.kind !== 'qdisc' || queue.bytesPerSecond * 8 !== rate.bitsPerSecond)
+        this.breach(`${name} runs without its limit on ${link}`);
+    }
   }
 
   /** A process without a journal starts: of numbers it knows what the kernel tells, which somebody may have flushed. */
@@ -316,6 +332,7 @@ export class Oracle {
       const lease = state.leaseOf(attachmentKey(pod.attachment));
       if (lease?.addresses.join() !== pod.addresses.join())
         this.breach(`${pod.name} runs with ${pod.addresses} and its lease says ${lease?.addresses}`);
+      this.limited(pod);
     }
     if (state.count('lease') !== running.length)
       this.breach(`${state.count('lease')} leases for ${running.length} pods`);

@@ -7,6 +7,7 @@ import type { Streams } from '../../providers/memory/random.ts';
 import { type Attachment, attachmentKey, type LeaseId, type RequestId } from '../core/brand.ts';
 import type { Event, Reply } from '../core/events.ts';
 import type { Ip } from '../core/ip.ts';
+import type { Bandwidth } from '../core/plan.ts';
 import type { Reason } from '../core/reasons.ts';
 import type { NetnsRef } from '../core/rows.ts';
 import type { VirtualClock } from './clock.ts';
@@ -27,6 +28,7 @@ export interface Pod {
   readonly lifeMs: number;
   /** Who its namespace is. */
   readonly netnsId: string;
+  readonly bandwidth: Bandwidth | undefined;
   /** The first request that was sent after its DEL was answered; none before that may be answered with addresses. */
   deletedBefore: number | undefined;
   /** The sandbox vanished without a DEL (node agents do that); a DEL may follow much later. */
@@ -43,6 +45,8 @@ export interface PodsOptions {
   readonly up: () => boolean;
   readonly onRunning: (pod: Pod) => void;
   readonly onStopped: (pod: Pod) => void;
+  /** What each pod asks to be limited to. */
+  readonly bandwidth?: Bandwidth;
   /** How long after its DEL a sandbox's namespace goes; at once without it. */
   readonly netnsLingersMs?: () => number;
   readonly onRefused?: (pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason) => void;
@@ -80,6 +84,7 @@ export class Pods {
       attachment: { network: 'underway', containerId: `c${n}`, ifname: 'eth0' },
       netns,
       netnsId: this.options.kernel.addNamespace(netns),
+      bandwidth: this.options.bandwidth,
       lifeMs,
       deletedBefore: undefined,
       state: 'adding',
@@ -123,10 +128,10 @@ export class Pods {
 
   /** As from now: a shim that asks again keeps the deadline that it had. */
   private addEvent(pod: Pod, netns: NetnsRef): (request: RequestId) => Event {
-    const { attachment, name } = pod;
+    const { attachment, name, bandwidth } = pod;
     const deadlineMs = this.options.clock.nowMs() + SHIM_DEADLINE_MS;
-    const ref = { namespace: 'default', name, uid: name };
-    return (request) => ({ kind: 'add', request, attachment, netns, pod: ref, deadlineMs });
+    const wishes = { pod: { namespace: 'default', name, uid: name }, ...(bandwidth && { bandwidth }) };
+    return (request) => ({ kind: 'add', request, attachment, netns, ...wishes, deadlineMs });
   }
 
   private add(pod: Pod): void {

@@ -24,6 +24,12 @@ export const MUTATIONS: readonly Mutation[] = [
       "      if (row.state === 'cooling') this.tx.remove('address', row.ip);\n      if (row.state === 'quarantined')\n",
   },
   {
+    name: 'limits forgotten over a restart',
+    file: 'src/core/state.ts',
+    find: '    bandwidth,\n',
+    replace: '',
+  },
+  {
     name: 'a quarantined address is handed out',
     file: 'src/core/quarantine.ts',
     find: "    turn.tx.put('address', { ip, block, state: 'quarantined', sinceMs: turn.nowMs });\n",

@@ -181,6 +181,19 @@ export const STORIES: readonly Story[] = [
     },
   },
   {
+    name: 'a limited pod, a restart, and somebody who takes the limit away',
+    shape: { bandwidth: { ingress: { bitsPerSecond: 10e6 }, egress: { bitsPerSecond: 20e6 } } },
+    begin: started,
+    act: async (world) => {
+      world.want();
+      await world.pass(ENI_MS);
+      world.node.crash();
+      await world.pass(START_MS);
+      world.kernel.sabotage((objects) => objects.find(({ kind }) => kind === 'qdisc'));
+      await world.pass(START_MS);
+    },
+  },
+  {
     name: 'no more than the ceiling',
     shape: { targets: { floor: 0, headroom: 0, ceiling: 2 } },
     begin: withPods(2),

@@ -10,6 +10,7 @@ import { Streams } from '../../../providers/memory/random.ts';
 import { limited } from '../../cloud/limited.ts';
 import type { InstanceId } from '../../core/brand.ts';
 import { type Cidr, cidrContains, type Family } from '../../core/ip.ts';
+import type { Bandwidth } from '../../core/plan.ts';
 import type { Targets } from '../../core/rows.ts';
 import { RecordedCloud } from '../bars/recorded-cloud.ts';
 import { VirtualClock } from '../clock.ts';
@@ -35,6 +36,8 @@ export interface Shape {
   readonly restartMs?: number;
   /** How long after its DEL a sandbox's namespace goes; at once without it. */
   readonly netnsLingersMs?: number;
+  /** What every pod asks to be limited to. */
+  readonly bandwidth?: Bandwidth;
 }
 
 const NO_TARGETS: Targets = { floor: 0, headroom: 0, ceiling: 1_000 };
@@ -110,6 +113,7 @@ export class StoryWorld {
       onRunning: (pod) => this.running(pod),
       onStopped: (pod) => this.oracle.stopped(pod),
       netnsLingersMs: () => shape.netnsLingersMs ?? 0,
+      ...(shape.bandwidth && { bandwidth: shape.bandwidth }),
     });
   }
 
