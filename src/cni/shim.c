@@ -6,6 +6,7 @@
  * make of it decide each verb's manners; the daemon decides everything else.
  */
 #include "exchange.h"
+#include "fence.h"
 #include "request.h"
 #include "state.h"
 #include "version.h"
@@ -33,6 +34,8 @@ struct call {
   millis deadline;
   millis away_ms;
   char version[VERSION_LENGTH_MAX + 1];
+  /* Of config_bytes. */
+  size_t config_length;
   struct text envelope;
   /* Of the envelope, what put_envelope wrote. */
   size_t request_length;
@@ -83,9 +86,9 @@ static void set_times(struct call *call) {
   call->away_ms = call->verb->away_ms < deadline / 2 ? call->verb->away_ms : deadline / 2;
 }
 
-static bool read_config(struct call *call, size_t *length) {
-  int error = read_all(STDIN_FILENO, config_bytes, sizeof config_bytes, length, call->deadline);
-  scan_version(call->version, config_bytes, *length);
+static bool read_config(struct call *call) {
+  int error = read_all(STDIN_FILENO, config_bytes, sizeof config_bytes, &call->config_length, call->deadline);
+  scan_version(call->version, config_bytes, call->config_length);
   if (error == 0) return true;
   /* VERSION's input may be missing altogether: the reference implementation ignores it. */
   if (call->verb == &verbs[VERSION]) return true;
@@ -95,9 +98,9 @@ static bool read_config(struct call *call, size_t *length) {
   return false;
 }
 
-static bool build_envelope(struct call *call, size_t config_length) {
+static bool build_envelope(struct call *call) {
   call->envelope = (struct text)TEXT_IN(envelope_bytes);
-  put_envelope(&call->envelope, call->verb, &call->env, config_bytes, config_length);
+  put_envelope(&call->envelope, call->verb, &call->env, config_bytes, call->config_length);
   call->request_length = call->envelope.length;
   put_envelope_end(&call->envelope, DEADLINE_MS_MAX);
   if (!call->envelope.cut) return true;
@@ -165,8 +168,10 @@ static int pass_on(struct call *call) {
   return print(body, reply->body_length, reply->status == 200 ? 0 : 1);
 }
 
-/* No answer to a DEL is no failure: the daemon does it as soon as it is back. */
+/* No answer to a DEL is no failure: the pod is cut off now, and the daemon does the rest as soon as it is back. */
 static int spool(struct call *call) {
+  char link[IFNAMSIZ];
+  if (link_of(link, &call->env, config_bytes, call->config_length)) fence(link);
   struct text request = {.bytes = call->envelope.bytes, .length = call->request_length};
   int error = spool_del(call->settings.state, &call->env, &request, &call->envelope);
   if (error == 0) return 0;
@@ -189,13 +194,12 @@ static int answer_status(struct call *call, enum outcome outcome) {
 }
 
 static int run(struct call *call) {
-  size_t config_length;
   call->verb = check_environment(&call->env, &call->failure);
   if (call->verb == NULL || !load_settings(&call->settings, &call->failure)) return print_failure(call);
   set_times(call);
-  if (!read_config(call, &config_length)) return print_failure(call);
+  if (!read_config(call)) return print_failure(call);
   if (call->verb == &verbs[VERSION]) return print_versions(call);
-  if (!build_envelope(call, config_length)) return print_failure(call);
+  if (!build_envelope(call)) return print_failure(call);
   enum outcome outcome = carry(call);
   if (outcome == ANSWERED) return pass_on(call);
   if (call->verb == &verbs[DEL]) return spool(call);

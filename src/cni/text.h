@@ -37,13 +37,18 @@ static void put_number(struct text *text, unsigned long number) {
   put_bytes(text, digits + at, sizeof digits - at);
 }
 
+/* The lowest 4 * `digits` bits, at most 64. */
+static void put_hex(struct text *text, unsigned long long number, size_t digits) {
+  char hex[16];
+  for (size_t at = digits; at-- > 0; number >>= 4) hex[at] = "0123456789abcdef"[number & 15];
+  put_bytes(text, hex, digits);
+}
+
 /* 16 hex digits by which two texts are told apart (FNV-1a, 64 bits). */
 static void put_digest(struct text *text, const struct text *of) {
   unsigned long long hash = 0xcbf29ce484222325ull;
   for (size_t at = 0; at < of->length; at++) hash = (hash ^ (unsigned char)of->bytes[at]) * 0x100000001b3ull;
-  char digits[16];
-  for (size_t at = sizeof digits; at-- > 0; hash >>= 4) digits[at] = "0123456789abcdef"[hash & 15];
-  put_bytes(text, digits, sizeof digits);
+  put_hex(text, hash, 16);
 }
 
 /* For system calls: the bytes with a final zero, or NULL when they were cut. */

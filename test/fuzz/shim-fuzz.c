@@ -95,6 +95,9 @@ static void fuzz_environment(const char *bytes, size_t length) {
     PROMISE(!name.cut && name.length <= 166 && memchr(name.bytes, '/', name.length) == NULL && name.bytes[0] != '.');
   }
   at = at < length ? at : length;
+  char link[IFNAMSIZ];
+  if ((verb->needs & NEEDS_IFNAME) && link_of(link, &env, copy + at, length - at))
+    PROMISE(strlen(link) == 15 && strncmp(link, "uw", 2) == 0 && strspn(link + 2, "0123456789abcdef") == 13);
   put_envelope(&text, verb, &env, copy + at, length - at);
   put_envelope_end(&text, -1);
   PROMISE(text.cut || is_safe_json(&text));
