@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { familyOf, type Ip } from '../../../src/core/ip.ts';
 import { runCni } from '../../../src/lab/demo/cni.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
+import { runIn } from '../../../src/lab/launch.ts';
 import { ping, probeTcp, probeUdp } from '../../../src/lab/probe/probe.ts';
 import { openDatagram } from '../../../src/lab/probe/socket.ts';
 import { found, until } from '../pod-lab.ts';
@@ -188,3 +189,48 @@ describe('a packet to an address that nobody has', () => {
     },
   );
 });
+
+test('a pod whose DEL comes while no daemon runs reaches nobody from then on, and the next daemon ends its lease', async () => {
+  const { daemon } = world.node(1);
+  const vm = world.vm(1);
+  const pod = found(world.pods.running.at(-1), 'pod');
+  const leases = async () => JSON.parse(found(await daemon.get('/v1/state'), 'state').body).lease as readonly object[];
+  const isLeased = async () => JSON.stringify(await leases()).includes(pod.containerId);
+  expect(await isLeased()).toBe(true);
+  const heard: string[] = [];
+  const deaf = await hear(vm.netns, heard);
+  const sender = keepSending(
+    pod,
+    FAMILIES.map((family) => ownAddress(world.primaryOf(vm), family)),
+  );
+  try {
+    await until('the pod is heard', () => heard.length >= 20);
+    await daemon.kill();
+    sender.enter('without a daemon');
+    await until('it is heard without a daemon', () => heard.some((message) => message.endsWith('without a daemon')));
+    // Where a runtime runs its plugins; a binary outside reaches the daemon's socket, but not the pod's link.
+    const env = {
+      ...process.env,
+      CNI_COMMAND: 'DEL',
+      CNI_CONTAINERID: pod.containerId,
+      CNI_IFNAME: 'eth0',
+      CNI_PATH: '/',
+    };
+    const input = JSON.stringify({ cniVersion: '1.0.0', name: pod.host.plugin.network, type: 'underway' });
+    const said = await runIn(pod.host.netns, [pod.host.plugin.binary], { input, env });
+    expect(said).toEqual({ code: 0, stdout: '', stderr: '' });
+    sender.enter('after DEL');
+    await sleep(300);
+    daemon.start();
+    await daemon.ready();
+    await until('the DEL is done', async () => !(await isLeased()));
+    await sleep(100);
+  } finally {
+    sender.stop();
+    await deaf();
+  }
+  const phases = FAMILIES.flatMap((family) =>
+    ['before', 'without a daemon'].map((phase) => `${pod.name} IPv${family} ${phase}`),
+  );
+  expect([...new Set(heard)].sort()).toEqual(phases.sort());
+}, 40_000);
