@@ -4,7 +4,8 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { OperationId } from '../core/brand.ts';
+import type { LeaseId, OperationId } from '../core/brand.ts';
+import type { Effect, Event } from '../core/events.ts';
 import { holding } from '../core/pool.ts';
 import { REASON_CODES } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
@@ -17,6 +18,7 @@ import type { Check } from './readiness.ts';
 const REQUEST_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60];
 const CLOUD_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
 const COMMIT_SECONDS = [0.00002, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 1];
+const KERNEL_SECONDS = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1];
 const LAG_RESOLUTION_MS = 20;
 
 export class Metrics {
@@ -35,6 +37,16 @@ export class Metrics {
     help: 'One commit of the journal',
     labels: [],
     buckets: COMMIT_SECONDS,
+  });
+  private readonly steps = this.histogram('core_step_duration_seconds', {
+    help: 'What the core takes to decide on the events that it heard at once',
+    labels: [],
+    buckets: COMMIT_SECONDS,
+  });
+  private readonly kernel = this.histogram('kernel_duration_seconds', {
+    help: "A pod's link: wire, unwire or verify, from the order to the kernel's answer",
+    labels: ['effect'],
+    buckets: KERNEL_SECONDS,
   });
   private readonly failures = this.counter('cloud_call_failures_total', 'Cloud calls that were not done', [
     'action',
@@ -72,6 +84,8 @@ export class Metrics {
   private readonly memory = this.gauge('process_resident_memory_bytes', 'Resident memory of the process', []);
   private readonly delay = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   private readonly calls = new Map<OperationId, { readonly action: string; readonly beganMs: number }>();
+  /** The kernel is at one of a lease at a time. */
+  private readonly deeds = new Map<LeaseId, { readonly effect: string; readonly beganMs: number }>();
 
   constructor(version: string) {
     this.gauge('build_info', 'Always 1', ['version', 'node']).set({ version, node: process.version }, 1);
@@ -99,15 +113,29 @@ export class Metrics {
 
   observe(seen: Observation): void {
     if (seen.kind === 'commit') this.commits.observe(seen.ms / 1_000);
-    else if (seen.kind === 'effect' && seen.effect.kind === 'cloud') {
-      const { operation, call } = seen.effect;
-      this.calls.set(operation, { action: call.action, beganMs: seen.nowMs });
-    } else if (seen.kind === 'event' && seen.event.kind === 'cloud-answered') {
-      const { operation, answer } = seen.event;
+    else if (seen.kind === 'step') this.steps.observe(seen.ms / 1_000);
+    else if (seen.kind === 'effect') this.begin(seen.effect, seen.nowMs);
+    else if (seen.kind === 'event') this.end(seen.event, seen.nowMs);
+  }
+
+  private begin(effect: Effect, beganMs: number): void {
+    if (effect.kind === 'cloud') this.calls.set(effect.operation, { action: effect.call.action, beganMs });
+    else if (effect.kind === 'wire' || effect.kind === 'verify')
+      this.deeds.set(effect.plan.lease, { effect: effect.kind, beganMs });
+    else if (effect.kind === 'unwire') this.deeds.set(effect.lease, { effect: effect.kind, beganMs });
+  }
+
+  private end(event: Event, nowMs: number): void {
+    if (event.kind === 'wired' || event.kind === 'unwired' || event.kind === 'verified') {
+      const deed = this.deeds.get(event.lease);
+      this.deeds.delete(event.lease);
+      if (deed !== undefined) this.kernel.observe({ effect: deed.effect }, (nowMs - deed.beganMs) / 1_000);
+    } else if (event.kind === 'cloud-answered') {
+      const { operation, answer } = event;
       const call = this.calls.get(operation);
       this.calls.delete(operation);
       if (call === undefined) return;
-      this.cloudCalls.observe({ action: call.action }, (seen.nowMs - call.beganMs) / 1_000);
+      this.cloudCalls.observe({ action: call.action }, (nowMs - call.beganMs) / 1_000);
       if (!answer.ok) this.failures.inc({ action: call.action, kind: answer.failure.kind });
     }
   }

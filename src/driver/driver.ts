@@ -40,7 +40,9 @@ export interface DriverOptions {
 
 export type Observation =
   | { readonly kind: 'event'; readonly event: Event; readonly nowMs: number }
+  /** Just before it runs. */
   | { readonly kind: 'effect'; readonly effect: Effect; readonly nowMs: number }
+  | { readonly kind: 'step'; readonly events: number; readonly ms: number }
   | { readonly kind: 'commit'; readonly rows: number; readonly ms: number }
   | { readonly kind: 'journal'; readonly up: boolean; readonly detail: string };
 
@@ -109,6 +111,7 @@ export class Driver {
     const tx = new Tx(this.state);
     const nowMs = this.options.clock.nowMs();
     const outcome = this.stepAll(tx, events, nowMs);
+    this.options.observe?.({ kind: 'step', events: events.length, ms: this.options.clock.nowMs() - nowMs });
     const rows = tx.journalRows();
     if (!this.journalUp) {
       for (const row of rows) this.unwritten.set(`${row.table} ${row.key}`, row);
@@ -127,7 +130,7 @@ export class Driver {
     }
     for (const event of events) this.options.observe?.({ kind: 'event', event, nowMs });
     this.arm(outcome.wakeAtMs);
-    for (const effect of this.safeEffects(outcome.effects)) this.runEffect(effect, nowMs);
+    for (const effect of this.safeEffects(outcome.effects)) this.runEffect(effect);
   }
 
   /** Without it a power loss leaves the intent, by which most of what the answer brought is found again. */
@@ -198,9 +201,9 @@ export class Driver {
     this.options.observe?.({ kind: 'commit', rows: rows.length, ms: this.options.clock.nowMs() - beganMs });
   }
 
-  private runEffect(effect: Effect, nowMs: number): void {
+  private runEffect(effect: Effect): void {
     this.options.failpoint?.(`before-${effect.kind}`);
-    this.options.observe?.({ kind: 'effect', effect, nowMs });
+    this.options.observe?.({ kind: 'effect', effect, nowMs: this.options.clock.nowMs() });
     this.options.run(effect);
     this.options.failpoint?.(`after-${effect.kind}`);
   }

@@ -178,6 +178,8 @@ describe('the verbs', () => {
     const metrics = (await node.get('/metrics')).text;
     expect(metrics).toContain('underway_cni_request_duration_seconds_count{command="ADD",code="0"} 50');
     expect(metrics).toContain('underway_leases{state="ready"} 50');
+    expect(metrics).toContain('underway_kernel_duration_seconds_count{effect="wire"} 50');
+    expect(Number(/^underway_core_step_duration_seconds_count (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(0);
     expect(metrics).toMatch(/underway_cloud_call_duration_seconds_count\{action="assign"\} [1-9]/);
     expect(metrics).not.toMatch(/pod-c1|10\.0\.\d+\.\d+|eni-/);
   });
