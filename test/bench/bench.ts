@@ -14,9 +14,12 @@ export class Bench {
     this.scratch = scratch;
   }
 
+  get seconds(): number {
+    return (performance.now() - this.#beganMs) / 1_000;
+  }
+
   progress(text: string): void {
-    const seconds = ((performance.now() - this.#beganMs) / 1_000).toFixed(1).padStart(6);
-    process.stderr.write(`[${seconds} s] ${text}\n`);
+    process.stderr.write(`[${this.seconds.toFixed(1).padStart(6)} s] ${text}\n`);
   }
 
   /** With a cloud that answers at once, and names of its own. */

@@ -1,5 +1,4 @@
 /** Who is timed: our plugin, Debian's plugins, the netlink-only minimum of our wiring, and a program that does nothing. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ip } from '../../src/core/ip.ts';
 import { hostOf } from '../../src/lab/demo/pods.ts';
@@ -10,7 +9,7 @@ import type { Call } from './stopwatch.ts';
 import { NODE_ADDRESS, recordWiring, type Wiring } from './wiring.ts';
 
 /** Where Debian's containernetworking-plugins has them. */
-const CNI_PATH = '/usr/lib/cni';
+export const CNI_PATH = '/usr/lib/cni';
 const VERSION = '1.0.0';
 const MTU = 9001;
 
@@ -35,35 +34,23 @@ export interface Contender {
   call(verb: Verb, pod: BenchPod): Call;
 }
 
-/** Throws with a sentence where Debian's plugins are not there. */
-export function checkPlugins(): void {
-  const missing = ['ptp', 'bridge', 'host-local'].filter((name) => !existsSync(join(CNI_PATH, name)));
-  if (missing.length === 0) return;
-  throw new Error(
-    `${missing.join(', ')} not there in ${CNI_PATH}, to compare with: apt-get install containernetworking-plugins`,
-  );
-}
-
 export function underway(node: LabNode): Contender {
   const { netns, plugin } = hostOf(node);
   const config = { cniVersion: VERSION, name: plugin.network, type: 'underway' };
   return cni({ name: 'underway', netns, verbs: ['ADD', 'CHECK', 'DEL'], binary: plugin.binary, config });
 }
 
-/** A namespace of its own as its host. */
-export async function reference(name: 'ptp' | 'bridge', { lab, scratch }: Place): Promise<Contender> {
-  const netns = await newNamespace(lab, name);
-  const subnet = name === 'ptp' ? '10.99.0.0/16' : '10.97.0.0/16';
-  const ipam = { type: 'host-local', dataDir: join(scratch, name), ranges: [[{ subnet }]] };
+/** Debian's plugins, over an IPAM plugin with this configuration. */
+export function reference(
+  name: 'ptp' | 'bridge',
+  { netns, ipam }: { readonly netns: string; readonly ipam: object },
+): Contender {
   const own = name === 'ptp' ? {} : { bridge: 'cni0', isGateway: true, isDefaultGateway: true };
   const config = { cniVersion: VERSION, name: `${name}net`, type: name, ipMasq: false, mtu: MTU, ...own, ipam };
   return cni({ name, netns, verbs: ['ADD', 'DEL'], binary: join(CNI_PATH, name), config });
 }
 
-interface Place {
-  readonly lab: Lab;
-  readonly scratch: string;
-}
+export const hostLocal = (subnet: string, dataDir: string) => ({ type: 'host-local', dataDir, ranges: [[{ subnet }]] });
 
 /** `count` pods are recorded, one after the other: one more never lives at a time. */
 export async function minimum({
@@ -75,11 +62,11 @@ export async function minimum({
   program: string;
   count: number;
 }): Promise<Contender> {
-  const netns = await newNamespace(lab, 'minimum');
+  const netns = await hostNamespace(lab, 'minimum');
   await lab.networks.put(netns, [nodeAddress(NODE_ADDRESS)]);
   const wirings: Wiring[] = [];
   for (let n = 0; n < count; n++) {
-    const pod = await newNamespace(lab, 'recorded');
+    const pod = await hostNamespace(lab, 'recorded');
     wirings.push(recordWiring(n, { host: netns, netns: pod }));
     await lab.networks.deleteNamespace(pod);
   }
@@ -129,7 +116,8 @@ function cni({
   };
 }
 
-async function newNamespace(lab: Lab, name: string): Promise<string> {
+/** With its loopback up. */
+export async function hostNamespace(lab: Lab, name: string): Promise<string> {
   const netns = netnsPath(lab.name, name);
   await lab.networks.createNamespace(netns);
   await lab.networks.apply([{ do: 'set-link', at: 'host', link: { name: 'lo', up: true } }], { netns });

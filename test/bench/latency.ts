@@ -5,9 +5,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '../../src/lab/lab.ts';
 import { netnsPath } from '../../src/lab/namespaces.ts';
 import type { Bench } from './bench.ts';
-import { type BenchPod, type Contender, emptyProgram, minimum, reference, underway, type Verb } from './contenders.ts';
+import {
+  type BenchPod,
+  type Contender,
+  emptyProgram,
+  hostLocal,
+  hostNamespace,
+  minimum,
+  reference,
+  underway,
+  type Verb,
+} from './contenders.ts';
+import { DAEMON_PARTS, type DaemonTimes, daemonTimes, type PhaseRow, phaseRow } from './phases.ts';
 import { compile } from './programs.ts';
-import { type Summary, summary } from './quantile.ts';
+import { mean, type Summary, summary } from './quantile.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 export const WAYS = [1, 4, 16] as const;
@@ -32,14 +43,21 @@ export interface LatencyRow extends Summary {
   readonly insideMs?: number;
 }
 
+export interface LatencyFigures {
+  readonly rows: readonly LatencyRow[];
+  readonly phases: readonly PhaseRow[];
+}
+
 /** What was measured so far of one row. */
 interface Samples {
   readonly ms: number[];
   readonly rates: number[];
   readonly insideMs: number[];
+  /** What the daemon spent on them, one at a time. */
+  readonly daemon: Record<keyof DaemonTimes, number>;
 }
 
-export async function measureLatency(bench: Bench): Promise<LatencyRow[]> {
+export async function measureLatency(bench: Bench): Promise<LatencyFigures> {
   // All addresses that it may have, so that nothing but the pods is its daemon's business; they come back after 2 s.
   const size = 3 * PODS_MAX + 16;
   const lab = await bench.lab({
@@ -66,8 +84,11 @@ async function contendersIn(lab: Lab, scratch: string): Promise<Contender[]> {
   if (node === undefined) throw new Error('the lab has no node');
   return [
     underway(node),
-    await reference('ptp', { lab, scratch }),
-    await reference('bridge', { lab, scratch }),
+    reference('ptp', { netns: await hostNamespace(lab, 'ptp'), ipam: hostLocal('10.99.0.0/16', join(scratch, 'ptp')) }),
+    reference('bridge', {
+      netns: await hostNamespace(lab, 'bridge'),
+      ipam: hostLocal('10.97.0.0/16', join(scratch, 'bridge')),
+    }),
     await minimum({ lab, program: compile('minimum', scratch), count: PODS_MAX }),
     emptyProgram(compile('empty', scratch), node.instance.netns),
   ];
@@ -88,7 +109,7 @@ class Latency {
     this.#contenders = parts.contenders;
   }
 
-  async run(): Promise<LatencyRow[]> {
+  async run(): Promise<LatencyFigures> {
     const rounds = this.#bench.quick ? 6 : 24;
     for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
       this.#bench.progress(round < 0 ? 'latency: warming up' : `latency: round ${round + 1} of ${rounds}`);
@@ -100,14 +121,21 @@ class Latency {
         for (const contender of inTurn) await this.#batch(contender, ways);
       }
     }
-    return [...this.#samples].map(([key, samples]) => rowOf(key, samples));
+    return { rows: [...this.#samples].map(([key, samples]) => rowOf(key, samples)), phases: this.#phases() };
   }
 
   /** As many pods as belong to so many ways: each verb for all of them, and their namespaces go. */
   async #batch(contender: Contender, ways: Ways): Promise<void> {
     const pods: BenchPod[] = [];
     for (let n = 0; n < PODS[ways]; n++) pods.push(await this.#pod(contender, n));
-    for (const verb of contender.verbs) await this.#time(contender, { verb, ways, pods });
+    for (const verb of contender.verbs) {
+      const node = contender.name === 'underway' && ways === 1 ? this.#lab.nodes[0] : undefined;
+      const before = node && (await daemonTimes(node, verb));
+      const samples = await this.#time(contender, { verb, ways, pods });
+      if (node === undefined || before === undefined) continue;
+      const after = await daemonTimes(node, verb);
+      for (const part of DAEMON_PARTS) samples.daemon[part] += after[part] - before[part];
+    }
     for (const { netns } of pods) await this.#lab.networks.deleteNamespace(netns);
     await sleep(SETTLE_MS);
   }
@@ -122,12 +150,13 @@ class Latency {
   async #time(
     contender: Contender,
     { verb, ways, pods }: { readonly verb: Verb; readonly ways: Ways; readonly pods: readonly BenchPod[] },
-  ): Promise<void> {
+  ): Promise<Samples> {
     const { calls, wallMs } = await this.#stopwatch.run(
       pods.map((pod) => contender.call(verb, pod)),
       { netns: contender.netns, ways },
     );
-    const { ms, rates, insideMs } = this.#samplesOf(contender, verb, ways);
+    const samples = this.#samplesOf(contender, verb, ways);
+    const { ms, rates, insideMs } = samples;
     rates.push((1_000 * calls.length) / wallMs);
     for (const [at, call] of calls.entries()) {
       if (call.code !== 0) throw new Error(`${contender.name}: ${verb} failed with ${call.code}: ${call.said}`);
@@ -136,12 +165,30 @@ class Latency {
       if (contender.name === 'minimum') insideMs.push(Number(call.said));
       else if (verb === 'ADD' && pod !== undefined) pod.result = call.said;
     }
+    return samples;
+  }
+
+  #phases(): PhaseRow[] {
+    const exec = this.#samples.get('exec exec 1')?.ms ?? [];
+    return (['ADD', 'CHECK', 'DEL'] as const).flatMap((verb) => {
+      const samples = this.#samples.get(`underway ${verb} 1`);
+      if (samples === undefined) return [];
+      const { ms, daemon } = samples;
+      const each = (part: keyof DaemonTimes) => daemon[part] / ms.length;
+      const means = { request: each('request'), step: each('step'), journal: each('journal'), kernel: each('kernel') };
+      return [phaseRow(verb, { wholeMs: mean(ms), execMs: mean(exec), daemon: means })];
+    });
   }
 
   #samplesOf({ name }: Contender, verb: Verb, ways: Ways): Samples {
     const key = [name, name === 'exec' ? 'exec' : verb, ways].join(' ');
     const known = this.#samples.get(key);
-    const samples = known ?? { ms: [], rates: [], insideMs: [] };
+    const samples = known ?? {
+      ms: [],
+      rates: [],
+      insideMs: [],
+      daemon: { request: 0, step: 0, journal: 0, kernel: 0 },
+    };
     if (known === undefined) this.#samples.set(key, samples);
     return samples;
   }

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { findCompiler } from '../../deploy/build-shim.ts';
 
-export type Program = 'stopwatch' | 'empty' | 'minimum';
+export type Program = 'stopwatch' | 'empty' | 'minimum' | 'traffic';
 
 const FLAGS = ['-std=c11', '-O2', '-static', '-Wall', '-Wextra', '-Werror'];
 
