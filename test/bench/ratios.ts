@@ -3,14 +3,20 @@ import type { ForwardingRow, Kind } from './forwarding.ts';
 import type { LatencyRow, Ways } from './latency.ts';
 import { median } from './quantile.ts';
 
-export type RatioName =
-  | 'addP50OverPtp'
-  | 'addRate16OverPtp'
-  | 'delP50OverPtp'
-  | 'addOverNetlinkMinimum'
-  | 'checkOverExec'
-  | `${Kind}OverPtp`
-  | `${Kind}250Over1`;
+export const RATIO_NAMES = [
+  'addP50OverPtp',
+  'addRate16OverPtp',
+  'delP50OverPtp',
+  'addOverNetlinkMinimum',
+  'checkOverExec',
+  'tcpOverPtp',
+  'rrOverPtp',
+  'smallPacketsOverPtp',
+  'tcp250Over1',
+  'rr250Over1',
+  'smallPackets250Over1',
+] as const;
+export type RatioName = (typeof RATIO_NAMES)[number];
 export type Ratios = Readonly<Record<RatioName, number>>;
 
 export interface Bar {
