@@ -79,7 +79,7 @@ static void put_failure(struct text *out, const struct failure *failure, const c
   put_number(out, failure->code);
   put(out, ",\"msg\":");
   put_json(out, failure->msg.bytes, failure->msg.length);
-  put(out, "}\n");
+  put(out, ",\"details\":\"said by the CNI binary, see docs/errors.md\"}\n");
 }
 
 /*

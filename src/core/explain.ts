@@ -32,11 +32,16 @@ const GROWING: readonly CloudAction[] = ['assign', 'create', 'attach'];
 export function underWay(turn: Turn, pool: PoolRow): boolean {
   if (turn.runtime.phase !== 'serving') return true;
   if (turn.runtime.journal === 'down') return false;
+  if (isEnding(turn, pool)) return true;
   if (isCeilingUsed(turn.state, pool)) return false;
   if (comingUp(turn, pool).length > 0 || coolingOf(turn, pool) > 0) return true;
   if (hardRefusal(turn, pool) !== undefined) return false;
   return isRead(turn, pool) || canGrow(turn, pool) || (!isAtCeiling(turn, pool) && heldUp(turn, pool) !== undefined);
 }
+
+/** A pod's fence is being put up: in a moment its address rests, and what a waiter then hears is true of the node. */
+const isEnding = (turn: Turn, pool: PoolRow): boolean =>
+  turn.state.leasesIn('unwiring').some((lease) => lease.busy === 'unwire' && lease.pool === pool.id);
 
 /** Subnets of the pool are yet to be heard of; or one had fewer addresses than were asked for, and is counted again. */
 function isRead(turn: Turn, pool: PoolRow): boolean {

@@ -197,7 +197,7 @@ export function podPlan(turn: Turn, lease: LeaseRow): PodPlan {
 }
 
 /** A locally administered MAC from the pod's first address: as unique as that, and the same after a restart. */
-function podMac(addresses: readonly Ip[]): PodPlan['podMac'] {
+export function podMac(addresses: readonly Ip[]): PodPlan['podMac'] {
   const text = addresses[0] ?? '';
   // FNV-1a of 64 bits in two halves of 32: its prime is 2^40 + 0x1b3.
   let high = 0xcbf29ce4;

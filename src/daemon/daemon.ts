@@ -199,7 +199,6 @@ export class Daemon {
   /** From the journal's rows to a core that serves. */
   private async open(): Promise<void> {
     const { clock, kernel, datapath } = this.options;
-    this.housekeeping();
     const identity = await this.identify();
     if (identity === undefined) return;
     const driver = await this.openDriver(identity);
@@ -215,6 +214,7 @@ export class Daemon {
     enqueue({ kind: 'configured', pools: poolsOf(this.config), settings: settingsOf(this.config) });
     enqueue(await startedEvent(driver.state, kernel, datapath));
     if (this.abort.signal.aborted) return;
+    this.inStateFolder(() => this.spool.replay());
     this.desk.open({ state: driver.state, enqueue });
     this.ends.push(clock.timer(clock.nowMs() + SECOND_SCAN_MS, () => this.housekeeping()));
     this.ends.push(every(clock, HEARTBEAT_MS, () => this.housekeeping()));
@@ -321,10 +321,16 @@ export class Daemon {
   }
 
   private housekeeping(): void {
-    try {
+    this.inStateFolder(() => {
       this.spool.scan();
       this.installation.keepBinary({ isStart: false });
       this.beat();
+    });
+  }
+
+  private inStateFolder(deed: () => void): void {
+    try {
+      deed();
     } catch (error) {
       // A full or sick disk: pods are served all the same, and the journal says so where it matters.
       this.options.log.warn({ err: error }, 'the state folder cannot be used');

@@ -7,6 +7,7 @@
 import { statSync } from 'node:fs';
 import { type Attachment, type AttachmentKey, attachmentKey, type RequestId } from '../core/brand.ts';
 import type { Event, Reply } from '../core/events.ts';
+import { podMac } from '../core/lease.ts';
 import type { Reason } from '../core/reasons.ts';
 import type { LeaseRow, NetnsRef } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
@@ -15,6 +16,7 @@ import type { Kernel, NamespaceId } from '../ports/kernel.ts';
 import { answerTo, errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
 import { type CniError, errorOf, type Verb } from '../protocol/error.ts';
 import { type CniRequest, parseRequest } from '../protocol/request.ts';
+import { misbeliefs } from '../protocol/told.ts';
 import { whoIs } from './refusals.ts';
 import type { EarlyAdd } from './why.ts';
 
@@ -77,12 +79,14 @@ export class Desk {
     this.notYet = reason;
   }
 
-  /** From now on the core takes requests; those that waited are first, in their order. */
+  /** From now on the core takes requests; those that waited are first, in their order, after the spooled DELs. */
   open(core: Core): void {
     this.core = core;
     for (const cancel of this.cancelDeadline.values()) cancel();
     this.cancelDeadline.clear();
-    for (const id of [...this.pending.keys()]) this.submit(id);
+    const waiting = [...this.pending];
+    for (const [id, { askedMs }] of waiting) if (askedMs !== undefined) this.submit(id);
+    for (const [id, { askedMs }] of waiting) if (askedMs === undefined) this.submit(id);
   }
 
   /** One request's text. The returned function says that its caller is gone; after the answer it does nothing. */
@@ -231,13 +235,12 @@ export class Desk {
     return 'attachment' in request ? this.core?.state.leaseOf(attachmentKey(request.attachment)) : undefined;
   }
 
-  /** CHECK also fails where the runtime was told other addresses than the lease has. */
+  /** CHECK also fails where the runtime believes something else of the pod's interface than is leased. */
   private compared(request: CniRequest, reply: Reply): Reply {
-    if (request.verb !== 'CHECK' || reply.kind !== 'done') return reply;
-    const leased = new Set<string>(this.leaseOf(request)?.addresses ?? []);
-    const problems = request.expected
-      .filter((ip) => !leased.has(ip))
-      .map((ip) => `the runtime was told ${ip}, which is not leased to it`);
+    const lease = this.leaseOf(request);
+    if (request.verb !== 'CHECK' || reply.kind !== 'done' || lease === undefined) return reply;
+    const { addresses, mtu } = lease;
+    const problems = misbeliefs(request.told, { addresses, mac: podMac(addresses), mtu });
     return problems.length === 0 ? reply : { kind: 'refused', reason: { code: 'NOT_AS_WIRED', problems } };
   }
 }

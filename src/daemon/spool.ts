@@ -33,11 +33,22 @@ export class Spool {
     mkdirSync(this.folder, { recursive: true, mode: 0o700 });
   }
 
-  /** Hands every file to the core. Names that begin with a dot were being written when the power went. */
+  /** Before the first ADD is served: all of them, however many. */
+  replay(): void {
+    for (const name of this.names()) this.guarded(name, () => this.take(name));
+  }
+
+  /** Later: what the shim wrote in the moment in which the daemon came up, and what was refused. */
   scan(): void {
-    const names = readdirSync(this.folder).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
-    for (const name of names.sort().slice(0, FILES_A_SCAN_MAX))
-      if (!this.busy.has(name)) this.guarded(name, () => this.take(name));
+    const names = this.names().filter((name) => !this.busy.has(name));
+    for (const name of names.slice(0, FILES_A_SCAN_MAX)) this.guarded(name, () => this.take(name));
+  }
+
+  /** Names that begin with a dot were being written when the power went. */
+  private names(): string[] {
+    return readdirSync(this.folder)
+      .filter((name) => name.endsWith('.json') && !name.startsWith('.'))
+      .sort();
   }
 
   /** A sick disk, or something in the way: the other files are taken all the same, and this one at the next scan. */

@@ -22,18 +22,21 @@ export interface ConflistPlace {
   readonly portmap: PortmapChoice;
 }
 
+/** What a runtime passes on (docs/parameters.md); some of it only so that who asks for it hears that it cannot be had. */
+const CAPABILITIES = { bandwidth: true, 'io.kubernetes.cri.pod-annotations': true, dns: true, ips: true, mac: true };
+
 /**
  * `cniVersion` is for a libcni that knows no `cniVersions` (containerd before 2.0); a newer one takes the highest it can
  * and then asks STATUS and GC. Only what stands here is chained, not what lies in a folder beside it.
  */
 export function conflistText({ portmap }: { readonly portmap: boolean }): string {
-  const chained = portmap ? [{ type: 'portmap', capabilities: { portMappings: true } }] : [];
+  const chained = portmap ? [{ type: 'portmap', capabilities: { portMappings: true }, snat: true }] : [];
   const list = {
     cniVersion: '1.0.0',
     cniVersions: ['0.3.1', '0.4.0', '1.0.0', '1.1.0'],
     name: NETWORK_NAME,
     loadOnlyInlinedPlugins: true,
-    plugins: [{ type: 'underway' }, ...chained],
+    plugins: [{ type: 'underway', capabilities: CAPABILITIES }, ...chained],
   };
   return `${JSON.stringify(list, null, 2)}\n`;
 }

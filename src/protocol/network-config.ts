@@ -35,7 +35,12 @@ const rows = <T extends z.ZodRawShape>(shape: T) =>
 
 /** Another plugin's result, always in the configuration's own version (libcni converts it). Unknown fields are kept. */
 const prevResult = z.object({
-  interfaces: rows({ name: z.string(), sandbox: absent(z.string()) }),
+  interfaces: rows({
+    name: z.string(),
+    mac: absent(z.string()),
+    mtu: absent(z.int().nonnegative()),
+    sandbox: absent(z.string()),
+  }),
   ips: rows({ address: z.string(), interface: absent(z.int().nonnegative()) }),
   routes: rows({ dst: z.string() }),
   dns: absent(z.looseObject({})),
@@ -67,7 +72,7 @@ const networkConfig = z
 
 export type NetworkConfig = z.infer<typeof networkConfig> & { readonly cniVersion: CniVersion };
 
-type Checked<T> = { readonly value: T } | { readonly error: CniError };
+export type Checked<T> = { readonly value: T } | { readonly error: CniError };
 
 const invalid = (msg: string, details?: string): { readonly error: CniError } => ({
   error: { code: CODE.invalidConfig, msg, ...(details !== undefined && { details }) },

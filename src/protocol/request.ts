@@ -10,13 +10,13 @@
  */
 import { z } from 'zod';
 import type { Attachment } from '../core/brand.ts';
-import { type Ip, parseIp } from '../core/ip.ts';
 import type { Bandwidth } from '../core/plan.ts';
 import type { PodRef } from '../core/rows.ts';
 import { bandwidthOf } from './bandwidth.ts';
 import { podOf } from './cni-args.ts';
 import { type CniError, CODE, type Verb } from './error.ts';
-import { checkConfig, checkName, NAME, type NetworkConfig, type PrevResult, versionOf } from './network-config.ts';
+import { checkConfig, checkName, NAME, type NetworkConfig, versionOf } from './network-config.ts';
+import { type Told, toldBy } from './told.ts';
 import { unsupportedField } from './unsupported.ts';
 import { isSupported, NEWEST_VERSION } from './version.ts';
 
@@ -53,12 +53,12 @@ export type CniRequest = Asked &
       }
     /** `netns` is missing when the runtime already removed it (containerd's second DEL): it succeeds all the same. */
     | { readonly verb: 'DEL'; readonly attachment: Attachment; readonly netns?: string }
-    /** `expected` are the addresses that the runtime was told for this interface. */
+    /** `told` is what the runtime believes of this interface. */
     | {
         readonly verb: 'CHECK';
         readonly attachment: Attachment;
         readonly netns: string;
-        readonly expected: readonly Ip[];
+        readonly told: Told;
         readonly config: NetworkConfig;
       }
     /** `valid` is undefined when the runtime named no list: then nothing may be collected. */
@@ -166,10 +166,8 @@ function checkInPod(verb: 'ADD' | 'CHECK', sent: Envelope, raw: object, asked: A
     return 'error' in wishes ? wishes : { value: { ...asked, verb, attachment, netns, ...wishes.value, config } };
   }
   if (config.prevResult === undefined) return fail(CODE.invalidConfig, 'CHECK needs prevResult, which is missing');
-  const expected = expectedAddresses(config.prevResult, ifname);
-  return 'error' in expected
-    ? expected
-    : { value: { ...asked, verb, attachment, netns, expected: expected.value, config } };
+  const told = toldBy(config.prevResult, ifname);
+  return 'error' in told ? told : { value: { ...asked, verb, attachment, netns, told: told.value, config } };
 }
 
 /** Who the pod is and what it may have. CHECK does not ask: what could not be had was never added. Codes 2 and 7. */
@@ -244,14 +242,3 @@ const isIfname = (name: string): boolean => /^[!-.0-9;-~]{1,15}$/.test(name) && 
 
 /** Every namespace's own loopback, the folders for all links under /proc/sys/net, and what the kernel puts a number into. */
 const isKernels = (name: string): boolean => ['lo', 'all', 'default'].includes(name) || name.includes('%');
-
-/** The addresses that the runtime's own copy of our result gives to the pod's interface of this name. */
-function expectedAddresses(result: PrevResult, ifname: string): Step<readonly Ip[]> {
-  const ours = result.interfaces.findIndex((link) => link.name === ifname && link.sandbox);
-  const texts = result.ips.filter((entry) => entry.interface === ours).map((entry) => entry.address);
-  const addresses = texts.map((text) => parseIp(text.split('/')[0] ?? ''));
-  const good = addresses.filter((address) => address !== undefined);
-  return good.length === addresses.length
-    ? { value: good }
-    : fail(CODE.invalidConfig, 'an address in prevResult is none', texts.join(', ').slice(0, 200));
-}

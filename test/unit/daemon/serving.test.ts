@@ -118,6 +118,20 @@ describe('the verbs', () => {
       code: 101,
       msg: expect.stringContaining('10.9.9.9'),
     });
+    // What ADD said is what CHECK wants to hear, in every version that has a CHECK.
+    for (const cniVersion of ['0.4.0', '1.0.0', '1.1.0']) {
+      const network = { cniVersion, name: 'underway', type: 'underway' };
+      const { json: prevResult } = await node.cni('ADD', 'c1', { config: JSON.stringify(network) });
+      const config = JSON.stringify({ ...network, prevResult });
+      expect(await node.cni('CHECK', 'c1', { config })).toMatchObject({ status: 200, text: '' });
+      const wrong = config.replace(
+        /"mac":"02:75:77:00:00:01"(.*)"mac":"[^"]*"/,
+        '"mac":"02:75:77:00:00:01"$1"mac":"02:00:00:00:00:99"',
+      );
+      expect((await node.cni('CHECK', 'c1', { config: wrong })).json?.msg).toMatch(
+        /was told MAC 02:00:00:00:00:99 for eth0/,
+      );
+    }
     const [link] = [...node.kernel.host.links.values()].filter(({ name }) => name.startsWith('uw'));
     node.kernel.host.links.delete(link?.name ?? '');
     expect((await node.cni('CHECK', 'c1', told(ip))).json).toMatchObject({ code: 101 });
@@ -445,6 +459,27 @@ describe('files', () => {
     await node.until(() => !existsSync(join(spool, 'c2@eth0.json')), 4_000);
     expect(await node.rows('lease')).toEqual([]);
   });
+
+  test('however many DELs were spooled, and however late, an ADD that waits for the daemon finds them done', async () => {
+    const full = { pool: { targets: { floor: 1, headroom: 0, ceiling: 1 } }, cooldownUnderPressureMs: 1_000 };
+    await node.serve(full);
+    await node.add('z1');
+    await node.daemon?.stop();
+    for (let n = 0; n < 1_100; n++) node.spool(`a${n}`);
+    const { promise, resolve: letGo } = Promise.withResolvers<void>();
+    const read = node.kernel.read.bind(node.kernel);
+    node.kernel.read = (...what) => promise.then(() => read(...what));
+    await node.start(full);
+    node.sandbox('c2');
+    const added = node.cni('ADD', 'c2');
+    await node.until(async () => (await node.get('/v1/why')).text.includes('starting'));
+    node.spool('z1');
+    letGo();
+    // Were the ADD first, it would hear CEILING at once.
+    expect(await added).toMatchObject({ status: 200 });
+    expect(await added).toMatchObject({ status: 200 });
+    await node.until(() => readdirSync(join(node.stateDir, 'del')).length === 0);
+  }, 20_000);
 
   test('a spooled DEL leaves what its container got since: a new address, or the old one asked for again', async () => {
     await node.serve();

@@ -155,7 +155,7 @@ describe('the network’s configuration list', () => {
     const list = place();
     expect(list).toMatchObject({ cniVersion: '1.0.0', name: 'underway', loadOnlyInlinedPlugins: true });
     expect(list.cniVersions).toEqual(SUPPORTED_VERSIONS.slice(1));
-    expect(list.plugins).toMatchObject([{ type: 'underway' }]);
+    expect(list.plugins).toEqual([{ type: 'underway', capabilities: expect.objectContaining({ bandwidth: true }) }]);
     expect(readdirSync(folder)).toEqual(['10-underway.conflist']);
     expect(modeOf(join(folder, '10-underway.conflist'))).toBe(0o644);
   });

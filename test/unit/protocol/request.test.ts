@@ -109,7 +109,7 @@ test('a GC list with one bad entry is refused whole: a skipped entry would be de
 test('CHECK expects the addresses that the runtime was told for this interface', () => {
   expect(request(sent({ command: 'CHECK' }, { ...CONFIG, prevResult: PREV }))).toMatchObject({
     verb: 'CHECK',
-    expected: ['10.0.1.21', '2001:db8::21'],
+    told: { ifname: 'eth0', isNamed: true, addresses: ['10.0.1.21', '2001:db8::21'] },
   });
 });
 

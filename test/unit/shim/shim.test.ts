@@ -105,7 +105,8 @@ describeShim('without the daemon', () => {
     stand.configure('deadline_ms=600');
     for (const verb of ['ADD', 'CHECK', 'GC']) {
       const run = await stand.verb(verb);
-      expect(errorIn(run)).toMatchObject({ cniVersion: '1.0.0', code: 11 });
+      const details = expect.stringContaining('the CNI binary');
+      expect(errorIn(run)).toMatchObject({ cniVersion: '1.0.0', code: 11, details });
       expect(run.stdout).toMatch(/cannot be reached on \S+cni\.sock after \d+ ms \(ENOENT/);
       expect(run.ms).toBeGreaterThan(180);
       expect(run.ms).toBeLessThan(1_500);

@@ -1,5 +1,5 @@
-/** What GC ends, what it spares, and what a repeated DEL costs. */
-import { type Attachment, attachmentKey, type RequestId } from '../../../src/core/brand.ts';
+/** What GC ends and what it spares, what a repeated DEL costs, and what a pod that is ending means to the next one. */
+import { type Attachment, attachmentKey, type LeaseId, type RequestId } from '../../../src/core/brand.ts';
 import type { Effect } from '../../../src/core/events.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import { Core, pod } from './harness.ts';
@@ -71,6 +71,25 @@ test('a pod whose wiring takes longer than a minute is left to the next list', (
   expect(gc(core, [pod('a'), pod('b')])).toEqual(['a', 'b', 'c']);
   core.finish(wire);
   expect(core.replyOf('add-c')).not.toBe('DELETED_MEANWHILE');
+});
+
+test('a pod that comes while the last one’s fence is put up waits for its address, and hears why not where there is none', () => {
+  const core = new Core({ pool: { primaryEni: 'use' }, targets: { floor: 0, headroom: 1, ceiling: 1 } }).serving();
+  core.answer('assign', { action: 'assign', blocks: ['10.0.1.20/32'] as Cidr[] });
+  core.advance(5_000).add('a');
+  core.held.add('unwire');
+  core.del('a').add('b');
+  expect(core.replyOf('add-b')).toBe('waits');
+  core.finish(lastOf(core, 'unwire'));
+  core.held.clear();
+  core.advance(130_000);
+  expect(core.replyOf('add-b')).not.toBe('CEILING');
+  expect(core.addressOf('b')).toBe('10.0.1.20');
+  core.held.add('unwire');
+  core.del('b').add('c').add('d');
+  const lease = [...core.state.all('lease')][0]?.id;
+  core.send({ kind: 'unwired', lease: lease as LeaseId, failure: { step: 'set-link', errno: 'ENOMEM' } });
+  expect([core.replyOf('add-c'), core.replyOf('add-d')]).toEqual(['CEILING', 'CEILING']);
 });
 
 test('a repeated DEL asks neither the kernel nor the journal for anything', () => {
