@@ -139,12 +139,15 @@ async function run(flags: Flags, config: Config): Promise<void> {
     log.fatal({ err: error }, 'the daemon ends: a new one starts from journal, kernel and cloud');
     process.exit(EXIT_BREACH);
   });
-  const kernel = createKernel(netns === null ? {} : { netns });
+  const failpoint = failpointIn(process.env.UNDERWAY_FAILPOINT);
+  const kernel = createKernel({
+    ...(netns !== null && { netns }),
+    ...(failpoint && { failpoint: (at) => failpoint(`lone-${at}`) }),
+  });
   const provider = await openProvider(config, (code) => {
     metrics.unknownCode();
     log.warn({ code }, 'the cloud answered a code that the provider has no row for');
   });
-  const failpoint = failpointIn(process.env.UNDERWAY_FAILPOINT);
   const daemon = await Daemon.start({
     config,
     kernel,

@@ -8,10 +8,11 @@ import { chmodSync, lstatSync, mkdirSync, renameSync, statSync, unlinkSync } fro
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
+import { errorAnswer } from '../protocol/answer.ts';
 import { CODE } from '../protocol/error.ts';
 import { ENVELOPE_BYTES_MAX } from '../protocol/request.ts';
 import { NEWEST_VERSION } from '../protocol/version.ts';
+import { type Answerer, takeWholeRequests } from './whole-request.ts';
 
 /** Of a body that is too large this much is read and dropped, so that its sender hears why; then the line is cut. */
 const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
@@ -34,7 +35,7 @@ export interface Page {
 
 export interface Routes {
   /** POST /v1/cni. The returned function says that the caller is gone. */
-  readonly cni: (body: string, respond: (answer: HttpAnswer) => void) => () => void;
+  readonly cni: Answerer;
   /** What GET answers, by path without its query. */
   readonly pages: Readonly<Record<string, (query: URLSearchParams) => Page | Promise<Page>>>;
 }
@@ -56,10 +57,11 @@ export interface SocketListening extends Listening {
 
 /** Listens on the Unix socket; a dead daemon's is replaced. Throws SocketTakenError where a living one answers. */
 export async function listenOnSocket(path: string, routes: Routes): Promise<SocketListening> {
-  const servers = new Set<Server>();
+  /** Each with what cuts off its callers. */
+  const servers = new Map<Server, () => void>();
   const begin = async (): Promise<number> => {
     const { server, inode } = await bound(path, (request, response) => handle(request, response, routes));
-    servers.add(server);
+    servers.set(server, takeWholeRequests(server, routes.cni));
     return inode;
   };
   const isThere = (): boolean => lstatSync(path, { throwIfNoEntry: false })?.ino === inode;
@@ -67,7 +69,7 @@ export async function listenOnSocket(path: string, routes: Routes): Promise<Sock
   return {
     restore: async () => {
       if (isThere()) return false;
-      const unheard = [...servers];
+      const unheard = [...servers.keys()];
       inode = await begin();
       // Who came by the lost one is answered all the same.
       for (const server of unheard) server.close(() => servers.delete(server));
@@ -75,7 +77,12 @@ export async function listenOnSocket(path: string, routes: Routes): Promise<Sock
     },
     close: async () => {
       if (isThere()) unlinkSync(path);
-      await Promise.all([...servers].map(closed));
+      await Promise.all(
+        [...servers].map(([server, cutOff]) => {
+          cutOff();
+          return closed(server);
+        }),
+      );
     },
   };
 }

@@ -32,6 +32,11 @@ export interface DriverOptions {
   /** Hears of everything, for logs and metrics; must not throw. */
   readonly observe?: (seen: Observation) => void;
   readonly failpoint?: (at: Failpoint) => void;
+  /**
+   * When to step what was queued; at once without it. A process that leaves it to the end of its loop's turn has all that
+   * came in that turn in one batch, with one commit.
+   */
+  readonly defer?: (drain: () => void) => void;
   /** All rows are checked every so many events (default 1,000); those that a step touched are after every one. */
   readonly checkAllEvery?: number;
   /** Called with a breach; the default throws. */
@@ -56,6 +61,7 @@ export class Driver {
   private journalUp = true;
   private cancelTimer: (() => void) | undefined;
   private cancelProbe: (() => void) | undefined;
+  /** It is being drained, or will be. */
   private draining = false;
   private stopped = false;
   private eventCount = 0;
@@ -84,7 +90,10 @@ export class Driver {
   enqueue(event: Event): void {
     if (this.stopped) return;
     this.queue.push(event);
-    if (!this.draining) this.drain();
+    if (this.draining) return;
+    this.draining = true;
+    if (this.options.defer === undefined) this.drain();
+    else this.options.defer(() => this.drain());
   }
 
   /** No event is taken any more, no timer fires. */
@@ -99,7 +108,6 @@ export class Driver {
   }
 
   private drain(): void {
-    this.draining = true;
     try {
       while (this.queue.length > 0 && !this.stopped) this.batch(this.queue.splice(0, BATCH_MAX));
     } finally {

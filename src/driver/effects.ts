@@ -86,11 +86,11 @@ async function repairSteps(
   plan: PodPlan,
   { kernel, datapath }: EffectPorts,
 ): Promise<{ steps: readonly Step[]; linkIndex: number }> {
-  const [host, pod] = await Promise.all([kernel.read(), kernel.read(plan.netns)]);
-  if (host === undefined || pod === undefined) return { steps: datapath.wirePod(plan), linkIndex: plan.linkIndex };
-  const steps = datapath.repairPod(plan, { host, pod });
+  const actual = await kernel.readPod(plan);
+  if (actual === undefined) return { steps: datapath.wirePod(plan), linkIndex: plan.linkIndex };
+  const steps = datapath.repairPod(plan, actual);
   const remade = steps.some((step) => step.do === 'create-veth');
-  const there = host.links.find((link) => link.name === plan.link);
+  const there = actual.host.links.find((link) => link.name === plan.link);
   return { steps, linkIndex: remade || there === undefined ? plan.linkIndex : there.index };
 }
 
@@ -101,11 +101,11 @@ async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPor
 }
 
 async function verify({ plan }: Of<'verify'>, { kernel, datapath }: EffectPorts): Promise<Event> {
-  const problems = await Promise.all([kernel.read(), kernel.read(plan.netns)]).then(
-    ([host, pod]) =>
-      host === undefined || pod === undefined
+  const problems = await kernel.readPod(plan).then(
+    (actual) =>
+      actual === undefined
         ? [`the network namespace ${plan.netns} is gone`]
-        : datapath.checkPod(plan, { host, pod }),
+        : datapath.checkPod(plan, actual),
     (cause) => [`the kernel cannot be read (${kernelFailure(cause).errno})`],
   );
   return { kind: 'verified', lease: plan.lease, problems };

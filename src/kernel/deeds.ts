@@ -1,7 +1,7 @@
 /**
  * What the worker can be asked to do, and how the two threads talk about it. Everything here can be cloned.
  */
-import type { Ip } from '../core/ip.ts';
+import type { Family, Ip } from '../core/ip.ts';
 import type { KernelState, Step } from '../datapath/kernel-state.ts';
 import type { KernelEvent, StepFailure } from '../ports/kernel.ts';
 import type { FlushTarget } from './conntrack.ts';
@@ -25,6 +25,14 @@ export interface Deeds {
   askGateways(request: { host: Netns; gateways: readonly Gateway[] }): readonly Gateway[];
   /** `keep` keeps the sockets open for the next time: of a host's namespace, not of a pod's. */
   read(request: { netns: Netns; scope: ReadScope; keep: boolean }): KernelState | undefined;
+  /** Of a wired pod, what both ends of its link make; undefined when there is no namespace at `pod`. */
+  readPod(request: {
+    host: Netns;
+    pod: string;
+    link: string;
+    ifname: string;
+    families: readonly Family[];
+  }): { readonly host: KernelState; readonly pod: KernelState } | undefined;
   counters(request: TableName & { netns: Netns; reset: boolean }): readonly Counter[];
   flushConntrack(request: { netns: Netns; what: FlushTarget }): boolean;
   createNamespace(request: { path: string }): void;

@@ -5,11 +5,14 @@
  * notification carries the port of the socket that asked for the change (notification.ts says what that covers).
  */
 import { statfsSync, statSync } from 'node:fs';
+import { type Family, familyOf, type Ip } from '../core/ip.ts';
 import { systemClock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent, NamespaceId } from '../ports/kernel.ts';
-import type { Netns } from './deeds.ts';
+import type { Deeds, Netns } from './deeds.ts';
+import type { Failpoint } from './failpoint.ts';
 import { type Gateway, gatewaysOf } from './gateway.ts';
-import { PROTOCOL } from './read.ts';
+import { isShort, LoneDeeds, type ShortDeed } from './lone-deed.ts';
+import { FAMILIES, PROTOCOL } from './read.ts';
 import { WorkerClient } from './worker-client.ts';
 
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
@@ -30,21 +33,41 @@ export interface KernelOptions {
   readonly nftTables?: readonly string[];
 }
 
-/** Starts the worker; `close` ends it. */
-export function createKernel(options: KernelOptions = {}): Kernel {
+/** Starts the worker; `close` ends it. What is short and alone is done on the calling thread (lone-deed.ts). */
+export function createKernel(options: KernelOptions & { readonly failpoint?: Failpoint } = {}): Kernel {
   const client = new WorkerClient();
-  return kernelOver(client, options, () => client.close());
+  const lone = new LoneDeeds(client, options.failpoint);
+  return kernelOver(client, {
+    ...options,
+    lone,
+    close: () => {
+      lone.close();
+      return client.close();
+    },
+  });
 }
 
-/** For many namespaces on one worker, which `close` then leaves alone. */
-export function kernelOver(client: WorkerClient, options: KernelOptions, close: () => Promise<void>): Kernel {
-  const { netns: host, nftTables = [NFT_TABLE] } = options;
+interface Way {
+  /** Without it the worker does all. */
+  readonly lone?: LoneDeeds;
+  readonly close: () => Promise<void>;
+}
+
+/** For many namespaces on one worker, which `close` may then leave alone. */
+export function kernelOver(client: WorkerClient, options: KernelOptions & Way): Kernel {
+  const { netns: host, nftTables = [NFT_TABLE], lone, close } = options;
+  const short = <D extends ShortDeed>(deed: D, request: Parameters<Deeds[D]>[0]) =>
+    lone === undefined ? client.call(deed, request) : lone.call(deed, request);
   return {
     async apply(steps, pod) {
-      const failures = await client.call('apply', { host, pod: pod?.netns, steps });
-      await untilAnswered(client, host, gatewaysOf(steps));
+      const request = { host, pod: pod?.netns, steps };
+      const failures = await (isShort(steps) ? short('apply', request) : client.call('apply', request));
+      const gateways = gatewaysOf(steps);
+      if (gateways.length > 0) await untilAnswered(client, host, gateways);
       return failures;
     },
+    readPod: ({ netns: pod, link, attachment: { ifname }, addresses }) =>
+      short('readPod', { host, pod, link, ifname, families: familiesOf(addresses) }),
     read: (netns) =>
       netns === undefined
         ? client.call('read', { netns: host, scope: { protocol: PROTOCOL, nftTables }, keep: true })
@@ -56,6 +79,9 @@ export function kernelOver(client: WorkerClient, options: KernelOptions, close: 
     close,
   };
 }
+
+const familiesOf = (addresses: readonly Ip[]): readonly Family[] =>
+  FAMILIES.filter((family) => addresses.some((ip) => familyOf(ip) === family));
 
 /** Here and not in the worker, so that others' steps go on meanwhile. */
 async function untilAnswered(client: WorkerClient, host: Netns, gateways: readonly Gateway[]): Promise<void> {

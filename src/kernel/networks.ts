@@ -77,7 +77,7 @@ export function openNetworks(): Networks {
     read: (netns, { nftTables = [] } = {}) => client.call('read', { netns, scope: { nftTables }, keep: true }),
     counters: ({ reset = false, ...table }) => client.call('counters', { ...table, reset }),
     openSocketIn: (netns, socket) => client.call('openSocket', { netns, ...socket }),
-    kernel: (options) => kernelOver(client, options, async () => {}),
+    kernel: (options) => kernelOver(client, { ...options, close: async () => {} }),
     close: () => client.close(),
   };
 }

@@ -7,7 +7,7 @@ import { readSysctl } from './namespace.ts';
 import type { Message } from './netlink.ts';
 import { readTables } from './nftables/read.ts';
 import { decodeAddress, dumpAddresses } from './rtnetlink/address.ts';
-import { decodeLink, decodeLinkSysctls, decodeQueueKind, dumpLinks } from './rtnetlink/link.ts';
+import { decodeLink, decodeLinkSysctls, decodeQueueKind, dumpLinks, getLink, indexOf } from './rtnetlink/link.ts';
 import { decodeNeighbour, dumpNeighbours } from './rtnetlink/neighbour.ts';
 import { decodeQdisc, dumpQdiscs, TBF } from './rtnetlink/qdisc.ts';
 import { decodeRoute, dumpRoutes } from './rtnetlink/route.ts';
@@ -18,7 +18,7 @@ import type { Session } from './session.ts';
 export const PROTOCOL = 117;
 /** RT_TABLE_LOCAL: the kernel's own routes to each address. */
 const LOCAL_TABLE = 255;
-const FAMILIES: readonly Family[] = [4, 6];
+export const FAMILIES: readonly Family[] = [4, 6];
 const NODE_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'] as const;
 export interface ReadScope {
   /** Only routes and rules of this protocol; undefined is all but the kernel's local table. */
@@ -62,6 +62,57 @@ export function readState(session: Session, scope: ReadScope): KernelState {
     ...rules.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
     ...(scope.nftTables.length === 0 ? [] : readTables(session, scope.nftTables)),
   ];
+  return { links, objects };
+}
+
+export interface PodScope {
+  readonly host: Session;
+  readonly pod: Session;
+  /** The host's end of the pair. */
+  readonly link: string;
+  /** The pod's. */
+  readonly ifname: string;
+  readonly families: readonly Family[];
+}
+
+/** What both ends of a pod's link make, asked for link by link: a node's other pods cost nothing. */
+export function readPod({ host, pod, link, ifname, families }: PodScope): { host: KernelState; pod: KernelState } {
+  const end = readLink(pod, { name: ifname, families });
+  const rules = families.flatMap((family) => pod.route.dumpSupported(dumpRules(family), decodeRule));
+  return {
+    host: readLink(host, { name: link, families, protocol: PROTOCOL }),
+    pod: {
+      links: [...readLink(pod, { name: 'lo', families: [] }).links, ...end.links],
+      objects: [...end.objects, ...rules.filter(({ table }) => table !== LOCAL_TABLE)],
+    },
+  };
+}
+
+interface LinkScope {
+  readonly name: string;
+  /** Whose addresses, neighbours and routes are read too. */
+  readonly families: readonly Family[];
+  /** Of routes; all without it. */
+  readonly protocol?: number;
+}
+
+/** Empty where there is no such link. */
+function readLink({ route }: Session, { name, families, protocol = 0 }: LinkScope): KernelState {
+  const answer = route.query(getLink(name));
+  if (!('payload' in answer)) return { links: [], objects: [] };
+  const index = indexOf(answer);
+  const nameOf = (other: number) => (other === index ? name : undefined);
+  const links = [decodeLink(answer)];
+  const objects: KernelObject[] = decodeLinkSysctls(answer);
+  for (const family of families) {
+    objects.push(
+      ...route.dumpSupported(dumpAddresses({ family, index }), (m) => decodeAddress(m, nameOf)),
+      ...route.dumpSupported(dumpNeighbours({ family, index }), (m) => decodeNeighbour(m, nameOf)),
+      ...route
+        .dumpSupported(dumpRoutes({ family, index, protocol }), (m) => decodeRoute(m, nameOf))
+        .filter((found) => found.link === name && found.table !== LOCAL_TABLE),
+    );
+  }
   return { links, objects };
 }
 

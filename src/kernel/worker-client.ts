@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { KernelEvent } from '../ports/kernel.ts';
 import type { DeedName, Deeds, Reply, Request } from './deeds.ts';
+import { OWN_TAG } from './own-port.ts';
 import { workerUrl } from './worker-url.ts';
 
 /** A deed that the kernel or the worker refused; `code` is an errno's name or empty. */
@@ -27,6 +28,7 @@ type ListenRequest = Omit<Parameters<Deeds['listen']>[0], 'subscription'>;
 export class WorkerClient {
   private readonly worker = new Worker(workerUrl(), {
     name: 'kernel',
+    workerData: { portTag: OWN_TAG },
     // Its descriptors come from C and go to whoever asked for them; Node cannot keep track.
     trackUnmanagedFds: false,
   });
@@ -36,6 +38,7 @@ export class WorkerClient {
   private nextId = 1;
   private ended: Error | undefined;
   private isClosing = false;
+  private hasAnswered = false;
 
   constructor() {
     this.worker.unref();
@@ -52,6 +55,11 @@ export class WorkerClient {
   /** By itself or as asked: no deed is done any more. */
   get hasEnded(): boolean {
     return this.ended !== undefined;
+  }
+
+  /** It answered what it was asked, and so has started what it needs before anybody enters a namespace. */
+  get isIdle(): boolean {
+    return this.hasAnswered && this.pending.size === 0 && this.ended === undefined;
   }
 
   /** Rejects with DeedError. Deeds are done in the order in which they are asked for. */
@@ -92,6 +100,7 @@ export class WorkerClient {
       for (const event of reply.events) this.listeners.get(reply.subscription)?.(event);
       return;
     }
+    this.hasAnswered = true;
     const pending = this.pending.get(reply.id);
     this.pending.delete(reply.id);
     if (this.pending.size === 0) this.worker.unref();

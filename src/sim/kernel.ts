@@ -4,6 +4,7 @@
  */
 import type { Mac } from '../core/brand.ts';
 import type { Ip } from '../core/ip.ts';
+import type { ActualPod } from '../datapath/datapath.ts';
 import {
   type KernelObject,
   type KernelState,
@@ -257,6 +258,11 @@ export class FakeKernel implements Kernel {
       if (namespace === undefined) return undefined;
       return { links: [...namespace.links.values()], objects: [...namespace.objects.values()] };
     });
+  }
+
+  async readPod({ netns }: { readonly netns: string }): Promise<ActualPod | undefined> {
+    const [host, pod] = await Promise.all([this.read(), this.read(netns)]);
+    return host && pod && { host, pod };
   }
 
   identify(netns: string): Promise<string | undefined> {

@@ -29,11 +29,12 @@ export const putAddress = (object: AddressObject, index: number): Buffer =>
 export const removeAddress = (object: AddressObject, index: number): Buffer =>
   encodeMessage({ type: RTM_ADDRESS.DELETE }, (writer) => writeAddress(writer, object, index));
 
-/** Of both families where `family` is left out. */
-export const dumpAddresses = (family?: Family): Buffer =>
+/** Of both families and all links where none is named (the kernel leaves out the others: NETLINK_GET_STRICT_CHK). */
+export const dumpAddresses = ({ family, index = 0 }: { family?: Family; index?: number } = {}): Buffer =>
   encodeMessage({ type: RTM_ADDRESS.GET, flags: NLM.DUMP }, (writer) => {
     writer.u8(family === undefined ? 0 : addressFamily(family));
-    writer.bytes(new Uint8Array(HEADER - 1));
+    writer.bytes(new Uint8Array(3));
+    writer.u32(index);
   });
 
 /** Undefined for what cannot be said as an object: another family, or a link that went since. */

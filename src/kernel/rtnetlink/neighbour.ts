@@ -2,7 +2,7 @@
  * Neighbours in rtnetlink (linux/neighbour.h): permanent ones are ours; what the kernel learns by itself is never read as
  * state, it can only be asked for.
  */
-import { familyOf, type Ip, ipBytes, ipFromBytes } from '../../core/ip.ts';
+import { type Family, familyOf, type Ip, ipBytes, ipFromBytes } from '../../core/ip.ts';
 import type { NeighbourObject } from '../../datapath/kernel-state.ts';
 import { attributeMap, encodeMessage, type Message, type MessageWriter, NLM } from '../netlink.ts';
 import { addressFamily, familyFrom, type LinkName } from './family.ts';
@@ -10,7 +10,7 @@ import { macBytes, macText } from './link.ts';
 
 export const RTM_NEIGHBOUR = { NEW: 28, DELETE: 29, GET: 30 } as const;
 
-const NDA = { DST: 1, LLADDR: 2 } as const;
+const NDA = { DST: 1, LLADDR: 2, IFINDEX: 8 } as const;
 const NUD_PERMANENT = 0x80;
 /** Reachable, stale, delay, probe, no-arp, permanent: a packet to it is sent at once. */
 const NUD_VALID = 0xde;
@@ -41,9 +41,13 @@ export const askNeighbour = (address: Ip, index: number): Buffer[] => [
   ),
 ];
 
-/** Both families. */
-export const dumpNeighbours = (): Buffer =>
-  encodeMessage({ type: RTM_NEIGHBOUR.GET, flags: NLM.DUMP }, (writer) => writer.bytes(new Uint8Array(HEADER)));
+/** Of both families and all links where none is named (the kernel leaves out the others: NETLINK_GET_STRICT_CHK). */
+export const dumpNeighbours = ({ family, index }: { family?: Family; index?: number } = {}): Buffer =>
+  encodeMessage({ type: RTM_NEIGHBOUR.GET, flags: NLM.DUMP }, (writer) => {
+    writer.u8(family === undefined ? 0 : addressFamily(family));
+    writer.bytes(new Uint8Array(HEADER - 1));
+    if (index !== undefined) writer.attributeU32(NDA.IFINDEX, index);
+  });
 
 /** Undefined for a neighbour that is not permanent, or not of an IP family. */
 export function decodeNeighbour({ payload }: Message, linkName: LinkName): NeighbourObject | undefined {

@@ -28,13 +28,22 @@ export const putRoute = (object: RouteObject, index: number | undefined): Buffer
 export const removeRoute = (object: RouteObject, index: number | undefined): Buffer =>
   encodeMessage({ type: RTM_ROUTE.DELETE }, (writer) => writeRoute(writer, { object, index, scope: SCOPE.nowhere }));
 
-/** With a protocol, the kernel itself leaves out the others' (needs NETLINK_GET_STRICT_CHK). */
-export const dumpRoutes = ({ family, protocol = 0 }: { family: Family; protocol?: number }): Buffer =>
+/** With a protocol, or the index of a link, the kernel itself leaves out the others' (needs NETLINK_GET_STRICT_CHK). */
+export const dumpRoutes = ({
+  family,
+  protocol = 0,
+  index,
+}: {
+  readonly family: Family;
+  readonly protocol?: number;
+  readonly index?: number;
+}): Buffer =>
   encodeMessage({ type: RTM_ROUTE.GET, flags: NLM.DUMP }, (writer) => {
     writer.u8(addressFamily(family));
     writer.bytes(new Uint8Array(4));
     writer.u8(protocol);
     writer.bytes(new Uint8Array(HEADER - 6));
+    if (index !== undefined) writer.attributeU32(RTA.OIF, index);
   });
 
 /** Undefined for a cached route and for types that no mode makes, such as broadcast. */
