@@ -204,7 +204,7 @@ export class Daemon {
     const driver = await this.openDriver(identity);
     if (driver === undefined) return;
     this.driver = driver;
-    const enqueue = (event: Event): void => driver.enqueue(event);
+    const enqueue = (...events: readonly Event[]): void => driver.enqueue(...events);
     const hear = (event: Event): void => {
       tellRemoval(event, driver.state, { ...this.options, refusals: this.refusals });
       enqueue(event);

@@ -23,7 +23,7 @@ import type { EarlyAdd } from './why.ts';
 /** The core as the desk sees it, once there is one. */
 export interface Core {
   readonly state: State;
-  readonly enqueue: (event: Event) => void;
+  readonly enqueue: (...events: readonly Event[]) => void;
 }
 
 /** One request's end, for logs and metrics. */
@@ -64,6 +64,8 @@ export class Desk {
   private readonly cancelDeadline = new Map<RequestId, () => void>();
   /** ADDs whose namespace the kernel is asked for: what is asked of the same attachment later may not overtake them. */
   private readonly identifying = new Map<AttachmentKey, Promise<void>>();
+  /** Events for the core, in their order. */
+  private readonly told: Event[] = [];
   private core: Core | undefined;
   private notYet: Reason = { code: 'DAEMON_STARTING', detail: 'it was started a moment ago' };
   private closed = false;
@@ -130,7 +132,7 @@ export class Desk {
     this.notYet = { code: 'DAEMON_STARTING', detail: 'it is being restarted' };
     for (const [id, { request }] of [...this.pending]) {
       if (this.core !== undefined && !this.waitsForAddress(request)) continue;
-      this.core?.enqueue({ kind: 'hang-up', request: id });
+      this.tell({ kind: 'hang-up', request: id });
       this.refuse(id, this.notYet);
     }
   }
@@ -173,8 +175,8 @@ export class Desk {
     if (request.verb === 'GC' && request.valid === undefined) return this.reply(id, { kind: 'done' });
     const event = eventOf(id, request, askedMs);
     const before = 'attachment' in request && this.identifying.get(attachmentKey(request.attachment));
-    if (before) before.then(() => this.core?.enqueue(event));
-    else this.core?.enqueue(event);
+    if (before) before.then(() => this.tell(event));
+    else this.tell(event);
   }
 
   private identifyFirst(id: RequestId, request: AddRequest, deadlineMs: number): void {
@@ -199,7 +201,7 @@ export class Desk {
         const netns: NetnsRef = { path: request.netns, id: namespace };
         const { attachment, pod, bandwidth } = request;
         const wishes = { ...(pod && { pod }), ...(bandwidth && { bandwidth }) };
-        this.core?.enqueue({ kind: 'add', request: id, attachment, netns, ...wishes, deadlineMs });
+        this.tell({ kind: 'add', request: id, attachment, netns, ...wishes, deadlineMs });
       },
       (cause) =>
         this.refuse(id, { code: 'KERNEL', step: `look at ${request.netns}`, errno: cause?.code ?? String(cause) }),
@@ -213,7 +215,15 @@ export class Desk {
   private hangUp(id: RequestId): void {
     if (!this.pending.has(id)) return;
     this.forget(id);
-    this.core?.enqueue({ kind: 'hang-up', request: id });
+    this.tell({ kind: 'hang-up', request: id });
+  }
+
+  /** What comes in one turn of the loop is one batch of the core's, with one commit. */
+  private tell(event: Event): void {
+    const { core, told } = this;
+    if (core === undefined) return;
+    if (told.length === 0) setImmediate(() => core.enqueue(...told.splice(0)));
+    told.push(event);
   }
 
   private forget(id: RequestId): void {

@@ -32,11 +32,6 @@ export interface DriverOptions {
   /** Hears of everything, for logs and metrics; must not throw. */
   readonly observe?: (seen: Observation) => void;
   readonly failpoint?: (at: Failpoint) => void;
-  /**
-   * When to step what was queued; at once without it. A process that leaves it to the end of its loop's turn has all that
-   * came in that turn in one batch, with one commit.
-   */
-  readonly defer?: (drain: () => void) => void;
   /** All rows are checked every so many events (default 1,000); those that a step touched are after every one. */
   readonly checkAllEvery?: number;
   /** Called with a breach; the default throws. */
@@ -61,7 +56,6 @@ export class Driver {
   private journalUp = true;
   private cancelTimer: (() => void) | undefined;
   private cancelProbe: (() => void) | undefined;
-  /** It is being drained, or will be. */
   private draining = false;
   private stopped = false;
   private eventCount = 0;
@@ -86,14 +80,11 @@ export class Driver {
     return new Driver(state, options);
   }
 
-  /** Takes an event; it is stepped in this turn of the loop, in order of arrival. */
-  enqueue(event: Event): void {
+  /** Takes events; they are stepped in this turn of the loop, in order of arrival, those of one call in one batch. */
+  enqueue(...events: readonly Event[]): void {
     if (this.stopped) return;
-    this.queue.push(event);
-    if (this.draining) return;
-    this.draining = true;
-    if (this.options.defer === undefined) this.drain();
-    else this.options.defer(() => this.drain());
+    this.queue.push(...events);
+    if (!this.draining) this.drain();
   }
 
   /** No event is taken any more, no timer fires. */
@@ -108,6 +99,7 @@ export class Driver {
   }
 
   private drain(): void {
+    this.draining = true;
     try {
       while (this.queue.length > 0 && !this.stopped) this.batch(this.queue.splice(0, BATCH_MAX));
     } finally {

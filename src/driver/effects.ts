@@ -103,9 +103,7 @@ async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPor
 async function verify({ plan }: Of<'verify'>, { kernel, datapath }: EffectPorts): Promise<Event> {
   const problems = await kernel.readPod(plan).then(
     (actual) =>
-      actual === undefined
-        ? [`the network namespace ${plan.netns} is gone`]
-        : datapath.checkPod(plan, actual),
+      actual === undefined ? [`the network namespace ${plan.netns} is gone`] : datapath.checkPod(plan, actual),
     (cause) => [`the kernel cannot be read (${kernelFailure(cause).errno})`],
   );
   return { kind: 'verified', lease: plan.lease, problems };

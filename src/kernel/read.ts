@@ -104,6 +104,8 @@ function readLink({ route }: Session, { name, families, protocol = 0 }: LinkScop
   const nameOf = (other: number) => (other === index ? name : undefined);
   const links = [decodeLink(answer)];
   const objects: KernelObject[] = decodeLinkSysctls(answer);
+  if (decodeQueueKind(answer) === TBF)
+    objects.push(...route.dumpSupported(dumpQdiscs(), (m) => decodeQdisc(m, nameOf)));
   for (const family of families) {
     objects.push(
       ...route.dumpSupported(dumpAddresses({ family, index }), (m) => decodeAddress(m, nameOf)),
