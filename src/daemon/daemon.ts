@@ -276,7 +276,6 @@ export class Daemon {
             }),
           observe: (seen) => this.observe(driver, seen),
           onBreach: (breach, recent) => this.broken(driver, breach, recent),
-          defer: (drain) => void setImmediate(drain),
           ...(failpoint && { failpoint }),
         });
         return driver;

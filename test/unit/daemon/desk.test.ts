@@ -7,7 +7,8 @@ import type { NamespaceId } from '../../../src/ports/kernel.ts';
 
 class Stand {
   nowMs = 0;
-  readonly heard: Event[] = [];
+  /** As they came: those of one turn of the loop together. */
+  readonly batches: (readonly Event[])[] = [];
   private readonly looks: (() => void)[] = [];
   private readonly clock: Clock = {
     nowMs: () => this.nowMs,
@@ -34,14 +35,23 @@ class Stand {
   }
 
   open(): void {
-    this.desk.open({ state: new State(), enqueue: (event) => void this.heard.push(event) });
+    this.desk.open({ state: new State(), enqueue: (...events) => void this.batches.push(events) });
   }
 
   /** The kernel answers what it was asked so far, and who waited for that goes on. */
   async kernelAnswers(): Promise<readonly Event['kind'][]> {
     for (const look of this.looks.splice(0)) look();
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.turn();
     return this.heard.map(({ kind }) => kind);
+  }
+
+  /** What was asked was looked into, and the core has heard of it. */
+  async turn(): Promise<void> {
+    for (let n = 0; n < 2; n++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  get heard(): readonly Event[] {
+    return this.batches.flat();
   }
 }
 
@@ -68,10 +78,22 @@ test('a DEL waits for no ADD but its own, and is heard also where the caller of 
   stand.open();
   const hangUp = stand.ask('ADD');
   stand.ask('DEL', 'c2');
+  await stand.turn();
   expect(stand.heard).toMatchObject([{ kind: 'del', attachment: { containerId: 'c2' } }]);
   hangUp();
   stand.ask('DEL');
   expect(await stand.kernelAnswers()).toEqual(['del', 'hang-up', 'del']);
   stand.ask('DEL');
+  await stand.turn();
   expect(stand.heard).toHaveLength(4);
+});
+
+test('what is asked for in one turn of the loop is one batch of the core: one commit for all', async () => {
+  const stand = new Stand();
+  stand.open();
+  for (const id of ['c1', 'c2', 'c3']) stand.ask('DEL', id);
+  await stand.turn();
+  stand.ask('DEL', 'c4');
+  await stand.turn();
+  expect(stand.batches.map((batch) => batch.length)).toEqual([3, 1]);
 });
