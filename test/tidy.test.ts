@@ -35,6 +35,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   'src/cloud': ['src/core', 'src/ports', 'p-queue'],
   'src/kernel': ['src/core', 'src/datapath', 'src/ports', 'koffi', 'node:'],
   'src/install': ['node:'],
+  'src/kube': ['src/core', 'src/ports', '@kubernetes/client-node/dist/config.js', 'node:'],
   'src/daemon': [
     'src/core',
     'src/install',

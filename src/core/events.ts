@@ -86,6 +86,8 @@ export type Event =
     }
   | { readonly kind: 'status'; readonly request: RequestId }
   | { readonly kind: 'hang-up'; readonly request: RequestId }
+  /** The scheduler bound a pod to this node; it needs it no more (deleted, finished). */
+  | { readonly kind: 'pod-bound' | 'pod-gone'; readonly pod: PodRef }
   | ({ readonly kind: 'link-seen' } & NicLink)
   /** A NIC, or a pod's link. */
   | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string; readonly index: number }

@@ -14,6 +14,7 @@ import {
   blocksOfFamily,
   demand,
   enisOf,
+  expectedOf,
   type Holding,
   holding,
   isBeingSetUp,
@@ -75,17 +76,18 @@ function isServable(turn: Turn, pool: PoolRow): boolean {
   return pool.families.every((family) => subnets.some((row) => row === undefined || hasRange(row, family)));
 }
 
-/** What `auto` learnt is a guess about pods; a number is an operator's wish. */
+/** A pod that was bound will ask; what `auto` learnt is a guess about pods; a number is an operator's wish. */
 function priorityFor(turn: Turn, pool: PoolRow): Priority {
   if (waitersOf(turn.state, pool) > 0) return 'blocked-pod';
-  return pool.targets.headroom === 'auto' ? 'predicted' : 'top-up';
+  return pool.targets.headroom === 'auto' || expectedOf(turn.state, pool) > 0 ? 'predicted' : 'top-up';
 }
 
 /** Addresses of the family that the pool lacks now. */
 function missingOf(turn: Turn, pool: PoolRow, family: Family): number {
   const held = holding(turn.state, pool, family);
   // A pod counts once, and may hold the address of its last sandbox while its new one waits for another.
-  const pods = Math.max(demand(turn.state, pool), held.leased + waitersOf(turn.state, pool));
+  const asked = held.leased + waitersOf(turn.state, pool);
+  const pods = Math.max(demand(turn.state, pool), asked + expectedOf(turn.state, pool));
   const headroom = headroomNow(turn, pool);
   const spare = isPoolExhausted(turn, pool) ? Math.ceil(headroom / 2) : headroom;
   return shortfall({ ...pool.targets, headroom, spare }, pods, held);

@@ -2,6 +2,7 @@
  * A pool's headroom where it is `auto`: what its forecast says now. The forecast learns from each new pod that asks and
  * from each refill; a pool whose headroom is a number learns nothing, and pays nothing for it.
  */
+import { podName } from './bound.ts';
 import type { PoolId } from './brand.ts';
 import { nodeRow } from './eni.ts';
 import {
@@ -44,16 +45,14 @@ export function learnArrival(turn: Turn, { id, targets }: PoolRow, pod: PodRef |
   turn.tx.put('forecast', { ...afterArrival(forecastOf(turn, id), turn.nowMs), pool: id });
 }
 
-const nameOf = ({ namespace, name }: PodRef): string => `${namespace}/${name}`;
-
 const wasRefused = (turn: Turn, pod: PodRef): boolean =>
-  turn.runtime.refused.some((row) => row.pod === nameOf(pod) && turn.nowMs - row.atMs < ASKS_AGAIN_MS);
+  turn.runtime.refused.some((row) => row.pod === podName(pod) && turn.nowMs - row.atMs < ASKS_AGAIN_MS);
 
 /** They ask again, each with a new sandbox. */
 export function noteRefused(turn: Turn, waiters: readonly WaiterRow[]): void {
   const pods = new Set(
     waiters.flatMap(({ pool, pod }) =>
-      pod !== undefined && turn.state.get('pool', pool)?.targets.headroom === 'auto' ? [nameOf(pod)] : [],
+      pod !== undefined && turn.state.get('pool', pool)?.targets.headroom === 'auto' ? [podName(pod)] : [],
     ),
   );
   if (pods.size === 0) return;

@@ -1,18 +1,28 @@
 /**
- * Indexes over leases and waiters: whose lease, by attachment and by link; which are in a state; how many distinct pods
- * hold a lease or wait. Called by State alone.
+ * Indexes over leases, waiters and bound pods: whose lease, by attachment and by link; which are in a state; how many
+ * distinct pods hold a lease, wait, or are expected. Called by State alone.
  */
+import { type BoundRow, podName } from './bound.ts';
 import type { AttachmentKey, LeaseId, PoolId } from './brand.ts';
 import { linkName } from './link-name.ts';
 import type { LeaseRow, WaiterRow } from './rows.ts';
+
+/** Pods by name, or by attachment where no pod is named. */
+interface PodCount {
+  /** Leases and waiters of each. */
+  readonly asking: Map<string, number>;
+  readonly bound: Set<string>;
+  /** How many of `bound` are not in `asking`. */
+  expected: number;
+}
 
 export class LeaseIndex {
   private readonly byAttachment = new Map<AttachmentKey, LeaseId>();
   private readonly byLink = new Map<string, LeaseId>();
   private readonly byState = new Map<LeaseRow['state'], Set<LeaseId>>();
   private readonly wiring = new Set<LeaseId>();
-  /** Leases and waiters of each pod. */
-  private readonly pods = new Map<PoolId, Map<string, number>>();
+  private readonly pods = new Map<PoolId, PodCount>();
+  lastBoundMs = Number.NEGATIVE_INFINITY;
   private readonly waiters = new Map<PoolId, number>();
 
   ofAttachment(key: AttachmentKey): LeaseId | undefined {
@@ -32,7 +42,12 @@ export class LeaseIndex {
   }
 
   podCount(pool: PoolId): number {
-    return this.pods.get(pool)?.size ?? 0;
+    const pods = this.pods.get(pool);
+    return pods === undefined ? 0 : pods.asking.size + pods.expected;
+  }
+
+  expectedCount(pool: PoolId): number {
+    return this.pods.get(pool)?.expected ?? 0;
   }
 
   waiterCount(pool: PoolId): number {
@@ -72,12 +87,31 @@ export class LeaseIndex {
   }
 
   private countPod(row: Pick<LeaseRow, 'pool' | 'pod' | 'key'>, add: boolean): void {
-    const pods = this.pods.get(row.pool) ?? new Map<string, number>();
-    this.pods.set(row.pool, pods);
-    const name = row.pod === undefined ? row.key : `${row.pod.namespace}/${row.pod.name}`;
-    const count = (pods.get(name) ?? 0) + (add ? 1 : -1);
-    if (count > 0) pods.set(name, count);
-    else pods.delete(name);
+    const pods = this.podsOf(row.pool);
+    const name = row.pod === undefined ? row.key : podName(row.pod);
+    const before = pods.asking.get(name) ?? 0;
+    const count = before + (add ? 1 : -1);
+    if (count > 0) pods.asking.set(name, count);
+    else pods.asking.delete(name);
+    if (count + before === 1 && pods.bound.has(name)) pods.expected += add ? -1 : 1;
+  }
+
+  bound({ pod, pool, sinceMs }: BoundRow, add: boolean): void {
+    const pods = this.podsOf(pool);
+    const name = podName(pod);
+    if (add) {
+      pods.bound.add(name);
+      this.lastBoundMs = sinceMs;
+    } else pods.bound.delete(name);
+    if (!pods.asking.has(name)) pods.expected += add ? 1 : -1;
+  }
+
+  private podsOf(pool: PoolId): PodCount {
+    const known = this.pods.get(pool);
+    if (known !== undefined) return known;
+    const pods = { asking: new Map(), bound: new Set<string>(), expected: 0 };
+    this.pods.set(pool, pods);
+    return pods;
   }
 }
 

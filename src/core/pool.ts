@@ -118,7 +118,10 @@ function asked(state: State, eni: EniRow, family: Family): number {
   return count;
 }
 
-/** Distinct pods that hold a lease or wait: the pod where it is named, else the attachment. */
+/** Distinct pods that hold a lease, wait, or were bound here of late: the pod where it is named, else the attachment. */
 export const demand = (state: State, pool: PoolRow): number => state.podCount(pool.id);
+
+/** Pods bound here of late that have not asked yet. */
+export const expectedOf = (state: State, pool: PoolRow): number => state.expectedCount(pool.id);
 
 export const waitersOf = (state: State, pool: PoolRow): number => state.waiterCount(pool.id);

@@ -3,6 +3,7 @@
  * The comment above each lifecycle is the glossary's; the functions that move a row from state to state are in
  * eni.ts, address.ts, lease.ts and operation.ts.
  */
+import type { BoundRow } from './bound.ts';
 import type {
   Attachment,
   AttachmentKey,
@@ -382,6 +383,7 @@ export interface Rows {
   readonly block: BlockRow;
   readonly address: AddressRow;
   readonly lease: LeaseRow;
+  readonly bound: BoundRow;
   readonly waiter: WaiterRow;
   readonly operation: OperationRow;
   readonly sighting: SightingRow;

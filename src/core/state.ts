@@ -4,6 +4,7 @@
  * Invariants: a row is replaced, never mutated; every change goes through `Tx`, which keeps the undo and the touched
  * keys; journal rows are derived from the touched keys by the tables' durable columns, never listed by hand.
  */
+import { type BoundRow, podName } from './bound.ts';
 import type { AttachmentKey, EniKey, PoolId } from './brand.ts';
 import { Census } from './census.ts';
 import { isRead } from './cloud.ts';
@@ -36,6 +37,7 @@ const keyOf: { readonly [T in Table]: (row: Rows[T]) => string } = {
   block: (row) => row.id,
   address: (row) => row.ip,
   lease: (row) => row.id,
+  bound: (row) => podName(row.pod),
   waiter: (row) => row.key,
   operation: (row) => row.id,
   sighting: (row) => row.eni,
@@ -108,6 +110,7 @@ export class State {
     block: new Map(),
     address: new Map(),
     lease: new Map(),
+    bound: new Map(),
     waiter: new Map(),
     operation: new Map(),
     sighting: new Map(),
@@ -189,9 +192,19 @@ export class State {
     return this.tallies.lowestFree(block, (index) => this.maps.address.has(addressAt(index)));
   }
 
-  /** Distinct pods that hold a lease or wait. One whose fence is yet to come holds its address like any other. */
+  /** Distinct pods that hold a lease, wait, or are expected. One whose fence is yet to come holds its address like any other. */
   podCount(pool: PoolId): number {
     return this.leases.podCount(pool);
+  }
+
+  /** Pods bound here that neither hold a lease nor wait. */
+  expectedCount(pool: PoolId): number {
+    return this.leases.expectedCount(pool);
+  }
+
+  /** When the newest of the pods bound here was. */
+  get lastBoundMs(): number {
+    return this.leases.lastBoundMs;
   }
 
   waiterCount(pool: PoolId): number {
@@ -246,6 +259,7 @@ export class State {
 
   private index(table: Table, row: Rows[Table], add: boolean): void {
     if (table === 'waiter') this.leases.waiter(row as WaiterRow, add);
+    else if (table === 'bound') this.leases.bound(row as BoundRow, add);
     else if (table === 'block') {
       const block = row as BlockRow;
       indexInto(this.blocksOfEni, block.eni, block.id, add);

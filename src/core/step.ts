@@ -4,6 +4,7 @@
  */
 import { endCooldowns, flushed, placeFor, planFlush } from './address.ts';
 import { started } from './boot.ts';
+import { endExpectations, podBound, podGone } from './bound.ts';
 import { askBroker, budgetLeased } from './budget-lease.ts';
 import { linkGone, linkSeen, nodeRow, progressEnis, settleEnis } from './eni.ts';
 import type { Event, Step } from './events.ts';
@@ -15,7 +16,7 @@ import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, 
 import { isLinkName } from './link-name.ts';
 import { missingFacts, SECOND_READ_MS } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
-import { holding, isCeilingUsed, waitersOf } from './pool.ts';
+import { expectedOf, holding, isCeilingUsed, waitersOf } from './pool.ts';
 import { promote } from './promote.ts';
 import { quarantine } from './quarantine.ts';
 import { add, check, del, gc, hangUp, status } from './requests.ts';
@@ -61,6 +62,10 @@ function apply(turn: Turn, event: Event): void {
       return status(turn, event);
     case 'hang-up':
       return hangUp(turn, event.request);
+    case 'pod-bound':
+      return podBound(turn, event.pod);
+    case 'pod-gone':
+      return podGone(turn, event.pod);
     case 'link-seen':
       return linkSeen(turn, event);
     case 'link-gone':
@@ -113,6 +118,7 @@ function kernelChanged(turn: Turn): void {
 /** What follows from time and rows, whatever the event was. */
 function plan(turn: Turn): void {
   expireWaiters(turn);
+  endExpectations(turn);
   if (turn.runtime.phase === 'opening') return;
   endCooldowns(turn, (id, family) => {
     const pool = turn.state.get('pool', id);
@@ -148,11 +154,11 @@ function planPool(turn: Turn, pool: PoolRow): void {
 
 /** A burst is one request: what is asked for waits the millisecond in which the rest of it comes. */
 function gathers(turn: Turn, pool: PoolRow): boolean {
-  if (waitersOf(turn.state, pool) === 0) return false;
-  let newestMs = Number.NEGATIVE_INFINITY;
-  for (const waiter of turn.state.all('waiter'))
-    if (waiter.pool === pool.id) newestMs = Math.max(newestMs, waiter.sinceMs);
-  return canGrow(turn, pool) && !turn.due(newestMs + 1);
+  let newestMs = expectedOf(turn.state, pool) > 0 ? turn.state.lastBoundMs : Number.NEGATIVE_INFINITY;
+  if (waitersOf(turn.state, pool) > 0)
+    for (const waiter of turn.state.all('waiter'))
+      if (waiter.pool === pool.id) newestMs = Math.max(newestMs, waiter.sinceMs);
+  return newestMs + 1 > turn.nowMs && canGrow(turn, pool) && !turn.due(newestMs + 1);
 }
 
 /** First come, first served: the head of the queue waits for its address, nobody overtakes it. */

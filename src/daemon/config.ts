@@ -114,6 +114,10 @@ const schemaFor = (providers: readonly string[]) =>
       }),
       metricsListen: listenAddress.nullable().default('127.0.0.1:9479'),
       logLevel: choice('debug', 'info', 'warn', 'error').default('info'),
+      kubernetes: group({
+        watch: choice('auto', 'off').default('auto'),
+        kubeconfig: path.nullable().default(null),
+      }),
       pool,
       addDeadlineMs: duration(1_000, 600_000).default(DEFAULT_SETTINGS.addDeadlineMs),
       waiterCountMax: whole(1, 65_536).default(DEFAULT_SETTINGS.waiterCountMax),

@@ -21,7 +21,9 @@ import { runEffect } from '../driver/effects.ts';
 import { hearKernel, startedEvent } from '../driver/kernel-events.ts';
 import type { Clock, Entropy } from '../ports/clock.ts';
 import type { Kernel } from '../ports/kernel.ts';
+import type { BoundPods } from '../ports/pods.ts';
 import type { Provider } from '../ports/provider.ts';
+import { hearPods } from './bound-pods.ts';
 import { BreachHistory, EXIT_BREACH, writeBreach } from './breach.ts';
 import { type Config, needsRestart, poolsOf, settingsOf } from './config.ts';
 import { Desk, type Handled } from './desk.ts';
@@ -56,6 +58,8 @@ export interface DaemonOptions {
   readonly kernel: Kernel;
   readonly provider: Provider;
   readonly datapath: Datapath;
+  /** Left out where no cluster is known: then a pod is known when it asks. */
+  readonly pods?: BoundPods;
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly log: Logger;
@@ -216,6 +220,7 @@ export class Daemon {
     if (this.abort.signal.aborted) return;
     this.inStateFolder(() => this.spool.replay());
     this.desk.open({ state: driver.state, enqueue });
+    this.ends.push(hearPods({ ...this.options, enqueue }));
     this.ends.push(clock.timer(clock.nowMs() + SECOND_SCAN_MS, () => this.housekeeping()));
     this.ends.push(every(clock, HEARTBEAT_MS, () => this.housekeeping()));
   }

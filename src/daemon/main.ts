@@ -14,7 +14,9 @@ import { judgeTargets } from '../core/targets.ts';
 import { veth } from '../datapath/veth.ts';
 import { type Failpoint, failpointIn } from '../kernel/failpoint.ts';
 import { createKernel } from '../kernel/kernel.ts';
+import { accessOf } from '../kube/access.ts';
 import { systemClock, systemEntropy } from '../ports/clock.ts';
+import type { BoundPods } from '../ports/pods.ts';
 import type { Provider } from '../ports/provider.ts';
 import { EXIT_BREACH } from './breach.ts';
 import { type CheckedConfig, type Config, parseConfig, poolsOf } from './config.ts';
@@ -148,6 +150,11 @@ async function run(flags: Flags, config: Config): Promise<void> {
     metrics.unknownCode();
     log.warn({ code }, 'the cloud answered a code that the provider has no row for');
   });
+  const pods = await openPods(config);
+  if (pods === undefined)
+    log.info(
+      'the pods bound to this node are not watched: kubernetes.watch is off, or this is no pod and kubernetes.kubeconfig is null',
+    );
   const daemon = await Daemon.start({
     config,
     kernel,
@@ -157,6 +164,7 @@ async function run(flags: Flags, config: Config): Promise<void> {
     entropy: systemEntropy,
     log,
     metrics,
+    ...(pods && { pods }),
     exit: (code) => process.exit(code),
     ...(failpoint && { failpoint }),
   }).catch((error: unknown) => {
@@ -181,6 +189,16 @@ async function run(flags: Flags, config: Config): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+}
+
+/** Loaded only where it is used, as the clouds are. */
+async function openPods({ kubernetes, nodeName }: Config): Promise<BoundPods | undefined> {
+  const { watch, kubeconfig } = kubernetes;
+  const access = watch === 'off' ? undefined : accessOf({ kubeconfig, env: process.env, root: '/' });
+  if (access === undefined) return undefined;
+  const { podWatch } = await import('../kube/pod-watch.ts');
+  const userAgent = `underwayd/${VERSION}`;
+  return podWatch({ access, nodeName, userAgent, clock: systemClock, entropy: systemEntropy });
 }
 
 function openProvider({ provider }: Config, onUnknownCode: (code: string) => void): Promise<OpenProvider> {

@@ -77,6 +77,8 @@ export class Metrics {
     ['subnet'],
   );
   private readonly waiters = this.gauge('waiters', 'ADDs that wait for an address', []);
+  private readonly podWatchUp = this.gauge('pod_watch_up', '1 while the pods bound to this node are heard of', []);
+  private readonly podsBound = this.gauge('pods_bound', 'Pods bound to this node that need an address, as heard', []);
   private readonly ready = this.gauge('ready', '1 where the readiness check passes', ['check']);
   private readonly lag = this.gauge('event_loop_lag_seconds', 'Delay of the event loop since the last scrape', [
     'quantile',
@@ -109,6 +111,9 @@ export class Metrics {
 
   repaired = (): void => this.repairs.inc();
   broke = (): void => this.breaches.inc();
+  podWatch = (up: boolean): void => this.podWatchUp.set(up ? 1 : 0);
+  podBound = (): void => this.podsBound.inc();
+  podGone = (): void => this.podsBound.dec();
   unknownCode = (): void => this.unknownCodes.inc();
 
   observe(seen: Observation): void {

@@ -17,6 +17,7 @@ import type { Cidr } from '../../src/core/ip.ts';
 import { createEc2Endpoint } from '../../src/lab/ec2/endpoint.ts';
 import { createImds } from '../../src/lab/imds/imds.ts';
 import { systemClock } from '../../src/ports/clock.ts';
+import { ApiServer } from '../kube/api-server.ts';
 
 const program = process.env.UNDERWAYD ?? fileURLToPath(new URL('../../src/daemon/main.ts', import.meta.url));
 const underwayd = (...args: readonly string[]) => spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
@@ -308,6 +309,39 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     child.kill('SIGHUP');
     await until(() => machine.output.includes('cluster can only be changed by a restart'));
     expect((await machine.http('GET', '/livez')).status).toBe(200);
+  }, 30_000);
+
+  test('has addresses for the pods that are bound to it before they ask, and serves without the API server', async () => {
+    const api = new ApiServer();
+    await api.listen();
+    try {
+      for (const name of ['p1', 'p2']) api.bind({ name, node: 'n1', namespace: 'shop' });
+      machine.configure({
+        kubernetes: { kubeconfig: api.kubeconfigIn(machine.folder) },
+        pool: { targets: { floor: 1, headroom: 0, ceiling: 9 } },
+      });
+      machine.start();
+      await machine.ready();
+      const metric = async (name: string) =>
+        Number(
+          new RegExp(`^underway_${name}(?:{.*})? (.*)$`, 'm').exec((await machine.http('GET', '/metrics')).text)?.[1],
+        );
+      const free = () => metric('addresses{state="free",family="4"}');
+      await until(async () => (await free()) === 2);
+      for (const name of ['p3', 'p4', 'p5']) api.bind({ name, node: 'n1', namespace: 'shop' });
+      api.bind({ name: 'p6', node: 'n2' });
+      await until(async () => (await free()) === 5);
+      api.remove('p1', 'shop');
+      await until(async () => (await metric('pods_bound')) === 4);
+      expect(await metric('pod_watch_up')).toBe(1);
+      await api.close();
+      await until(async () => (await metric('pod_watch_up')) === 0);
+      machine.pod('p2');
+      expect((await machine.cni('ADD', 'p2')).status).toBe(200);
+      expect(machine.output).toContain('are not heard of');
+    } finally {
+      await api.close();
+    }
   }, 30_000);
 
   test.each([

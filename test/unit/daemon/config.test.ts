@@ -21,6 +21,7 @@ test('a cluster is all that must be said; every default is there to see', () => 
     cni: { confDir: null, binDir: null, binary: null, portmap: 'auto' },
     metricsListen: '127.0.0.1:9479',
     logLevel: 'info',
+    kubernetes: { watch: 'auto', kubeconfig: null },
     pool: {
       subnets: [],
       groups: [],

@@ -1,0 +1,342 @@
+/** The watch of pods against an API server over HTTP, on virtual time: nothing is silent or waits but when a test says so. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Access, accessOf } from '../../../src/kube/access.ts';
+import { podWatch } from '../../../src/kube/pod-watch.ts';
+import { systemClock } from '../../../src/ports/clock.ts';
+import { VirtualClock } from '../../../src/sim/clock.ts';
+import { ApiServer } from '../../kube/api-server.ts';
+import { TLS } from '../../kube/tls.ts';
+
+const NODE = 'n1';
+/** The first pause is 0.5 to 1 s: more than that, and less than any silence. */
+const PAUSE_MS = 1_001;
+
+let folder: string;
+let server: ApiServer;
+let clock: VirtualClock;
+let ends: (() => void)[];
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'kube-'));
+  clock = new VirtualClock();
+  server = new ApiServer();
+  ends = [];
+  await server.listen();
+});
+afterEach(async () => {
+  for (const end of ends) end();
+  await server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Everything that was told: `+name`, `-name`, `up`, or why it is down. */
+function watched(access: Access = { kubeconfig: server.kubeconfigIn(folder) }): string[] {
+  const told: string[] = [];
+  const options = {
+    access,
+    nodeName: NODE,
+    userAgent: 'test',
+    clock,
+    entropy: { epoch: () => '', uniform: () => 0.5 },
+  };
+  const end = podWatch(options).watch({
+    bound: ({ name }) => told.push(`+${name}`),
+    gone: ({ name }) => told.push(`-${name}`),
+    heard: (why) => told.push(why ?? 'up'),
+  });
+  ends.push(end);
+  return told;
+}
+
+/** Bounded: what never comes fails with what came instead. */
+async function until(is: () => unknown, seen: () => unknown = is): Promise<void> {
+  for (let n = 0; n < 1_000; n++) {
+    if (await is()) return;
+    await new Promise<void>((resolve) => systemClock.timer(systemClock.nowMs() + 5, resolve));
+  }
+  throw new Error(`it never came: ${JSON.stringify(seen())}`);
+}
+
+const toldOf = (told: readonly string[], ...wanted: readonly string[]) =>
+  until(
+    () => wanted.every((word) => told.includes(word)),
+    () => told,
+  );
+
+/** The next request after a pause: it has 25 s of virtual time, in which no silence is too long. */
+async function again(): Promise<void> {
+  const before = server.asked.length;
+  let left = 25;
+  for (let n = 0; n < 1_000 && server.asked.length === before; n++) {
+    if (left-- > 0) await later(1_000);
+    await new Promise<void>((resolve) => systemClock.timer(systemClock.nowMs() + 5, resolve));
+  }
+  if (server.asked.length === before) throw new Error('it asked no more');
+}
+
+const later = (ms: number): Promise<void> => clock.run(clock.nowMs() + ms);
+const count = (kind: 'list' | 'watch'): number => server.asked.filter((one) => one.kind === kind).length;
+const lastQuery = (): URLSearchParams => server.asked.at(-1)?.query ?? new URLSearchParams();
+const bind = (...names: readonly string[]): void => {
+  for (const name of names) server.bind({ name, node: NODE });
+};
+
+/** A watch that stands, after a list of these pods. */
+async function standing(...names: readonly string[]): Promise<string[]> {
+  bind(...names);
+  const told = watched();
+  await until(() => server.watching === 1);
+  await toldOf(told, 'up');
+  return told;
+}
+
+test('tells who is bound: not what others have, is on the host, finished or being deleted', async () => {
+  server.bind({ name: 'elsewhere', node: 'n2' });
+  server.bind({ name: 'agent', node: NODE, hostNetwork: true });
+  bind('done', 'leaving');
+  server.finish('done', 'Succeeded');
+  server.markDeleted('leaving');
+  const told = await standing('a');
+  expect(told).toEqual(['+a', 'up']);
+  bind('b');
+  server.bind({ name: 'proxy', node: NODE, hostNetwork: true });
+  server.bind({ name: 'other', node: 'n2' });
+  bind('c', 'd', 'e');
+  server.finish('b', 'Running');
+  server.finish('c', 'Failed');
+  server.markDeleted('d');
+  server.remove('d');
+  server.remove('a');
+  await toldOf(told, '-a');
+  expect(told).toEqual(['+a', 'up', '+b', '+c', '+d', '+e', '-c', '-d', '-a']);
+});
+
+test('a list comes in pages, from the cache of the server, and of metadata alone', async () => {
+  const names = Array.from({ length: 250 }, (_, n) => `p${n}`);
+  const told = await standing(...names);
+  expect(count('list')).toBe(3);
+  expect(server.asked[0]?.query.get('resourceVersion')).toBe('0');
+  expect(told).toHaveLength(251);
+});
+
+test('an ended watch goes on where it was, without a list and without a word', async () => {
+  const told = await standing('a');
+  bind('b');
+  server.bookmark();
+  await toldOf(told, '+b');
+  const version = server.version;
+  server.endWatches();
+  bind('c');
+  await toldOf(told, '+c');
+  expect(lastQuery().get('resourceVersion')).toBe(String(version));
+  expect([count('list'), count('watch')]).toEqual([1, 2]);
+  expect(told).toEqual(['+a', 'up', '+b', '+c']);
+});
+
+test('a cut connection goes on where it was, after a pause, also in the middle of a line', async () => {
+  const told = await standing('a');
+  server.babble('{"type":"ADDED","obj');
+  server.cut();
+  await until(() => told.length === 3);
+  bind('b');
+  expect(count('watch')).toBe(1);
+  await later(PAUSE_MS);
+  await toldOf(told, '+b');
+  expect(told).toEqual(['+a', 'up', expect.stringMatching(/aborted|hang up|RESET/), 'up', '+b']);
+  expect(count('list')).toBe(1);
+});
+
+test('a connection that hangs is noticed, and what happened meanwhile is heard', async () => {
+  const told = await standing('a');
+  server.hang();
+  bind('b');
+  await later(199_000);
+  expect(count('watch')).toBe(1);
+  await later(1_000);
+  await toldOf(told, 'nothing was heard of the API server for 200 s');
+  await again();
+  await toldOf(told, '+b');
+  expect(count('list')).toBe(1);
+});
+
+test('a bookmark a minute is enough to be heard', async () => {
+  const told = await standing('a');
+  for (let minute = 0; minute < 10; minute++) {
+    const { version } = server;
+    server.bookmark();
+    bind(`p${version}`);
+    await toldOf(told, `+p${version}`);
+    await later(60_000);
+  }
+  expect(server.asked).toHaveLength(2);
+});
+
+test.each([
+  ['in the middle of a watch', () => server.endWatches(), []],
+  ['before one begins', () => server.endWatches(), [410]],
+])('what is forgotten %s is listed anew, and only the difference is told', async (_, ended, mishaps) => {
+  const told = await standing('a', 'b', 'c');
+  server.hang();
+  bind('d');
+  server.remove('a');
+  server.remove('b');
+  bind('b');
+  server.forget();
+  server.mishaps.push(...mishaps);
+  ended();
+  await later(200_000);
+  await again();
+  await again();
+  expect(count('list')).toBe(2);
+  await toldOf(told, '+d');
+  const pods = told.filter((word) => /^[+-]/.test(word)).slice(3);
+  expect(pods.slice(0, 2)).toEqual(['-a', '-b']);
+  expect(pods.slice(2).sort()).toEqual(['+b', '+d']);
+});
+
+test.each([
+  '{"type":"ADDED","object":{"metadata":{"name":"x"}}}\n',
+  '{"type":"HELLO","object":{}}\n',
+  'what?\n',
+  'null\n',
+  '\n',
+])('after %j nothing more is believed of this watch: a list is made', async (line) => {
+  const told = await standing('a');
+  server.babble(line);
+  await until(() => told.length > 2);
+  expect(told[2]).toMatch(/^the watch sent/);
+  bind('b');
+  await again();
+  await toldOf(told, '+b');
+  expect(count('list')).toBe(2);
+});
+
+test('a line without an end is not kept', async () => {
+  const told = await standing('a');
+  for (let n = 0; n < 6; n++) server.babble('x'.repeat(1_000_000));
+  await toldOf(told, 'a line of more than 4194304 characters');
+});
+
+test('who is refused waits longer each time, half a minute at most, and says why once', async () => {
+  server.mishaps.push(...Array.from({ length: 12 }, () => 403));
+  const told = watched();
+  await toldOf(told, 'the API server answered 403: as told to');
+  for (let n = 0; n < 3; n++) await again();
+  expect(told).toHaveLength(1);
+  const began = clock.nowMs();
+  for (let n = 0; n < 4; n++) await again();
+  // 6 + 12 + 22.5 + 22.5 s.
+  expect(clock.nowMs() - began).toBeGreaterThanOrEqual(63_000);
+  expect(told).toHaveLength(1);
+});
+
+test('a watch that is ended at once, again and again, is paused for', async () => {
+  await standing('a');
+  server.endWatches();
+  // Nothing was heard: the next is a second later.
+  await until(() => server.watching === 0);
+  expect(count('watch')).toBe(1);
+  await again();
+  await until(() => server.watching === 1);
+  expect(count('watch')).toBe(2);
+});
+
+test('a list that hangs or is cut is made anew', async () => {
+  bind(...Array.from({ length: 150 }, (_, n) => `p${n}`));
+  server.mishaps.push('silent', 'reset');
+  const told = watched();
+  await until(() => server.asked.length === 1);
+  await later(30_000);
+  await toldOf(told, 'nothing was heard of the API server for 30 s');
+  await again();
+  await again();
+  await toldOf(told, 'up');
+  expect(told.filter((word) => word.startsWith('+'))).toHaveLength(150);
+});
+
+test('a server that is behind, or was set back, is asked for what it has', async () => {
+  const told = await standing('a');
+  server.version = 10;
+  server.babble('what?\n');
+  await until(() => told.length > 2);
+  await again();
+  expect(lastQuery().get('resourceVersion')).toBe('1001');
+  await again();
+  await until(() => server.watching === 1);
+  expect(server.asked.at(-2)?.query.get('resourceVersion')).toBe(null);
+});
+
+test('nothing is told after the end, and no connection stays', async () => {
+  const told = await standing('a');
+  for (const end of ends) end();
+  await until(() => server.watching === 0);
+  bind('b');
+  await later(600_000);
+  expect(told).toEqual(['+a', 'up']);
+  expect(server.asked).toHaveLength(2);
+});
+
+describe('how the API server is found', () => {
+  let secure: ApiServer;
+  beforeEach(async () => {
+    secure = new ApiServer(TLS);
+    await secure.listen();
+    secure.bind({ name: 'a', node: NODE });
+  });
+  afterEach(() => secure.close());
+
+  const trusted = { 'certificate-authority-data': Buffer.from(TLS.cert).toString('base64') };
+
+  test('by a kubeconfig, over TLS, with its token', async () => {
+    const told = watched({ kubeconfig: secure.kubeconfigIn(folder, { token: 'secret' }, trusted) });
+    await toldOf(told, '+a', 'up');
+    expect(secure.asked.map(({ token }) => token)).toEqual(['secret', 'secret']);
+  });
+
+  test('not by one whose certificate nobody vouches for', async () => {
+    const told = watched({ kubeconfig: secure.kubeconfigIn(folder) });
+    await until(() => told[0]);
+    expect(told[0]).toMatch(/self-signed certificate/);
+    expect(secure.asked).toEqual([]);
+  });
+
+  test('by a kubeconfig that comes later', async () => {
+    const told = watched({ kubeconfig: join(folder, 'kubeconfig') });
+    await until(() => told[0]);
+    expect(told[0]).toMatch(/ENOENT.*kubeconfig/);
+    secure.kubeconfigIn(folder, {}, trusted);
+    await until(async () => {
+      await later(250);
+      return told.includes('+a');
+    });
+  });
+
+  test('by the service account of the pod, whose token is read again', async () => {
+    const account = join(folder, 'var/run/secrets/kubernetes.io/serviceaccount');
+    mkdirSync(account, { recursive: true });
+    const env = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(secure.port) };
+    expect(accessOf({ kubeconfig: null, env, root: folder })).toBe(undefined);
+    writeFileSync(join(account, 'ca.crt'), TLS.cert);
+    writeFileSync(join(account, 'token'), 'first');
+    expect(accessOf({ kubeconfig: null, env: {}, root: folder })).toBe(undefined);
+    const access = accessOf({ kubeconfig: null, env, root: folder });
+    const before = process.env;
+    process.env = { ...before, ...env };
+    try {
+      const told = watched(access);
+      await toldOf(told, '+a', 'up');
+      writeFileSync(join(account, 'token'), 'second');
+      secure.cut();
+      await until(() => told.length === 3);
+      await until(async () => {
+        await later(250);
+        return told.length === 4;
+      });
+      expect(secure.asked.map(({ token }) => token)).toEqual(['first', 'first', 'second']);
+    } finally {
+      process.env = before;
+    }
+  });
+});
