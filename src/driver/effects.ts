@@ -86,7 +86,7 @@ async function repairSteps(
   plan: PodPlan,
   { kernel, datapath }: EffectPorts,
 ): Promise<{ steps: readonly Step[]; linkIndex: number }> {
-  const actual = await kernel.readPod(plan);
+  const actual = await kernel.readPod(plan, datapath.wantedPod(plan));
   if (actual === undefined) return { steps: datapath.wirePod(plan), linkIndex: plan.linkIndex };
   const steps = datapath.repairPod(plan, actual);
   const remade = steps.some((step) => step.do === 'create-veth');
@@ -101,7 +101,7 @@ async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPor
 }
 
 async function verify({ plan }: Of<'verify'>, { kernel, datapath }: EffectPorts): Promise<Event> {
-  const problems = await kernel.readPod(plan).then(
+  const problems = await kernel.readPod(plan, datapath.wantedPod(plan)).then(
     (actual) =>
       actual === undefined ? [`the network namespace ${plan.netns} is gone`] : datapath.checkPod(plan, actual),
     (cause) => [`the kernel cannot be read (${kernelFailure(cause).errno})`],

@@ -1,13 +1,13 @@
 /**
  * What the worker can be asked to do, and how the two threads talk about it. Everything here can be cloned.
  */
-import type { Family, Ip } from '../core/ip.ts';
-import type { KernelState, Step } from '../datapath/kernel-state.ts';
+import type { Ip } from '../core/ip.ts';
+import type { KernelState, Place, Step } from '../datapath/kernel-state.ts';
 import type { KernelEvent, StepFailure } from '../ports/kernel.ts';
 import type { FlushTarget } from './conntrack.ts';
 import type { Gateway } from './gateway.ts';
 import type { Counter, TableName } from './nftables/table.ts';
-import type { ReadScope } from './read.ts';
+import type { Hanging, ReadScope } from './read.ts';
 
 /** A namespace by path; undefined is the one that the process started in. */
 export type Netns = string | undefined;
@@ -31,7 +31,7 @@ export interface Deeds {
     pod: string;
     link: string;
     ifname: string;
-    families: readonly Family[];
+    wanted: Record<Place, readonly Hanging[]>;
   }): { readonly host: KernelState; readonly pod: KernelState } | undefined;
   counters(request: TableName & { netns: Netns; reset: boolean }): readonly Counter[];
   flushConntrack(request: { netns: Netns; what: FlushTarget }): boolean;

@@ -5,14 +5,13 @@
  * notification carries the port of the socket that asked for the change (notification.ts says what that covers).
  */
 import { statfsSync, statSync } from 'node:fs';
-import { type Family, familyOf, type Ip } from '../core/ip.ts';
 import { systemClock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent, NamespaceId } from '../ports/kernel.ts';
 import type { Deeds, Netns } from './deeds.ts';
 import type { Failpoint } from './failpoint.ts';
 import { type Gateway, gatewaysOf } from './gateway.ts';
 import { isShort, LoneDeeds, type ShortDeed } from './lone-deed.ts';
-import { FAMILIES, PROTOCOL } from './read.ts';
+import { kindsOf, PROTOCOL } from './read.ts';
 import { WorkerClient } from './worker-client.ts';
 
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
@@ -66,8 +65,8 @@ export function kernelOver(client: WorkerClient, options: KernelOptions & Way): 
       if (gateways.length > 0) await untilAnswered(client, host, gateways);
       return failures;
     },
-    readPod: ({ netns: pod, link, attachment: { ifname }, addresses }) =>
-      short('readPod', { host, pod, link, ifname, families: familiesOf(addresses) }),
+    readPod: ({ netns: pod, link, attachment: { ifname } }, wanted) =>
+      short('readPod', { host, pod, link, ifname, wanted: { host: kindsOf(wanted.host), pod: kindsOf(wanted.pod) } }),
     read: (netns) =>
       netns === undefined
         ? client.call('read', { netns: host, scope: { protocol: PROTOCOL, nftTables }, keep: true })
@@ -79,9 +78,6 @@ export function kernelOver(client: WorkerClient, options: KernelOptions & Way): 
     close,
   };
 }
-
-const familiesOf = (addresses: readonly Ip[]): readonly Family[] =>
-  FAMILIES.filter((family) => addresses.some((ip) => familyOf(ip) === family));
 
 /** Here and not in the worker, so that others' steps go on meanwhile. */
 async function untilAnswered(client: WorkerClient, host: Netns, gateways: readonly Gateway[]): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * Reads one namespace back as plain objects.
  */
-import type { Family } from '../core/ip.ts';
-import type { KernelObject, KernelState, LinkState, SysctlObject } from '../datapath/kernel-state.ts';
+import { type Cidr, cidrBase, type Family, familyOf } from '../core/ip.ts';
+import type { KernelObject, KernelState, LinkState, Place, SysctlObject } from '../datapath/kernel-state.ts';
 import { readSysctl } from './namespace.ts';
 import type { Message } from './netlink.ts';
 import { readTables } from './nftables/read.ts';
@@ -18,7 +18,7 @@ import type { Session } from './session.ts';
 export const PROTOCOL = 117;
 /** RT_TABLE_LOCAL: the kernel's own routes to each address. */
 const LOCAL_TABLE = 255;
-export const FAMILIES: readonly Family[] = [4, 6];
+const FAMILIES: readonly Family[] = [4, 6];
 const NODE_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'] as const;
 export interface ReadScope {
   /** Only routes and rules of this protocol; undefined is all but the kernel's local table. */
@@ -65,6 +65,28 @@ export function readState(session: Session, scope: ReadScope): KernelState {
   return { links, objects };
 }
 
+/** What hangs on a link, by kind and family; a link's own sysctls come with it. */
+export type Hanging = 'qdisc' | `${'address' | 'neighbour' | 'route' | 'rule'}${Family}`;
+
+export function kindsOf(objects: readonly KernelObject[]): readonly Hanging[] {
+  const kinds = objects.flatMap((object): Hanging[] => {
+    switch (object.kind) {
+      case 'qdisc':
+        return ['qdisc'];
+      case 'address':
+        return [`address${familyOf(cidrBase(object.address as Cidr))}`];
+      case 'neighbour':
+        return [`neighbour${familyOf(object.address)}`];
+      case 'route':
+      case 'rule':
+        return [`${object.kind}${object.family}`];
+      default:
+        return [];
+    }
+  });
+  return [...new Set(kinds)];
+}
+
 export interface PodScope {
   readonly host: Session;
   readonly pod: Session;
@@ -72,50 +94,54 @@ export interface PodScope {
   readonly link: string;
   /** The pod's. */
   readonly ifname: string;
-  readonly families: readonly Family[];
+  readonly wanted: Record<Place, readonly Hanging[]>;
 }
 
 /** What both ends of a pod's link make, asked for link by link: a node's other pods cost nothing. */
-export function readPod({ host, pod, link, ifname, families }: PodScope): { host: KernelState; pod: KernelState } {
-  const end = readLink(pod, { name: ifname, families });
-  const rules = families.flatMap((family) => pod.route.dumpSupported(dumpRules(family), decodeRule));
+export function readPod({ host, pod, link, ifname, wanted }: PodScope): { host: KernelState; pod: KernelState } {
+  const { links, objects } = readLink(pod, { name: ifname, kinds: wanted.pod });
   return {
-    host: readLink(host, { name: link, families, protocol: PROTOCOL }),
-    pod: {
-      links: [...readLink(pod, { name: 'lo', families: [] }).links, ...end.links],
-      objects: [...end.objects, ...rules.filter(({ table }) => table !== LOCAL_TABLE)],
-    },
+    host: readLink(host, { name: link, kinds: wanted.host, protocol: PROTOCOL }),
+    pod: { links: [...readLink(pod, { name: 'lo', kinds: [] }).links, ...links], objects },
   };
 }
 
 interface LinkScope {
   readonly name: string;
-  /** Whose addresses, neighbours and routes are read too. */
-  readonly families: readonly Family[];
+  readonly kinds: readonly Hanging[];
   /** Of routes; all without it. */
   readonly protocol?: number;
 }
 
 /** Empty where there is no such link. */
-function readLink({ route }: Session, { name, families, protocol = 0 }: LinkScope): KernelState {
+function readLink({ route }: Session, { name, kinds, protocol = 0 }: LinkScope): KernelState {
   const answer = route.query(getLink(name));
   if (!('payload' in answer)) return { links: [], objects: [] };
   const index = indexOf(answer);
   const nameOf = (other: number) => (other === index ? name : undefined);
-  const links = [decodeLink(answer)];
-  const objects: KernelObject[] = decodeLinkSysctls(answer);
-  if (decodeQueueKind(answer) === TBF)
-    objects.push(...route.dumpSupported(dumpQdiscs(), (m) => decodeQdisc(m, nameOf)));
-  for (const family of families) {
-    objects.push(
-      ...route.dumpSupported(dumpAddresses({ family, index }), (m) => decodeAddress(m, nameOf)),
-      ...route.dumpSupported(dumpNeighbours({ family, index }), (m) => decodeNeighbour(m, nameOf)),
-      ...route
-        .dumpSupported(dumpRoutes({ family, index, protocol }), (m) => decodeRoute(m, nameOf))
-        .filter((found) => found.link === name && found.table !== LOCAL_TABLE),
-    );
-  }
-  return { links, objects };
+  const [link, sysctls] = [decodeLink(answer), decodeLinkSysctls(answer)];
+  const read = (kind: Hanging): readonly KernelObject[] => {
+    const family = kind.endsWith('4') ? 4 : 6;
+    switch (kind) {
+      case 'qdisc':
+        return route.dumpSupported(dumpQdiscs(), (m) => decodeQdisc(m, nameOf));
+      case 'address4':
+      case 'address6':
+        return route.dumpSupported(dumpAddresses({ family, index }), (m) => decodeAddress(m, nameOf));
+      case 'neighbour4':
+      case 'neighbour6':
+        return route.dumpSupported(dumpNeighbours({ family, index }), (m) => decodeNeighbour(m, nameOf));
+      case 'route4':
+      case 'route6':
+        return route
+          .dumpSupported(dumpRoutes({ family, index, protocol }), (m) => decodeRoute(m, nameOf))
+          .filter((found) => found.link === name && found.table !== LOCAL_TABLE);
+      case 'rule4':
+      case 'rule6':
+        return route.dumpSupported(dumpRules(family), decodeRule).filter(({ table }) => table !== LOCAL_TABLE);
+    }
+  };
+  return { links: [link], objects: [...sysctls, ...kinds.flatMap(read)] };
 }
 
 /** The two that belong to no link. */

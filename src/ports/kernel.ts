@@ -5,7 +5,7 @@
 import type { Mac } from '../core/brand.ts';
 import type { Ip } from '../core/ip.ts';
 import type { PodPlan } from '../core/plan.ts';
-import type { ActualPod } from '../datapath/datapath.ts';
+import type { ActualPod, WantedPod } from '../datapath/datapath.ts';
 import type { KernelState, Step } from '../datapath/kernel-state.ts';
 
 /** A step that failed, with the kernel's errno name (`EEXIST`) and its extended ACK text where it gave one. */
@@ -27,8 +27,11 @@ export interface Kernel {
   apply(steps: readonly Step[], pod?: { readonly netns: string }): Promise<readonly StepFailure[]>;
   /** The host's namespace, or the pod's at this path; undefined when the path is no network namespace any more. */
   read(netns?: string): Promise<KernelState | undefined>;
-  /** Of one pod what `read` gives of both places, and of the host no more than hangs on its link; undefined as there. */
-  readPod(pod: Pick<PodPlan, 'link' | 'netns' | 'attachment' | 'addresses'>): Promise<ActualPod | undefined>;
+  /**
+   * Of one pod what `read` gives of both places: both ends of its link, and of what hangs on them all that is of a kind
+   * and family with what is wanted. Undefined when the path is no network namespace any more.
+   */
+  readPod(pod: Pick<PodPlan, 'link' | 'netns' | 'attachment'>, wanted: WantedPod): Promise<ActualPod | undefined>;
   /** Who the namespace at this path is; undefined when there is none. */
   identify(netns: string): Promise<NamespaceId | undefined>;
   /**

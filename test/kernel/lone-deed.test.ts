@@ -2,7 +2,7 @@
 import { attachmentKey, type LeaseId } from '../../src/core/brand.ts';
 import { linkName } from '../../src/core/link-name.ts';
 import type { PodPlan } from '../../src/core/plan.ts';
-import { wirePod } from '../../src/datapath/veth/pod.ts';
+import { wantedPod, wirePod } from '../../src/datapath/veth/pod.ts';
 import { veth } from '../../src/datapath/veth.ts';
 import { createKernel } from '../../src/kernel/kernel.ts';
 import type { Kernel, KernelEvent } from '../../src/ports/kernel.ts';
@@ -50,7 +50,7 @@ test('one pod is wired on this thread, and several at once by the worker', async
   expect(await Promise.all([wire(two), wire(three)])).toEqual([[], []]);
   expect(passed.length).toBe(wirePod(one).length);
   for (const plan of [one, two, three]) {
-    const actual = await kernel.readPod(plan);
+    const actual = await kernel.readPod(plan, wantedPod(plan));
     expect(actual && veth.checkPod(plan, actual)).toEqual([]);
   }
 });
@@ -66,7 +66,7 @@ test('what this thread changed is our own doing, which the worker that listens d
 test("a pod's own read is what the whole read has of its link, and of its namespace", async () => {
   const plan = await pod(5);
   await wire(plan);
-  const own = await kernel.readPod(plan);
+  const own = await kernel.readPod(plan, wantedPod(plan));
   const whole = { host: await kernel.read(), pod: await kernel.read(plan.netns) };
   const { ifname } = plan.attachment;
   const text = (objects: readonly object[] = []) => objects.map((object) => JSON.stringify(object)).sort();
@@ -81,8 +81,8 @@ test("a pod's own read is what the whole read has of its link, and of its namesp
 
 test('a namespace that is gone, or was never one, is no reason to throw', async () => {
   const plan = await pod(6);
-  expect(await kernel.readPod({ ...plan, netns: '/run/netns/uwk-none' })).toBeUndefined();
+  expect(await kernel.readPod({ ...plan, netns: '/run/netns/uwk-none' }, wantedPod(plan))).toBeUndefined();
   expect(await kernel.apply(wirePod(plan), { netns: '/run/netns/uwk-none' })).toMatchObject([{ errno: 'ENONET' }]);
   // Its link is not there: nothing hangs on it.
-  expect((await kernel.readPod(plan))?.host).toEqual({ links: [], objects: [] });
+  expect((await kernel.readPod(plan, wantedPod(plan)))?.host).toEqual({ links: [], objects: [] });
 });
