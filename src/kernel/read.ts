@@ -4,10 +4,9 @@
 import { type Cidr, cidrBase, type Family, familyOf } from '../core/ip.ts';
 import type { KernelObject, KernelState, LinkState, Place, SysctlObject } from '../datapath/kernel-state.ts';
 import { readSysctl } from './namespace.ts';
-import type { Message } from './netlink.ts';
 import { readTables } from './nftables/read.ts';
 import { decodeAddress, dumpAddresses } from './rtnetlink/address.ts';
-import { decodeLink, decodeLinkSysctls, decodeQueueKind, dumpLinks, getLink, indexOf } from './rtnetlink/link.ts';
+import { decodeReadLink, dumpLinks, getLink, indexOf } from './rtnetlink/link.ts';
 import { decodeNeighbour, dumpNeighbours } from './rtnetlink/neighbour.ts';
 import { decodeQdisc, dumpQdiscs, TBF } from './rtnetlink/qdisc.ts';
 import { decodeRoute, dumpRoutes } from './rtnetlink/route.ts';
@@ -36,11 +35,10 @@ export function readState(session: Session, scope: ReadScope): KernelState {
   const links: LinkState[] = [];
   const sysctls: SysctlObject[] = [];
   let isShaped = false;
-  const decode = (m: Message) => [decodeLink(m), decodeLinkSysctls(m), decodeQueueKind(m)] as const;
-  for (const [link, own, queue] of route.dump(dumpLinks(), decode)) {
-    links.push(link);
-    sysctls.push(...own);
-    isShaped ||= queue === TBF;
+  for (const read of route.dump(dumpLinks(), decodeReadLink)) {
+    links.push(read.link);
+    sysctls.push(...read.sysctls);
+    isShaped ||= read.queueKind === TBF;
   }
   const names = new Map(links.map(({ index, name }) => [index, name]));
   const linkName = (index: number) => names.get(index);
@@ -119,7 +117,7 @@ function readLink({ route }: Session, { name, kinds, protocol = 0 }: LinkScope):
   if (!('payload' in answer)) return { links: [], objects: [] };
   const index = indexOf(answer);
   const nameOf = (other: number) => (other === index ? name : undefined);
-  const [link, sysctls] = [decodeLink(answer), decodeLinkSysctls(answer)];
+  const { link, sysctls } = decodeReadLink(answer);
   const read = (kind: Hanging): readonly KernelObject[] => {
     const family = kind.endsWith('4') ? 4 : 6;
     switch (kind) {

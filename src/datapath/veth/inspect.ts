@@ -22,7 +22,7 @@ import {
 import { LINK_GROUP, POD_TABLE, PROTOCOL } from '../numbering.ts';
 import { objectText } from '../object-text.ts';
 import { sameObject } from '../same-object.ts';
-import { hostLinkChange, wantedPod, wirePod } from './pod.ts';
+import { hostLinkChange, wantedInside, wantedOnHost, wirePod } from './pod.ts';
 import { rateOf } from './shaper.ts';
 
 /** One thing that is not as planned. */
@@ -110,7 +110,7 @@ function podDifferences(plan: PodPlan, pod: KernelState): Difference[] {
     { ok: linkOf(ifname)?.up === true, link: { name: ifname, up: true }, says: 'is down' },
     mtuRow(plan, { name: ifname, link: linkOf(ifname) }),
   ]);
-  return [...links, ...wantedPod(plan).pod.flatMap((object) => objectDifference({ at: 'pod', object, actual: pod }))];
+  return [...links, ...wantedInside(plan).flatMap((object) => objectDifference({ at: 'pod', object, actual: pod }))];
 }
 
 function hostDifferences(plan: PodPlan, host: KernelState): Difference[] {
@@ -124,10 +124,7 @@ function hostDifferences(plan: PodPlan, host: KernelState): Difference[] {
     { ok: isSetUp, link: change, says: link?.up ? `has the alias "${link.alias}"` : 'is down' },
     mtuRow(plan, { name: plan.link, link }),
   ]);
-  return [
-    ...links,
-    ...wantedPod(plan).host.flatMap((object) => objectDifference({ at: 'host', object, actual: host })),
-  ];
+  return [...links, ...wantedOnHost(plan).flatMap((object) => objectDifference({ at: 'host', object, actual: host }))];
 }
 
 interface LinkRow {

@@ -26,12 +26,19 @@ const DEFAULT = { 4: '0.0.0.0/0' as Cidr, 6: '::/0' as Cidr } as const;
 /** Strict: a pod cannot speak with another's IPv4 address. No cost per packet was measurable. */
 const HOST_RP_FILTER = 1;
 
-export function wantedPod(plan: PodPlan): WantedPod {
-  return {
-    host: [...hostQueue(plan), ...hostSysctls(plan), ...hostNeighbours(plan), ...hostRoutes(plan)],
-    pod: [...podQueue(plan), ...plan.addresses.flatMap((ip) => insidePod(plan, ip))],
-  };
-}
+export const wantedPod = (plan: PodPlan): WantedPod => ({ host: wantedOnHost(plan), pod: wantedInside(plan) });
+
+export const wantedOnHost = (plan: PodPlan): readonly KernelObject[] => [
+  ...hostQueue(plan),
+  ...hostSysctls(plan),
+  ...hostNeighbours(plan),
+  ...hostRoutes(plan),
+];
+
+export const wantedInside = (plan: PodPlan): readonly KernelObject[] => [
+  ...podQueue(plan),
+  ...plan.addresses.flatMap((ip) => insidePod(plan, ip)),
+];
 
 /**
  * The host's routes come last: an address is reachable once its pod can answer. Queues come before their links are up:

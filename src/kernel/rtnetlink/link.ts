@@ -112,34 +112,46 @@ export const dumpLinks = (): Buffer =>
 
 export const indexOf = ({ payload }: Message): number => payload.readInt32LE(4);
 
+type Attributes = ReadonlyMap<number, Buffer>;
+
 /** Of RTM_NEWLINK and RTM_DELLINK. */
-export function decodeLink(message: Message): LinkState {
-  const { payload } = message;
-  const attributes = attributeMap(payload, LINK_HEADER);
+export const decodeLink = (message: Message): LinkState =>
+  linkFrom(message, attributeMap(message.payload, LINK_HEADER));
+
+/** What a read of a link brings with it, taken apart once. */
+export interface ReadLink {
+  readonly link: LinkState;
+  /** Those that the datapath sets, so that no file is opened. */
+  readonly sysctls: readonly SysctlObject[];
+  /** The kind of its root queue, such as `noqueue` or `tbf`. */
+  readonly queueKind: string;
+}
+
+export function decodeReadLink(message: Message): ReadLink {
+  const attributes = attributeMap(message.payload, LINK_HEADER);
+  const link = linkFrom(message, attributes);
+  const families = attributeMap(attributes.get(IFLA.AF_SPEC) ?? Buffer.alloc(0));
+  return { link, sysctls: linkSysctls(link.name, families), queueKind: textOf(attributes, IFLA.QDISC) };
+}
+
+const textOf = (attributes: Attributes, type: number): string => attributeText(attributes.get(type) ?? Buffer.alloc(0));
+
+function linkFrom(message: Message, attributes: Attributes): LinkState {
   const info = attributes.get(IFLA.LINKINFO);
   const kind = info && attributeMap(info).get(IFLA_INFO.KIND);
-  const text = (type: number) => attributeText(attributes.get(type) ?? Buffer.alloc(0));
   return {
-    name: text(IFLA.IFNAME),
+    name: textOf(attributes, IFLA.IFNAME),
     index: indexOf(message),
     mac: macText(attributes.get(IFLA.ADDRESS)),
     mtu: attributes.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
-    up: (payload.readUInt32LE(8) & IFF_UP) !== 0,
+    up: (message.payload.readUInt32LE(8) & IFF_UP) !== 0,
     group: attributes.get(IFLA.GROUP)?.readUInt32LE(0) ?? 0,
-    alias: text(IFLA.IFALIAS),
+    alias: textOf(attributes, IFLA.IFALIAS),
     type: kind === undefined ? '' : attributeText(kind),
   };
 }
 
-/** The kind of its root queue, such as `noqueue` or `tbf`: it comes with every read of the link. */
-export const decodeQueueKind = ({ payload }: Message): string =>
-  attributeText(attributeMap(payload, LINK_HEADER).get(IFLA.QDISC) ?? Buffer.alloc(0));
-
-/** The link's sysctls that the datapath sets; they come with a read of the link, so no file is opened. */
-export function decodeLinkSysctls(message: Message): SysctlObject[] {
-  const attributes = attributeMap(message.payload, LINK_HEADER);
-  const name = attributeText(attributes.get(IFLA.IFNAME) ?? Buffer.alloc(0));
-  const families = attributeMap(attributes.get(IFLA.AF_SPEC) ?? Buffer.alloc(0));
+function linkSysctls(name: string, families: Attributes): SysctlObject[] {
   const inet = attributeMap(families.get(AF_INET) ?? Buffer.alloc(0)).get(IFLA_INET_CONF);
   const inet6 = attributeMap(families.get(AF_INET6) ?? Buffer.alloc(0));
   const sysctls: SysctlObject[] = [];
