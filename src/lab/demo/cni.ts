@@ -16,6 +16,8 @@ export interface CniPlugin {
   /** The binary. */
   readonly binary: string;
   readonly network: string;
+  /** What the runtime adds for capabilities. */
+  readonly runtimeConfig?: object;
 }
 
 export interface CniError {
@@ -38,13 +40,13 @@ const TIMEOUT_MS = 120_000;
 
 /** `signal` kills the plugin, which otherwise asks for its daemon until its own deadline. */
 export function runCni(
-  plugin: CniPlugin,
+  { binary, network, runtimeConfig }: CniPlugin,
   verb: 'ADD' | 'DEL',
   { signal, ...pod }: CniPod & { readonly signal?: AbortSignal },
 ): Promise<CniAnswer> {
-  const config = JSON.stringify({ cniVersion: '1.0.0', name: plugin.network, type: 'underway' });
+  const config = JSON.stringify({ cniVersion: '1.0.0', name: network, type: 'underway', runtimeConfig });
   const beganMs = performance.now();
-  const child = spawn(plugin.binary, [], {
+  const child = spawn(binary, [], {
     timeout: TIMEOUT_MS,
     ...(signal && { signal }),
     env: {
