@@ -141,10 +141,12 @@ export function attached(turn: Turn, eni: EniPresent, deviceIndex: number | unde
 }
 
 /** The first link with a MAC is the NIC: what is made upon it (a VLAN, a bridge) may share the MAC, and comes later. */
-export function linkSeen(turn: Turn, { mac, name, index }: NicLink): void {
+export function linkSeen(turn: Turn, { mac, name, index, mtu }: NicLink): void {
   const known = turn.state.get('link', mac);
-  if (known !== undefined && (known.index !== index || known.name === name)) return;
-  turn.tx.put('link', { mac, name, index });
+  if (known !== undefined && known.index !== index) return;
+  if (known?.name !== name || known.mtu !== mtu) turn.tx.put('link', { mac, name, index, mtu });
+  // Another MTU is for pods to come.
+  if (known?.name === name) return;
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.mac !== mac) continue;
     // The link is the proof that the attach was done, also when its answer was lost.

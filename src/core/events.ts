@@ -30,6 +30,7 @@ export interface NicLink {
   readonly mac: Mac;
   readonly name: string;
   readonly index: number;
+  readonly mtu: number;
   /** At the start: the number that the kernel's state of an earlier process gives its ENI. */
   readonly number?: number;
 }

@@ -12,7 +12,7 @@ import { familyOf, type Ip } from './ip.ts';
 import { linkName } from './link-name.ts';
 import { addressLost, enisOfLease, isTakenAway } from './lost.ts';
 import type { PodPlan } from './plan.ts';
-import { primaryOf } from './pool.ts';
+import { isPresent, primaryOf } from './pool.ts';
 import type { Reason } from './reasons.ts';
 import type { LeaseRow, WaiterRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -41,7 +41,7 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
     addresses: places.map((place) => place.ip),
     ...(pod && { pod }),
     linkIndex: newLinkIndex(turn),
-    mtu: turn.runtime.settings.mtu,
+    mtu: mtuFor(turn, places),
     ...(bandwidth && { bandwidth }),
     sinceMs: turn.nowMs,
     busy: undefined,
@@ -52,6 +52,16 @@ export function grant(turn: Turn, waiter: WaiterRow, places: readonly Place[]): 
     dels: [],
   };
   wire(turn, lease, true);
+}
+
+/** What the links of its addresses' ENIs carry: more than that would leave the node in pieces, or not at all. */
+function mtuFor(turn: Turn, places: readonly Place[]): number {
+  const carried = places.flatMap(({ eni }) => {
+    const row = turn.state.get('eni', eni);
+    const link = row !== undefined && isPresent(row) ? turn.state.get('link', row.mac) : undefined;
+    return link?.mtu ?? [];
+  });
+  return Math.min(turn.runtime.settings.mtu, ...carried);
 }
 
 /** An index no link of this boot had: a late "link gone" can then never mean another link. */

@@ -90,6 +90,7 @@ export interface Settings {
   /** Where the kernel could not flush the address's connections. */
   readonly cooldownUnflushedMs: number;
   readonly cooldownUnderPressureMs: number;
+  /** Of a pod at most: the link of its ENI may carry less. */
   readonly mtu: number;
   readonly masquerade: boolean;
   readonly markMask: number;
@@ -329,6 +330,7 @@ export interface LinkRow {
   readonly mac: Mac;
   readonly name: string;
   readonly index: number;
+  readonly mtu: number;
 }
 
 /** The last failure of a cloud action, for reasons and back-off; gone with its next success. */

@@ -5,7 +5,7 @@
 
 import type { OperationId, RequestId } from '../core/brand.ts';
 import type { Answer, CloudCall, CloudResult } from '../core/cloud.ts';
-import type { Effect, Event, KernelFailure, Reply } from '../core/events.ts';
+import type { Effect, Event, KernelFailure, NicLink, Reply } from '../core/events.ts';
 import type { PodPlan } from '../core/plan.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import type { KernelObject, KernelState, Step } from '../datapath/kernel-state.ts';
@@ -130,6 +130,7 @@ async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promi
   if ('errno' in host) return { kind: 'synced', sync, changed: 0, damaged: [], failure: host };
   const steps = ports.datapath.diffNode(plan, host);
   const failure = await applied(ports.kernel, steps);
+  if (failure === undefined) for (const link of resized(steps, host)) ports.enqueue({ kind: 'link-seen', ...link });
   const partOf = pods.length === 0 ? undefined : byLink(host);
   const mends = pods
     .map((pod) => ({ lease: pod.lease, steps: ports.datapath.mendHost(pod, partOf?.(pod.link) ?? NOTHING) }))
@@ -141,6 +142,14 @@ async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promi
   const failures = { ...(failure && { failure }), ...(podFailure && { podFailure }) };
   return { kind: 'synced', sync, changed: steps.length, damaged, ...failures };
 }
+
+/** ENIs' links with the MTU that they have by now. The kernel tells it too, perhaps when pods have their addresses. */
+const resized = (steps: readonly Step[], { links }: KernelState): NicLink[] =>
+  steps.flatMap((step) => {
+    const { mtu, name: of } = step.do === 'set-link' ? step.link : {};
+    const link = mtu === undefined ? undefined : links.find(({ name }) => name === of);
+    return link === undefined || mtu === undefined ? [] : [{ mac: link.mac, name: link.name, index: link.index, mtu }];
+  });
 
 const NOTHING: KernelState = { links: [], objects: [] };
 

@@ -36,7 +36,7 @@ export async function startedEvent(state: State, kernel: Kernel, datapath: Datap
 const nicsOf = ({ links }: KernelState): NicLink[] =>
   links
     .filter(isNic)
-    .map(({ mac, name, index }) => ({ mac, name, index }))
+    .map(({ mac, name, index, mtu }) => ({ mac, name, index, mtu }))
     .sort((a, b) => a.index - b.index);
 
 /**
@@ -66,7 +66,7 @@ export function coreEvent(event: KernelEvent): Event | undefined {
   if (event.kind === 'changed') return { kind: 'kernel-changed' };
   const { mac, name, index } = event;
   if (event.kind === 'link-gone') return { kind: 'link-gone', mac, name, index };
-  return isNic(event) ? { kind: 'link-seen', mac, name, index } : undefined;
+  return isNic(event) ? { kind: 'link-seen', mac, name, index, mtu: event.mtu } : undefined;
 }
 
 export interface Hearing {

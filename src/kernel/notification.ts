@@ -126,8 +126,8 @@ function seeLink(links: Map<number, KernelEvent>, message: Message): void {
   // A bridge port's own messages have family AF_BRIDGE and come beside the link's.
   if (message.payload[0] !== 0) return;
   if (message.type === RTM_LINK.NEW) {
-    const { name, index, mac, type } = decodeLink(message);
-    links.set(index, { kind: 'link-seen', name, index, mac, type });
+    const { name, index, mac, mtu, type } = decodeLink(message);
+    links.set(index, { kind: 'link-seen', name, index, mac, mtu, type });
   } else if (message.type === RTM_LINK.DELETE) {
     const { name, index, mac } = decodeLink(message);
     links.set(index, { kind: 'link-gone', name, index, mac });

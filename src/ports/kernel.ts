@@ -57,6 +57,7 @@ export type KernelEvent =
       readonly name: string;
       readonly index: number;
       readonly mac: Mac;
+      readonly mtu: number;
       /** As in LinkState. */
       readonly type: string;
     }

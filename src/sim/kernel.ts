@@ -65,6 +65,8 @@ class Namespace {
   }
 }
 
+/** As EC2's. */
+export const NIC_MTU = 9_001;
 const DIED = Symbol('the process died in the middle of a batch');
 
 export interface FakeKernelOptions {
@@ -131,9 +133,9 @@ export class FakeKernel implements Kernel {
   /** A NIC of the instance appears, or a link of another type. */
   plug(name: string, mac: Mac, type = ''): void {
     const index = this.nextIndex++;
-    this.host.links.set(name, { name, index, mac, mtu: 9_001, up: false, group: 0, alias: '', type });
+    this.host.links.set(name, { name, index, mac, mtu: NIC_MTU, up: false, group: 0, alias: '', type });
     if (this.isDeaf) this.untold.add(mac);
-    this.tell({ kind: 'link-seen', name, index, mac, type });
+    this.tell({ kind: 'link-seen', name, index, mac, mtu: NIC_MTU, type });
   }
 
   /** The NIC's coming could be heard, if it has come. */
@@ -238,8 +240,8 @@ export class FakeKernel implements Kernel {
     this.host.peers.set(step.host.name, { namespace: pod, name: step.pod.name });
     pod.links.set(step.pod.name, { ...step.pod, index: 2, group: 0, ...common });
     pod.peers.set(step.pod.name, { namespace: this.host, name: step.host.name });
-    const { name, index, mac } = step.host;
-    this.tell({ kind: 'link-seen', name, index, mac, type: 'veth' });
+    const { name, index, mac, mtu } = step.host;
+    this.tell({ kind: 'link-seen', name, index, mac, mtu, type: 'veth' });
     return undefined;
   }
 

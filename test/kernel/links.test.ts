@@ -36,7 +36,7 @@ test("what is made upon an ENI's link, with its MAC, is no NIC: not in notificat
     for (let tries = 0; tries < 80 && !told.includes('br0'); tries++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     expect(new Set(told)).toEqual(new Set(['eth1', 'mv0', 'br0']));
-    const nic = { mac: eni, name: 'eth1', index };
+    const nic = { mac: eni, name: 'eth1', index, mtu: 9001 };
     expect(heard.filter(({ kind }) => kind === 'link-seen')).toContainEqual({ kind: 'link-seen', ...nic });
     expect(heard.filter((event) => event.kind === 'link-seen' && event.name !== 'eth1')).toEqual([]);
     expect(await startedEvent(new State(), kernel, veth)).toMatchObject({ eniLinks: [nic] });

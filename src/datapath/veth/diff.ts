@@ -5,7 +5,7 @@
  * our numbers is removed; a pod's route or neighbour is never touched.
  */
 import { type Cidr, cidrBase, cidrContains } from '../../core/ip.ts';
-import type { NodePlan } from '../../core/plan.ts';
+import type { EniPlan, NodePlan } from '../../core/plan.ts';
 import {
   type AddressObject,
   type KernelObject,
@@ -56,11 +56,21 @@ export function diffNode(plan: NodePlan, actual: KernelState): Step[] {
 const put = (object: KernelObject): Step => ({ do: 'put', at: 'host', object });
 const remove = (object: KernelObject): Step => ({ do: 'remove', at: 'host', object });
 
-/** The primary's link is the operating system's. */
-const linksUp = (plan: NodePlan, actual: KernelState): Step[] =>
-  secondaryEnis(plan)
-    .filter((eni) => !actual.links.some((link) => link.name === eni.link && link.up))
-    .map((eni) => ({ do: 'set-link', at: 'host', link: { name: eni.link, up: true } }));
+/**
+ * The primary's link is the operating system's, and has the MTU of the VPC (DHCP tells it there). A secondary's comes with
+ * its driver's own, 1500 as a rule, which is raised as it is brought up; one that is up is as somebody wants it.
+ */
+function linksUp(plan: NodePlan, actual: KernelState): Step[] {
+  const linkOf = (eni: EniPlan) => actual.links.find(({ name }) => name === eni.link);
+  const primary = plan.enis.find(({ number }) => number === 1);
+  const mtu = (primary && linkOf(primary)?.mtu) ?? 0;
+  return secondaryEnis(plan).flatMap((eni): Step[] => {
+    const link = linkOf(eni);
+    if (link?.up === true) return [];
+    const raised = link !== undefined && link.mtu < mtu ? { mtu } : {};
+    return [{ do: 'set-link', at: 'host', link: { name: eni.link, up: true, ...raised } }];
+  });
+}
 
 const isSysctl = (object: KernelObject): boolean => object.kind === 'sysctl';
 const isNft = (object: KernelObject): boolean =>

@@ -3,6 +3,7 @@
  * is not heard, the kernel answers, a link is seen, a dead process's call lands, time passes, the process ends.
  */
 import { type Answer, type CloudResult, isRead } from '../../core/cloud.ts';
+import { NIC_MTU } from '../kernel.ts';
 import { CAPABILITIES, macOf, perform } from './cloud.ts';
 import type { Move, Stepper } from './small-world.ts';
 import type { Call, Pod, Surroundings } from './surroundings.ts';
@@ -117,7 +118,7 @@ function linkMoves(around: Surroundings): Move[] {
     if (!eni.attached || around.plugged.includes(eni.n)) return [];
     const make = (world: Stepper): void => {
       world.around = { ...world.around, plugged: [...world.around.plugged, eni.n] };
-      world.step({ kind: 'link-seen', mac: macOf(eni.n), name: `eth${eni.n}`, index: eni.n + 2 });
+      world.step({ kind: 'link-seen', mac: macOf(eni.n), name: `eth${eni.n}`, index: eni.n + 2, mtu: NIC_MTU });
     };
     return [{ label: `link of ${eni.id} seen`, make }];
   });

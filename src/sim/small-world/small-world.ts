@@ -15,6 +15,7 @@ import type { Rows, Table, WaiterRow } from '../../core/rows.ts';
 import { State, TABLES, Tx } from '../../core/state.ts';
 import { step } from '../../core/step.ts';
 import { Turn } from '../../core/turn.ts';
+import { NIC_MTU } from '../kernel.ts';
 import { CAPABILITIES, INSTANCE, macOf, perform } from './cloud.ts';
 import type { Call, Pod, PodLink, Surroundings, Work } from './surroundings.ts';
 
@@ -100,7 +101,7 @@ export class Stepper {
       netns: netnsOf(pod),
     }));
     const aliveLeases = [...state.all('lease')].flatMap((lease) => (this.netnsAlive(lease.netns.id) ? [lease.id] : []));
-    const eniLinks = around.plugged.map((n) => ({ mac: macOf(n), name: `eth${n}`, index: n + 2 }));
+    const eniLinks = around.plugged.map((n) => ({ mac: macOf(n), name: `eth${n}`, index: n + 2, mtu: NIC_MTU }));
     this.step({ kind: 'started', links, aliveLeases, eniLinks, fenced: [] });
   }
 

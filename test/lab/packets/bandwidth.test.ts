@@ -136,5 +136,5 @@ test('a limit in the pod that was taken away is back after its repeated ADD, and
   const again = await world.pods.addOne(pod);
   expect(again.error).toBeUndefined();
   expect(await limits()).toEqual(BOTH);
-  await expectRates();
+  await expectRate(EGRESS.megabits, { from: podEnd(6), to: vmEnd(6) });
 }, 40_000);

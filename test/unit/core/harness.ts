@@ -306,6 +306,6 @@ export function eniFacts(n: number, blocks: readonly Cidr[], tags: EniFacts['tag
   };
 }
 
-export const nic = (mac: Mac, n: number): NicLink => ({ mac, name: `eth${n}`, index: n + 2 });
+export const nic = (mac: Mac, n: number): NicLink => ({ mac, name: `eth${n}`, index: n + 2, mtu: 9_001 });
 
 export const primaryFacts = PRIMARY;

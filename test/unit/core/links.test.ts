@@ -1,8 +1,9 @@
 /** Which link is an ENI's: the NIC, also where something made upon it has the same MAC. */
+import { attachmentKey } from '../../../src/core/brand.ts';
 import type { EniFacts } from '../../../src/core/cloud.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import type { EniPlan } from '../../../src/core/plan.ts';
-import { Core, eniFacts, INSTANCE, nic, primaryFacts, type Setup } from './harness.ts';
+import { Core, eniFacts, INSTANCE, nic, pod, primaryFacts, type Setup } from './harness.ts';
 
 const TARGETS = { floor: 0, headroom: 2, ceiling: 100 };
 
@@ -24,7 +25,7 @@ const { mac } = eniFacts(1, [], {});
 
 test('a link that comes with the MAC of an ENI takes nothing from it, nor does its end', () => {
   const core = twoEnis();
-  const vlan = { mac, name: 'eth1.100', index: 77 };
+  const vlan = { mac, name: 'eth1.100', index: 77, mtu: 9_001 };
   core.send({ kind: 'link-seen', ...vlan }).advance(200);
   core.send({ kind: 'kernel-changed' }).advance(200);
   expect(planned(core)).toEqual(['1:eth0', '2:eth1']);
@@ -38,14 +39,14 @@ test('a link that comes with the MAC of an ENI takes nothing from it, nor does i
 });
 
 test('of two links with one MAC at the start the older is the NIC', () => {
-  const eniLinks = [{ mac: primaryFacts.mac, name: 'eth0.100', index: 77 }];
+  const eniLinks = [{ mac: primaryFacts.mac, name: 'eth0.100', index: 77, mtu: 9_001 }];
   const core = new Core({ targets: { floor: 0, headroom: 0, ceiling: 10 }, eniLinks }).serving();
   expect(planned(core)).toEqual(['1:eth0']);
 });
 
 test('a NIC that is renamed keeps its place, also while its ENI comes up', () => {
   const core = twoEnis();
-  core.send({ kind: 'link-seen', mac, name: 'ens6', index: 3 });
+  core.send({ kind: 'link-seen', mac, name: 'ens6', index: 3, mtu: 9_001 });
   expect(planned(core)).toEqual(['1:eth0', '2:ens6']);
 
   const early = new Core({ targets: TARGETS }).serving();
@@ -58,7 +59,7 @@ test('a NIC that is renamed keeps its place, also while its ENI comes up', () =>
   early.bringUpEni(1);
   // The first brought its blocks' fences.
   expect(finishSync()).toEqual(['1:eth0', '2:eth1']);
-  early.send({ kind: 'link-seen', mac, name: 'ens6', index: 3 });
+  early.send({ kind: 'link-seen', mac, name: 'ens6', index: 3, mtu: 9_001 });
   // What is under way names a link that is no more.
   expect([finishSync(), stateOfEni1(early)]).toEqual([['1:eth0', '2:ens6'], 'linking']);
   expect([finishSync(), stateOfEni1(early)]).toEqual([['1:eth0', '2:ens6'], 'ready']);
@@ -177,7 +178,7 @@ describe('a link that goes and comes back', () => {
     // Its blocks' fences, with it; then the node without it.
     for (let syncs = 0; syncs < 3; syncs++) finish(core);
     expect([stateOfEni1(core), planned(core)]).toEqual(['linking', ['1:eth0']]);
-    core.send({ kind: 'link-seen', mac, name: 'eth1', index: 77 }).add('a');
+    core.send({ kind: 'link-seen', mac, name: 'eth1', index: 77, mtu: 9_001 }).add('a');
     expect([stateOfEni1(core), planned(core), core.replyOf('add-a')]).toEqual([
       'linking',
       ['1:eth0', '2:eth1'],
@@ -190,16 +191,32 @@ describe('a link that goes and comes back', () => {
   test('of an ENI that served, and under another name: pods wait for the kernel, and the cloud is not asked for more', () => {
     const core = twoEnis();
     core.held.add('sync');
-    core.send({ kind: 'link-seen', mac, name: 'ens6', index: 3 }).add('a').advance(300);
+    core.send({ kind: 'link-seen', mac, name: 'ens6', index: 3, mtu: 9_001 }).add('a').advance(300);
     expect([planned(core), core.replyOf('add-a'), core.calls]).toEqual([['1:eth0', '2:ens6'], 'waits', []]);
     finish(core);
     expect(core.replyOf('add-a')).toBe('added');
 
     core.send({ kind: 'link-gone', ...nic(mac, 1) });
     finish(core);
-    core.send({ kind: 'link-seen', mac, name: 'eth1', index: 77 }).add('b').advance(300);
+    core.send({ kind: 'link-seen', mac, name: 'eth1', index: 77, mtu: 9_001 }).add('b').advance(300);
     expect([planned(core), core.replyOf('add-b')]).toEqual([['1:eth0', '2:eth1'], 'waits']);
     finish(core);
     expect(core.replyOf('add-b')).toBe('added');
   });
+});
+
+test('a pod has the MTU of the link that its address’s ENI has, at most the configured one, as of its ADD', () => {
+  const core = new Core({ targets: { floor: 4, headroom: 0, ceiling: 100 } }).serving();
+  core.bringUpEni(1);
+  const mtuOf = (name: string) => core.add(name).state.leaseOf(attachmentKey(pod(name)))?.mtu;
+  const carries = (mtu: number) => core.send({ kind: 'link-seen', ...nic(mac, 1), mtu });
+  expect(mtuOf('a')).toBe(9_001);
+  carries(8_500);
+  expect(mtuOf('b')).toBe(8_500);
+  expect(core.state.leaseOf(attachmentKey(pod('a')))?.mtu).toBe(9_001);
+  // Another link with the ENI's MAC says nothing of it.
+  core.send({ kind: 'link-seen', mac, name: 'eth1.100', index: 77, mtu: 1_400 });
+  expect(mtuOf('c')).toBe(8_500);
+  carries(9_216);
+  expect(mtuOf('d')).toBe(9_001);
 });

@@ -50,12 +50,12 @@ test('one refusal is no trouble of the node; one that lasts for 2 s is, until th
 
 test('a refused plan is tried again after a second; another one, that what came since asks for, at once', () => {
   const core = withEni();
-  core.send({ kind: 'link-seen', mac, name: 'ens6', index: nic(mac, 1).index });
+  core.send({ kind: 'link-seen', mac, name: 'ens6', index: nic(mac, 1).index, mtu: 9_001 });
   const first = last(core);
   expect(last(refuse(core).advance(900))).toBe(first);
   expect(last(core.advance(100))).not.toBe(first);
 
-  core.send({ kind: 'link-seen', mac, name: 'ens7', index: nic(mac, 1).index });
+  core.send({ kind: 'link-seen', mac, name: 'ens7', index: nic(mac, 1).index, mtu: 9_001 });
   refuse(core);
   expect(last(core).plan.enis.map(({ link }) => link)).toEqual(['eth0', 'ens7']);
 });

@@ -33,6 +33,19 @@ test('from nothing to the wanted state, and then nothing is left to do', () => {
   expect(veth.diffNode(n1, done.host)).toEqual([]);
 });
 
+test('an ENI’s link is raised to the primary’s MTU as it is brought up, and is somebody’s from then on', () => {
+  const mtus = ({ host }: World) => host.links.map(({ mtu }) => mtu);
+  const withMtu = (world: World, name: string, mtu: number): World => ({
+    ...world,
+    host: { ...world.host, links: world.host.links.map((one) => (one.name === name ? { ...one, mtu } : one)) },
+  });
+  const done = sync(withMtu(FRESH, 'eth1', 1500), n1);
+  expect(mtus(done)).toEqual([9001, 9001, 9001]);
+  const lowered = withMtu(done, 'eth1', 1500);
+  expect(veth.diffNode(n1, lowered.host)).toEqual([]);
+  expect(mtus(sync(withMtu(FRESH, 'eth0', 1500), n1))).toEqual([1500, 9001, 9001]);
+});
+
 test('pods are not touched, nor is anything of others', () => {
   const world = run(sync(FRESH, n1), veth.wirePod(p3));
   const foreign: KernelObject[] = [

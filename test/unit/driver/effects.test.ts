@@ -11,7 +11,7 @@ import type { Provider } from '../../../src/ports/provider.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
 import { FakeKernel } from '../../../src/sim/kernel.ts';
 import { Core, pod } from '../core/harness.ts';
-import { p3 } from '../datapath/n1.ts';
+import { n1, p3 } from '../datapath/n1.ts';
 
 class CountsReads extends FakeKernel {
   readonly reads: string[] = [];
@@ -121,4 +121,24 @@ test('a sync puts the host side of many pods back from one read, and asks nothin
   expect(kernel.reads).toEqual(['the host', 'the host']);
   const routes = (objects: typeof wired) => objects?.filter(({ kind }) => kind === 'route');
   expect(routes((await kernel.read())?.objects)).toEqual(expect.arrayContaining(routes(wired) ?? []));
+});
+
+test('an ENI’s link that a sync gave another MTU is told before the ENI serves', async () => {
+  const clock = new VirtualClock();
+  const kernel = new FakeKernel({ clock });
+  for (const { link, mac } of n1.enis) kernel.plug(link, mac);
+  const eth1 = kernel.host.links.get('eth1');
+  if (eth1 === undefined) throw new Error('no eth1');
+  kernel.host.links.set('eth1', { ...eth1, mtu: 1500 });
+  const told: Event[] = [];
+  const enqueue = (event: Event) => void told.push(event);
+  const signal = new AbortController().signal;
+  const ports = { kernel, datapath: veth, provider: {} as Provider, reply: () => {}, enqueue, signal };
+  runEffect({ kind: 'sync', sync: 1, plan: n1, pods: [] }, ports);
+  await clock.run(clock.nowMs() + 1_000);
+  const { mac, index } = eth1;
+  expect(told).toMatchObject([
+    { kind: 'link-seen', mac, name: 'eth1', index, mtu: 9_001 },
+    { kind: 'synced', sync: 1 },
+  ]);
 });

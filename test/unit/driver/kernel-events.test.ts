@@ -24,8 +24,8 @@ test('an ENI has a NIC: what is made upon one, with its MAC, is not told, neithe
   const started = startedEvent(new Core().state, kernel, veth);
   await clock.run(clock.nowMs() + 10);
   const nics = [
-    { mac, name: 'eth1', index: 3 },
-    { mac: '02:00:00:00:00:22', name: 'lab1', index: 10 },
+    { mac, name: 'eth1', index: 3, mtu: 9_001 },
+    { mac: '02:00:00:00:00:22', name: 'lab1', index: 10, mtu: 9_001 },
   ];
   expect(await started).toMatchObject({ eniLinks: nics });
   expect(heard.flatMap((event) => coreEvent(event) ?? [])).toEqual(nics.map((nic) => ({ kind: 'link-seen', ...nic })));

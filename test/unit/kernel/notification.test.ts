@@ -108,7 +108,7 @@ test('a link that somebody set down is a change, not one that came down, goes, o
 test('a notification that cannot be understood is lost, the others of its burst are not', () => {
   const link = told(linkMessage(RTM_LINK.NEW), OTHERS);
   const cut = { ...link, message: { ...link.message, payload: link.message.payload.subarray(0, 3) } };
-  const seen = { kind: 'link-seen', name: 'uw0', index: 9, mac, type: 'veth' };
+  const seen = { kind: 'link-seen', name: 'uw0', index: 9, mac, mtu: 1500, type: 'veth' };
   expect(routeEvents([cut, link, cut], interest)).toEqual([seen, ...changed('lost')]);
 });
 
