@@ -75,7 +75,7 @@ const invalidLength = (family: Family, length: number): Refused =>
 
 /** How many address slots of a family the ENI's own addresses and blocks take. */
 export function slotsUsed(eni: Pick<EniRecord, 'primary4' | 'primary6' | 'blocks'>, family: Family): number {
-  const own = family === 4 || eni.primary6 !== undefined ? 1 : 0;
+  const own = (family === 4 ? eni.primary4 : eni.primary6) === undefined ? 0 : 1;
   return own + eni.blocks.filter((cidr) => familyOf(cidr) === family).length;
 }
 

@@ -1,12 +1,12 @@
 /** Create, delete, modify and tag: an ENI's life apart from its attachment. */
 import type { EniId } from '../../src/core/brand.ts';
-import { hostCidr } from '../../src/core/ip.ts';
+import { familyOf, hostCidr } from '../../src/core/ip.ts';
 import { slotsMax, slotsUsed, takeBlocks, wishedCount } from './address-calls.ts';
 import type { ApiRequest } from './api.ts';
 import type { CallMoment, Calls } from './call.ts';
 import type { EniRecord } from './records.ts';
 import { type Done, done, type Refused, refuse } from './refusal.ts';
-import { ownAddresses, type World } from './world.ts';
+import { ownAddresses, ownOf, type World } from './world.ts';
 
 type CreateRequest = ApiRequest<'create-eni'>;
 
@@ -61,18 +61,20 @@ function create(world: World, request: CreateRequest, moment: CallMoment): Done<
 type NewAddresses = Pick<EniRecord, 'primary4' | 'primary6' | 'blocks'>;
 
 function takeForNewEni(world: World, request: CreateRequest, moment: CallMoment): Done<NewAddresses> | Refused {
-  const { subnet, wishes } = request;
+  const { subnet } = request;
   const blocks = request.blocks ?? [];
   const named = request.primary4 === undefined ? [] : [hostCidr(request.primary4)];
+  const isOnly6 = world.space(subnet, 4) === undefined;
+  // EC2's IPv6-only subnets give one unasked (AssignIpv6AddressOnCreation, which is on there).
+  const isUnasked = isOnly6 && request.primary6 !== true && request.wishes.length + blocks.length === 0;
+  const wishes = isUnasked ? [{ family: 6, prefixLength: 128, count: 1 } as const] : request.wishes;
   const ownWishes = [
-    ...(named.length > 0 ? [] : [{ family: 4, prefixLength: 32, count: 1 } as const]),
+    ...(named.length > 0 || isOnly6 ? [] : [{ family: 4, prefixLength: 32, count: 1 } as const]),
     ...(request.primary6 === true ? [{ family: 6, prefixLength: 128, count: 1 } as const] : []),
   ];
   const own = takeBlocks(world, { subnet, wishes: ownWishes, blocks: named }, moment.strikes);
   if (own.kind === 'refused') return own;
-  const [primary4, primary6] = own.value.map((cidr) => cidr.slice(0, cidr.indexOf('/')) as EniRecord['primary4']);
-  if (primary4 === undefined) throw new Error('an ENI without an address of its own');
-  const result = { primary4, ...(primary6 === undefined ? {} : { primary6 }) };
+  const result = ownOf(own.value);
   const refused = ([4, 6] as const)
     .map((family) => ({ family, max: slotsMax(world, undefined, family) }))
     .find(({ family, max }) => {
@@ -82,7 +84,7 @@ function takeForNewEni(world: World, request: CreateRequest, moment: CallMoment)
     ? refuse({ kind: 'address-limit', eni: undefined, ...refused })
     : takeBlocks(world, { subnet, wishes, blocks }, moment.strikes);
   if (given.kind === 'done') return done({ ...result, blocks: given.value });
-  for (const cidr of own.value) world.space(subnet, cidr.includes(':') ? 6 : 4)?.release(cidr);
+  for (const cidr of own.value) world.space(subnet, familyOf(cidr))?.release(cidr);
   return given;
 }
 

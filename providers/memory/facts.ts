@@ -13,7 +13,7 @@ export function eniFacts(eni: EniRecord): EniFacts {
     mac,
     subnet,
     groups,
-    primary4,
+    ...(primary4 === undefined ? {} : { primary4 }),
     ...(primary6 === undefined ? {} : { primary6 }),
     blocks,
     ...(attachment === undefined
@@ -31,8 +31,12 @@ export function eniFacts(eni: EniRecord): EniFacts {
 }
 
 export function subnetFacts({ id, zone, cidr4, cidr6 }: SubnetRecord): SubnetFacts {
-  const facts = { id, zone, cidr4, gateway4: cidrAddress(cidr4, 1) };
-  return cidr6 === undefined ? facts : { ...facts, cidr6, gateway6: GATEWAY6 };
+  return {
+    id,
+    zone,
+    ...(cidr4 === undefined ? {} : { cidr4, gateway4: cidrAddress(cidr4, 1) }),
+    ...(cidr6 === undefined ? {} : { cidr6, gateway6: GATEWAY6 }),
+  };
 }
 
 export function nodeFacts({ id, limits, primaryEni, zone }: InstanceRecord, vpc: VpcRecord): NodeFacts {

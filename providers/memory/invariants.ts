@@ -50,6 +50,7 @@ function brokenCounts(world: World, owners: ReadonlyMap<Cidr, EniRecord>): strin
     if (familyOf(cidr) === 4) taken.set(subnet, (taken.get(subnet) ?? 0) + cidrSize(cidr));
   const broken: string[] = [];
   for (const { id, cidr4 } of world.subnets.values()) {
+    if (cidr4 === undefined) continue;
     const says = world.space(id, 4)?.freeCount;
     const has = 2 ** (32 - cidrLength(cidr4)) - RESERVED_COUNT - (taken.get(id) ?? 0);
     if (says !== has) broken.push(`${id} says ${says} free, but has ${has}`);

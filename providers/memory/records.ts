@@ -20,7 +20,8 @@ export interface SubnetRecord {
   readonly id: SubnetId;
   readonly vpc: string;
   readonly zone: string;
-  readonly cidr4: Cidr;
+  /** One of the two at least; without IPv4 it is what EC2 calls an IPv6-only subnet. */
+  readonly cidr4?: Cidr;
   readonly cidr6?: Cidr;
   readonly tags: Tags;
 }
@@ -56,7 +57,8 @@ export interface EniRecord {
   readonly state: 'pending' | 'available' | 'in-use';
   /** The primary ENI of an instance can be neither detached nor deleted while the instance lives. */
   readonly primary: boolean;
-  readonly primary4: Ip;
+  /** Absent in an IPv6-only subnet. */
+  readonly primary4?: Ip;
   /** The ENI's own IPv6 address (EC2 EnablePrimaryIpv6). */
   readonly primary6?: Ip;
   /** The internet sees `primary4` as this address. */

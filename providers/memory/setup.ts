@@ -8,7 +8,7 @@ import { type Cidr, cidrBase, cidrContains, type Ip } from '../../src/core/ip.ts
 import { takeBlocks } from './address-calls.ts';
 import type { EniRecord, InstanceRecord, RouteTableRecord, RouteTarget, SubnetRecord, VpcRecord } from './records.ts';
 import { putTable } from './route-calls.ts';
-import { ownAddresses, type World } from './world.ts';
+import { ownAddresses, ownOf, type World } from './world.ts';
 
 export interface NewVpc {
   readonly cidrs4: readonly Cidr[];
@@ -28,19 +28,21 @@ export function addVpc(world: World, { cidrs4, cidrs6 = [], tags = {} }: NewVpc)
 export interface NewSubnet {
   readonly vpc: string;
   readonly zone: string;
-  readonly cidr4: Cidr;
+  readonly cidr4?: Cidr;
   readonly cidr6?: Cidr;
   readonly tags?: Tags;
 }
 
 export function addSubnet(world: World, { vpc, zone, cidr4, cidr6, tags = {} }: NewSubnet): SubnetRecord {
   const record = vpcOf(world, vpc);
-  const outside = [cidr4, ...(cidr6 === undefined ? [] : [cidr6])].find(
+  const ranges = [cidr4, cidr6].filter((cidr) => cidr !== undefined);
+  if (ranges.length === 0) throw new RangeError('a subnet has a range of addresses');
+  const outside = ranges.find(
     (cidr) => ![...record.cidrs4, ...record.cidrs6].some((range) => cidrContains(range, cidrBase(cidr))),
   );
   if (outside !== undefined) throw new RangeError(`${outside} is outside of ${vpc}`);
   const id = world.newId('subnet') as SubnetId;
-  const subnet = { id, vpc, zone, cidr4, ...(cidr6 === undefined ? {} : { cidr6 }), tags };
+  const subnet = { id, vpc, zone, ...(cidr4 && { cidr4 }), ...(cidr6 && { cidr6 }), tags };
   world.subnets.set(id, subnet);
   world.addSpaces(subnet);
   return subnet;
@@ -92,7 +94,7 @@ export interface NewInstance {
   readonly publicIp?: Ip;
 }
 
-/** Runs at once, its primary ENI attached as device 0 and seen. IPv6 of its own where the subnet has a range. */
+/** Runs at once, its primary ENI attached as device 0 and seen. It has an address of its own of each of its subnet's ranges. */
 export function launch(world: World, wish: NewInstance): InstanceRecord {
   const subnet = world.subnets.get(wish.subnet);
   const limits = world.figures.instanceTypes.get(wish.instanceType);
@@ -137,14 +139,13 @@ export function launch(world: World, wish: NewInstance): InstanceRecord {
 }
 
 function primaryAddresses(world: World, subnet: SubnetRecord, primary4: Ip | undefined) {
-  const wishes4 = primary4 === undefined ? [{ family: 4, prefixLength: 32, count: 1 } as const] : [];
+  const isChosen = primary4 === undefined && subnet.cidr4 !== undefined;
+  const wishes4 = isChosen ? [{ family: 4, prefixLength: 32, count: 1 } as const] : [];
   const wishes6 = subnet.cidr6 === undefined ? [] : [{ family: 6, prefixLength: 128, count: 1 } as const];
   const blocks = primary4 === undefined ? [] : [`${primary4}/32` as Cidr];
   const taken = takeBlocks(world, { subnet: subnet.id, wishes: [...wishes4, ...wishes6], blocks }, {});
   if (taken.kind === 'refused') throw new RangeError(`launch in ${subnet.id}: ${taken.refusal.kind}`);
-  const [own4, own6] = taken.value.map(cidrBase);
-  if (own4 === undefined) throw new Error('an instance without an address');
-  return own6 === undefined ? { primary4: own4 } : { primary4: own4, primary6: own6 };
+  return ownOf(taken.value);
 }
 
 /** ENIs that delete on termination go with it; the others become available. Absent: nothing happens. */

@@ -7,8 +7,8 @@ const sorted = (lines: string[]): string[] => lines.sort((a, b) => (a < b ? -1 :
 /** One line a thing: subnets with what is free, instances, ENIs with attachment and addresses, routes. */
 export function snapshot(world: World): string {
   const lines: string[] = [];
-  for (const { id, cidr4 } of world.subnets.values())
-    lines.push(`subnet ${id} ${cidr4} free ${world.space(id, 4)?.freeCount}`);
+  for (const { id, cidr4, cidr6 } of world.subnets.values())
+    lines.push(`subnet ${id} ${cidr4 ?? cidr6} free ${world.space(id, 4)?.freeCount ?? 'no IPv4'}`);
   for (const { id, limits, state } of world.instances.values())
     lines.push(`instance ${id} ${limits.instanceType} ${state}`);
   for (const eni of world.enis.values()) lines.push(eniLine(world, eni));

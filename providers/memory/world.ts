@@ -6,7 +6,7 @@
  * truth has changed, in the order of the changes.
  */
 import type { EniId, InstanceId, Mac, SubnetId } from '../../src/core/brand.ts';
-import { type Cidr, type Family, familyOf, hostCidr, type Ip } from '../../src/core/ip.ts';
+import { type Cidr, cidrBase, type Family, familyOf, hostCidr } from '../../src/core/ip.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { AddressSpace } from './address-space.ts';
 import type { Figures } from './figures.ts';
@@ -88,8 +88,8 @@ export class World {
   }
 
   addSpaces(subnet: SubnetRecord): void {
-    this.#spaces.set(`${subnet.id}/4`, new AddressSpace(subnet.cidr4));
-    if (subnet.cidr6 !== undefined) this.#spaces.set(`${subnet.id}/6`, new AddressSpace(subnet.cidr6));
+    for (const cidr of [subnet.cidr4, subnet.cidr6])
+      if (cidr !== undefined) this.#spaces.set(`${subnet.id}/${familyOf(cidr)}`, new AddressSpace(cidr));
   }
 
   /** Undefined when the subnet has no such family. */
@@ -170,6 +170,13 @@ export class World {
 }
 
 /** The addresses an ENI has from birth to death, as blocks of one. */
-export function ownAddresses(eni: { readonly primary4: Ip; readonly primary6?: Ip }): Cidr[] {
-  return eni.primary6 === undefined ? [hostCidr(eni.primary4)] : [hostCidr(eni.primary4), hostCidr(eni.primary6)];
+export const ownAddresses = ({ primary4, primary6 }: OwnAddresses): Cidr[] =>
+  [primary4, primary6].flatMap((ip) => (ip === undefined ? [] : hostCidr(ip)));
+
+type OwnAddresses = Pick<EniRecord, 'primary4' | 'primary6'>;
+
+/** The other way round: at most one block of each family. */
+export function ownOf(blocks: readonly Cidr[]): OwnAddresses {
+  const [primary4, primary6] = ([4, 6] as const).map((family) => blocks.find((cidr) => familyOf(cidr) === family));
+  return { ...(primary4 && { primary4: cidrBase(primary4) }), ...(primary6 && { primary6: cidrBase(primary6) }) };
 }

@@ -7,11 +7,11 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import type { EniRecord, SubnetRecord } from '../../providers/memory/records.ts';
 import type { InstanceId } from '../core/brand.ts';
-import { cidrLength, type Ip } from '../core/ip.ts';
+import { type Cidr, cidrLength, familyOf, type Ip } from '../core/ip.ts';
 import type { KernelObject } from '../datapath/kernel-state.ts';
 import type { Networks } from '../kernel/networks.ts';
 import type { Clock } from '../ports/clock.ts';
-import { EC2_ADDRESS, FABRIC_END, gatewayOf, METADATA_ADDRESS } from './fabric/addressing.ts';
+import { FABRIC_END, gatewayOf, serviceAddresses } from './fabric/addressing.ts';
 import { namespaceSysctls } from './fabric/sysctls.ts';
 import { defaultRoute } from './fabric/wanted.ts';
 import { createImds, type Imds } from './imds/imds.ts';
@@ -31,6 +31,8 @@ export interface InstanceOptions {
   readonly networks: Networks;
   readonly region: string;
   readonly ec2: HttpServer;
+  /** False in an IPv6-only subnet: metadata and the cloud's API are then reached by IPv6. */
+  readonly ipv4: boolean;
 }
 
 export class Instance {
@@ -38,32 +40,36 @@ export class Instance {
   readonly netns: string;
   readonly id: InstanceId;
   readonly metadata: Imds;
+  /** Where its programs find metadata and the cloud's API. */
+  readonly services: ReturnType<typeof serviceAddresses>;
   readonly #servers: readonly NamespaceServer[];
 
   private constructor(
-    { name, netns }: InstanceOptions,
+    { name, netns, ipv4 }: InstanceOptions,
     parts: { readonly id: InstanceId; readonly metadata: Imds; readonly servers: readonly NamespaceServer[] },
   ) {
     this.name = name;
     this.netns = netns;
     this.id = parts.id;
     this.metadata = parts.metadata;
+    this.services = serviceAddresses({ ipv4 });
     this.#servers = parts.servers;
   }
 
   /** Makes the namespace; `launch` then gives it its identity, and with it its primary link. */
   static async build(options: InstanceOptions, launch: () => InstanceId): Promise<Instance> {
-    const { netns, networks, cloud, clock, region, ec2 } = options;
+    const { netns, networks, cloud, clock, region, ec2, ipv4 } = options;
+    const services = serviceAddresses({ ipv4 });
     await networks.createNamespace(netns);
     await networks.put(netns, namespaceSysctls({ router: false }));
     await networks.apply([{ do: 'set-link', at: 'host', link: { name: 'lo', up: true } }], { netns });
-    await networks.put(netns, [METADATA_ADDRESS, EC2_ADDRESS].map(serviceAddress));
+    await networks.put(netns, Object.values(services).map(serviceAddress));
     const id = launch();
     const metadata = createImds({ instance: id, cloud, clock, region });
     const imdsServer = createServer(metadata.listener);
     const reach = (address: Ip, http: HttpServer) =>
       serveIn(networks, { netns, address, port: HTTP_PORT }, (socket) => http.emit('connection', socket));
-    const servers = [await reach(METADATA_ADDRESS, imdsServer), await reach(EC2_ADDRESS, ec2)];
+    const servers = [await reach(services.metadata, imdsServer), await reach(services.ec2, ec2)];
     return new Instance(options, { id, metadata, servers });
   }
 
@@ -73,15 +79,14 @@ export class Instance {
   }
 }
 
-/** Scope link: a global address on lo would become the source of the node's own packets (tried). */
+/** Scope link, or deprecated: else an address on lo would become the source of the node's own packets (tried). */
 const serviceAddress = (ip: Ip): KernelObject => ({
   kind: 'address',
   link: 'lo',
-  address: `${ip}/32`,
-  scope: 'link',
   noPrefixRoute: true,
-  noDad: false,
-  deprecated: false,
+  ...(familyOf(ip) === 4
+    ? { address: `${ip}/32`, scope: 'link', noDad: false, deprecated: false }
+    : { address: `${ip}/128`, scope: 'global', noDad: true, deprecated: true }),
 });
 
 /** The primary link as the image's DHCP client and the kernel's router discovery leave it. */
@@ -93,13 +98,25 @@ export async function configurePrimary(
   const own = { kind: 'address', link: name, noPrefixRoute: false, noDad: true, deprecated: false } as const;
   await networks.apply([{ do: 'set-link', at: 'host', link: { name, up: true, noAddrGen: true } }], { netns });
   await networks.put(netns, [
-    { ...own, address: `${eni.primary4}/${cidrLength(subnet.cidr4)}`, scope: 'global', noDad: false },
     // By hand and without duplicate detection: the instance booted long ago.
     { ...own, address: `${linkLocalOf(eni)}/64`, scope: 'link' },
-    { ...defaultRoute(name, gatewayOf(subnet.cidr4), BY_DHCP), onLink: false },
+    ...(eni.primary4 === undefined || subnet.cidr4 === undefined ? [] : addresses4(name, eni.primary4, subnet.cidr4)),
     ...(eni.primary6 === undefined ? [] : addresses6(name, eni.primary6)),
   ]);
 }
+
+const addresses4 = (link: string, ip: Ip, subnet: Cidr): KernelObject[] => [
+  {
+    kind: 'address',
+    link,
+    address: `${ip}/${cidrLength(subnet)}`,
+    scope: 'global',
+    noPrefixRoute: false,
+    noDad: false,
+    deprecated: false,
+  },
+  { ...defaultRoute(link, gatewayOf(subnet), BY_DHCP), onLink: false },
+];
 
 const addresses6 = (link: string, ip: Ip): KernelObject[] => [
   {

@@ -8,13 +8,13 @@ import type { AddressInfo } from 'node:net';
 import type { MemoryCloud } from '../../providers/memory/cloud.ts';
 import type { Networks } from '../kernel/networks.ts';
 import { closeControl, openControl } from './control.ts';
-import { EC2_ADDRESS, INTERNET4, INTERNET6, METADATA_ADDRESS } from './fabric/addressing.ts';
+import { INTERNET4, INTERNET6, urlOf } from './fabric/addressing.ts';
 import { type ArmedFault, nodeNamed, strike } from './fault.ts';
 import type { Instance } from './instance.ts';
 import { checkLabName } from './namespaces.ts';
 import { Network, REGION } from './network.ts';
 import { LabNode } from './node/node.ts';
-import { DEFAULT_LAB, type LabOptions, labCommand } from './options.ts';
+import { DEFAULT_LAB, familiesOf, type LabOptions, labCommand } from './options.ts';
 import { defaultStateRoot, isInUserNamespace } from './privilege.ts';
 import { isAlive, processRecord } from './processes.ts';
 import { type Left, removeLab } from './removal.ts';
@@ -47,7 +47,7 @@ export class Lab {
       cluster: options.name,
       region: REGION,
       subnets: [...cloud.truth.subnets.keys()],
-      ipv6: options.ipv6,
+      families: familiesOf(options),
       daemonConfig: options.daemonConfig,
     };
     this.nodes = instances
@@ -167,7 +167,7 @@ export class Lab {
       ec2Endpoint: `http://127.0.0.1:${(this.#network.ec2.address() as AddressInfo | null)?.port}`,
       subnets: [...cloud.truth.subnets.values()].map(({ id, cidr4, cidr6 }) => ({
         id,
-        cidr4,
+        cidr4: cidr4 ?? null,
         cidr6: cidr6 ?? null,
         free4: cloud.truth.freeCount(id),
       })),
@@ -207,8 +207,8 @@ export class Lab {
       instanceType: record?.limits.instanceType ?? '',
       zone: record?.zone ?? '',
       netns,
-      metadataEndpoint: `http://${METADATA_ADDRESS}`,
-      ec2Endpoint: `http://${EC2_ADDRESS}`,
+      metadataEndpoint: urlOf(instance.services.metadata),
+      ec2Endpoint: urlOf(instance.services.ec2),
       enis: this.cloud.truth.enisOf(id).map((eni) => eniStatus(eni, this.#network)),
       daemon: node === undefined ? null : daemonStatus(node),
       cni: node === undefined ? null : { bin: node.folder.cniBin, conf: node.folder.cniConf },

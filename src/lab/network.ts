@@ -101,12 +101,12 @@ export class Network {
     if (subnet === undefined) throw new RangeError('a VPC has at least one subnet');
     const netns = netnsPath(this.#options.name, name);
     const instance = await Instance.build(
-      { name, netns, cloud, networks, ec2, clock: this.#clock, region: REGION },
+      { name, netns, cloud, networks, ec2, clock: this.#clock, region: REGION, ipv4: this.#options.ipv4 },
       () => {
         const { id } = cloud.launch({
           instanceType: this.#options.instanceType,
           subnet: subnet.id,
-          publicIp: publicAddress(this.instances.length),
+          ...(this.#options.ipv4 && { publicIp: publicAddress(this.instances.length) }),
           tags: { Name: name },
         });
         this.#netnsOf.set(id, netns);
@@ -125,10 +125,10 @@ export class Network {
   }
 }
 
-function addVpc(cloud: MemoryCloud, { subnetCount, ipv6 }: LabOptions): SubnetRecord[] {
+function addVpc(cloud: MemoryCloud, { subnetCount, ipv4, ipv6 }: LabOptions): SubnetRecord[] {
   const vpc = cloud.addVpc({ cidrs4: [VPC_CIDR4], ...(ipv6 ? { cidrs6: [VPC_CIDR6] } : {}) });
   return Array.from({ length: subnetCount }, (_, n) => {
     const { cidr4, cidr6 } = subnetCidrs(n + 1);
-    return cloud.addSubnet({ vpc: vpc.id, zone: ZONE, cidr4, ...(ipv6 ? { cidr6 } : {}) });
+    return cloud.addSubnet({ vpc: vpc.id, zone: ZONE, ...(ipv4 && { cidr4 }), ...(ipv6 && { cidr6 }) });
   });
 }

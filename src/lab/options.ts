@@ -1,4 +1,5 @@
 /** The shape of a lab: what `underway lab up` can choose, and what it chooses when nothing is said. */
+import type { Family } from '../core/ip.ts';
 import { UNDERWAY } from '../program/flags.ts';
 
 export interface LabOptions {
@@ -8,7 +9,11 @@ export interface LabOptions {
   readonly vmCount: number;
   readonly subnetCount: number;
   readonly instanceType: string;
+  /** Which ranges the subnets have: at least one. */
+  readonly ipv4: boolean;
   readonly ipv6: boolean;
+  /** Which addresses a pod gets; one of each that the subnets have where nothing is said. */
+  readonly families?: readonly Family[];
   /** The cloud answers at once. */
   readonly fast: boolean;
   /** Every call takes exactly the time that the figures say, instead of being spread around it. */
@@ -28,6 +33,7 @@ export const DEFAULT_LAB: Omit<LabOptions, 'stateRoot'> = {
   vmCount: 1,
   subnetCount: 2,
   instanceType: 'm5.xlarge',
+  ipv4: true,
   ipv6: true,
   fast: false,
   exact: false,
@@ -35,6 +41,9 @@ export const DEFAULT_LAB: Omit<LabOptions, 'stateRoot'> = {
   seed: 1,
   daemonConfig: {},
 };
+
+export const familiesOf = ({ ipv4, ipv6, families }: LabOptions): readonly Family[] =>
+  families ?? [...(ipv4 ? [4 as const] : []), ...(ipv6 ? [6 as const] : [])];
 
 /** What to type about this lab, for sentences that end in what to do next. */
 export const labCommand = (verb: string, name: string): string =>

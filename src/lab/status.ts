@@ -16,7 +16,7 @@ export interface EniStatus {
   readonly primary: boolean;
   readonly state: 'attaching' | 'attached' | 'detaching';
   readonly sourceDestCheck: boolean;
-  readonly primary4: string;
+  readonly primary4: string | null;
   readonly primary6: string | null;
   readonly public4: string | null;
   /** Secondary addresses and prefixes. */
@@ -60,7 +60,7 @@ export interface LabStatus {
   readonly ec2Endpoint: string;
   readonly subnets: readonly {
     readonly id: string;
-    readonly cidr4: string;
+    readonly cidr4: string | null;
     readonly cidr6: string | null;
     readonly free4: number;
   }[];
@@ -83,7 +83,7 @@ export function eniStatus(eni: EniRecord, { cloud, fabric }: Network): EniStatus
     primary: eni.primary,
     state: eni.attachment?.state ?? 'attached',
     sourceDestCheck: eni.sourceDestCheck,
-    primary4: eni.primary4,
+    primary4: eni.primary4 ?? null,
     primary6: eni.primary6 ?? null,
     public4: eni.publicIp ?? null,
     blocks: eni.blocks,

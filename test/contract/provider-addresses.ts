@@ -61,6 +61,15 @@ export function addressCases(it: Case, able: Capabilities): void {
     expect(await scene.failure(scene.assign(id, wish(4, 32, 1)))).toMatchObject({ kind: 'exhausted', scope: 'eni' });
   });
 
+  if (able.ipv6 && able.prefixLengths[6].includes(80))
+    it('counts a /80 as one slot of its own family', async (scene) => {
+      const { id } = scene.primary;
+      await scene.value(scene.assign(id, wish(6, 80, 9)));
+      expect(await scene.failure(scene.assign(id, wish(6, 80, 1)))).toMatchObject({ kind: 'exhausted', scope: 'eni' });
+      expect(await scene.failure(scene.assign(id, wish(6, 128, 1)))).toMatchObject({ kind: 'exhausted', scope: 'eni' });
+      expect(await scene.value(scene.assign(id, wish(4, 32, 9)))).toHaveLength(9);
+    });
+
   it('says when the subnet is full, having created nothing', async (scene) => {
     const { small, cloud } = scene.world;
     const asked = scene.createWish({ subnet: small, blocks: [wish(4, 32, 8)] });
@@ -107,6 +116,7 @@ export function addressCases(it: Case, able: Capabilities): void {
     const blocks = await scene.value(scene.assign(id, wish(4, 32, 2)));
     await scene.settle();
     await scene.value(scene.provider.unassign(id, blocks, scene.options()));
+    await scene.settle();
     await scene.value(scene.provider.unassign(id, blocks, scene.options()));
     expect(scene.primary.blocks).toEqual([]);
   });

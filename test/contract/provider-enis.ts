@@ -38,6 +38,24 @@ export function eniCases(it: Case, able: Capabilities): void {
         expect(eni.blocks).toEqual(scene.truth(eni.id)?.blocks);
         expect(eni.primary6).toBe(scene.truth(eni.id)?.primary6);
       });
+
+    if (able.prefixLengths[4].includes(28) && able.prefixLengths[6].includes(80))
+      it('creates an ENI with a prefix of each family, in one call', async (scene) => {
+        const eni = await scene.create({ blocks: [wish(4, 28, 1), wish(6, 80, 1)] });
+        expect(eni.blocks.map(cidrLength).sort()).toEqual([28, 80]);
+        expect([...eni.blocks].sort()).toEqual([...(scene.truth(eni.id)?.blocks ?? [])].sort());
+      });
+
+    it('creates an ENI in a subnet without IPv4, which has no IPv4 address', async (scene) => {
+      const eni = await scene.settledEni({ subnet: scene.world.only6, blocks: [wish(6, 128, 2)] });
+      expect(eni.primary4).toBeUndefined();
+      expect(eni.blocks.map(cidrLength)).toEqual([128, 128]);
+      const enis = await scene.value(scene.provider.listEnis(scene.options()));
+      const { id, primary6, blocks } = eni;
+      const listed = enis.find((each) => each.id === id);
+      expect(listed).toMatchObject({ primary6, subnet: scene.world.only6 });
+      expect([listed?.primary4, [...(listed?.blocks ?? [])].sort()]).toEqual([undefined, [...blocks].sort()]);
+    });
   }
 
   if (able.token.create) {

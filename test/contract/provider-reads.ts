@@ -40,6 +40,18 @@ export function readCases(it: Case): void {
     expect(listed.find(({ id }) => id === subnet)).toMatchObject({ gateway4: '10.0.1.1', freeCount4: 249 });
   });
 
+  it('tells a subnet without IPv4 by having neither range nor router of it', async (scene) => {
+    const { only6 } = scene.world;
+    const [listed] = await scene.value(scene.provider.listSubnets({ ids: [only6] }, scene.options()));
+    expect(listed).toEqual({
+      id: only6,
+      zone: 'us-east-1a',
+      cidr6: '2001:db8:7:6::/64',
+      gateway6: expect.any(String),
+      freeCount4: 0,
+    });
+  });
+
   it('lists subnets by tags', async (scene) => {
     const listed = await scene.value(scene.provider.listSubnets({ tags: { role: 'pods' } }, scene.options()));
     expect(listed.map(({ id }) => id)).toEqual([scene.world.subnet]);

@@ -28,6 +28,8 @@ export interface Populated {
   readonly subnet: SubnetId;
   /** A /28 in the same zone: 11 free addresses and never a whole prefix. */
   readonly small: SubnetId;
+  /** An IPv6 /64 without IPv4. */
+  readonly only6: SubnetId;
 }
 
 /** Builds the contract's VPC; every world calls it on its own cloud. */
@@ -41,10 +43,11 @@ export function populate(cloud: MemoryCloud): Populated {
     tags: { role: 'pods' },
   });
   const small = cloud.addSubnet({ vpc: vpc.id, zone: 'us-east-1a', cidr4: cidr('10.0.2.0/28') });
+  const only6 = cloud.addSubnet({ vpc: vpc.id, zone: 'us-east-1a', cidr6: cidr('2001:db8:7:6::/64') });
   const machine = { instanceType: 'm5.large', subnet: subnet.id, groups: [GROUP] };
   const instance = cloud.launch(machine);
   const neighbour = cloud.launch(machine);
-  return { instance: instance.id, neighbour: neighbour.id, subnet: subnet.id, small: small.id };
+  return { instance: instance.id, neighbour: neighbour.id, subnet: subnet.id, small: small.id, only6: only6.id };
 }
 
 export interface ContractWorld extends Populated {

@@ -159,6 +159,10 @@ test('down without a lab, and wrong words', () => {
     code: 64,
     stderr: expect.stringContaining('whole number'),
   });
+  expect(underway(['lab', 'up', '--no-ipv6', '--families', '4,6'])).toMatchObject({
+    code: 64,
+    stderr: expect.stringContaining('--families is a list of 4, which the subnets have; it has 6'),
+  });
   expect(underway(['lab', 'up', '--name', 'No Name'])).toMatchObject({ code: 64 });
   expect(underway(['lab', 'fly'])).toMatchObject({
     code: 64,

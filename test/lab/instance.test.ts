@@ -6,7 +6,7 @@ import type { NamespaceServer } from '../../src/lab/namespace-server.ts';
 import { startEcho } from '../../src/lab/probe/echo.ts';
 import { probeTcp } from '../../src/lab/probe/probe.ts';
 import { until } from './pod-lab.ts';
-import { call, instance, primaryEni, smallLab } from './stand.ts';
+import { call, instance, own, primaryEni, smallLab } from './stand.ts';
 
 let lab: Lab;
 let echo: NamespaceServer;
@@ -38,7 +38,7 @@ test('an instance learns from metadata who it is, and reaches the cloud', async 
 });
 
 test('the services’ addresses are never the source of the instance’s own packets', async () => {
-  const [netns, to] = [instance(lab, 'vm-1').netns, primaryEni(lab, 'vm-2').primary4];
+  const [netns, to] = [instance(lab, 'vm-1').netns, own(primaryEni(lab, 'vm-2'), 4)];
   const said = `vm-2 saw ${primaryEni(lab, 'vm-1').primary4}`;
   expect(await probeTcp({ netns, to })).toMatchObject({ ok: true, said });
 });

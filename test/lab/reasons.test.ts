@@ -34,6 +34,8 @@ const CONFIG = {
 
 interface Fault {
   readonly code: ReasonCode;
+  /** Its pool, over the others'. */
+  readonly pool?: object;
   /** Of the node whose daemon serves already (unless it is to start with the fault). */
   readonly before?: (here: Stage) => Promise<unknown>;
   readonly strikes: readonly string[];
@@ -55,9 +57,16 @@ const FAULTS: readonly Fault[] = [
   { code: 'ATTACHING', before: (here) => here.run(1), strikes: ['link-late'] },
   { code: 'ATTACH_STUCK', before: (here) => here.run(1), strikes: ['attach-stuck'], deadlineMs: 12_500 },
   { code: 'COOLING', before: async (here) => here.remove([found((await here.run(2))[0], 'pod')]), strikes: [] },
-  { code: 'NO_PREFIX', slow: { plusMs: 2_000, actions: ['assign'] }, strikes: ['no-prefix'] },
+  {
+    code: 'NO_PREFIX',
+    pool: { prefixes: 'prefer' },
+    slow: { plusMs: 2_000, actions: ['assign'] },
+    strikes: ['no-prefix'],
+  },
   { code: 'ASSIGNING', slow: { plusMs: 4_000, actions: ['assign'] }, strikes: [] },
   { code: 'ACCOUNT_QUOTA', before: (here) => here.run(1), strikes: ['eni-limit'] },
+  // Nobody has IPv6 here.
+  { code: 'CLOUD_MISCONFIGURED', pool: { families: [4, 6] }, strikes: [] },
   { code: 'CLOUD_UNREACHABLE', strikes: ['api-down'] },
   { code: 'JOURNAL_UNWRITABLE', strikes: ['disk-full'] },
   { code: 'DAEMON_STARTING', slow: { plusMs: 4_000 }, strikes: [], fromTheStart: true },
@@ -78,9 +87,9 @@ afterAll(() => stage.down(), LIMIT_MS);
 
 test.each(FAULTS.map((fault, at) => ({ ...fault, node: at + 1 })))(
   '$code: one code and one sentence in the CNI error, the metric and underway why',
-  async ({ code, before, strikes, slow, fromTheStart, deadlineMs, node }) => {
+  async ({ code, pool, before, strikes, slow, fromTheStart, deadlineMs, node }) => {
     const here = stage.on(node);
-    if (code === 'NO_PREFIX') configure(here, { pool: { ...CONFIG.pool, prefixes: 'prefer' } });
+    if (pool !== undefined) configure(here, { pool: { ...CONFIG.pool, ...pool } });
     if (deadlineMs !== undefined) configure(here, { addDeadlineMs: deadlineMs });
     if (code === 'ENI_LIMIT') await attachForeign(here);
     const strike = async () => {

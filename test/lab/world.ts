@@ -63,13 +63,13 @@ export class World {
     return found(this.enisOf(instance)[0], `primary ENI of ${instance.name}`);
   }
 
-  /** The ENI that the cloud has the pod's address on. */
-  eniOf(pod: DemoPod): EniRecord {
-    const ip = addressOf(pod, 4);
+  /** The ENI that the cloud has the pod's first address on. */
+  eniOf({ name, addresses }: DemoPod): EniRecord {
+    const ip = found(addresses[0], `address of ${name}`) as Ip;
     const enis = this.lab.cloud.truth.enis();
     return found(
-      enis.find(({ blocks }) => blocks.some((block) => familyOf(block) === 4 && cidrContains(block, ip))),
-      `ENI of ${pod.name}`,
+      enis.find(({ blocks }) => blocks.some((block) => cidrContains(block, ip))),
+      `ENI of ${name}`,
     );
   }
 }

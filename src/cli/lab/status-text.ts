@@ -8,7 +8,7 @@ export function statusText(lab: LabStatus): string {
     `lab ${lab.name} (pid ${lab.pid}) in ${lab.folder}\nEC2 endpoint ${lab.ec2Endpoint}, region ${lab.region}\n`,
     table(
       ['SUBNET', 'IPV4', 'IPV6', 'FREE'],
-      lab.subnets.map(({ id, cidr4, cidr6, free4 }) => [id, cidr4, cidr6 ?? '-', free4]),
+      lab.subnets.map(({ id, cidr4, cidr6, free4 }) => [id, cidr4 ?? '-', cidr6 ?? '-', free4]),
     ),
     table(['INSTANCE', 'ID', 'TYPE', 'NAMESPACE', 'DAEMON'], lab.instances.map(instanceRow)),
     table(

@@ -3,13 +3,14 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Family } from '../../core/ip.ts';
 import { askControl } from '../../lab/control.ts';
 import { createLab, refuseSecond } from '../../lab/lab.ts';
 import { DEFAULT_LAB, type LabOptions } from '../../lab/options.ts';
 import { isPrivileged, privilegedEnv, privilegedPrefix, runPrivileged, settleInside } from '../../lab/privilege.ts';
 import { downLab, interruptedText, isNothing, leftText } from '../../lab/removal.ts';
 import type { LabStatus } from '../../lab/status.ts';
-import { readFlags, wholeNumber } from '../../program/flags.ts';
+import { readFlags, UsageError, wholeNumber } from '../../program/flags.ts';
 import { interruption } from '../../program/interruption.ts';
 import { type Command, NAME_OPTION, type NamedLab, namedLab } from '../command.ts';
 import { statusText } from './status-text.ts';
@@ -23,7 +24,10 @@ const FLAGS = {
   subnets: { type: 'string', default: String(DEFAULT_LAB.subnetCount) },
   'instance-type': { type: 'string', default: DEFAULT_LAB.instanceType },
   seed: { type: 'string', default: String(DEFAULT_LAB.seed) },
+  ipv4: { type: 'boolean', default: DEFAULT_LAB.ipv4 },
   ipv6: { type: 'boolean', default: DEFAULT_LAB.ipv6 },
+  families: { type: 'string' },
+  prefixes: { type: 'boolean', default: false },
   fast: { type: 'boolean', default: DEFAULT_LAB.fast },
   daemons: { type: 'boolean', default: DEFAULT_LAB.daemons },
   foreground: { type: 'boolean', default: false },
@@ -37,7 +41,10 @@ export const labUp: Command = {
   --vms N              instances without one (default ${DEFAULT_LAB.vmCount})
   --subnets N          subnets, all in one zone; instances take turns (default ${DEFAULT_LAB.subnetCount})
   --instance-type T    a shape of AWS's (default ${DEFAULT_LAB.instanceType})
-  --no-ipv6            IPv4 only
+  --no-ipv6            subnets without IPv6
+  --no-ipv4            subnets without IPv4, which EC2 calls IPv6-only
+  --families LIST      addresses of a pod: 4, 6 or 4,6 (default: one of each that the subnets have)
+  --prefixes           daemons prefer prefixes (/28 and /80) to single addresses
   --fast               the cloud answers at once; without it, as fast as AWS
   --no-daemons         nodes without daemons: start your own
   --seed N             of the cloud's latencies and ids (default ${DEFAULT_LAB.seed})
@@ -56,9 +63,12 @@ programs do with nsenter, and the EC2 endpoint on 127.0.0.1 is in there too.
       subnetCount: wholeNumber('subnets', values.subnets, { min: 1, max: 15 }),
       seed: wholeNumber('seed', values.seed, { min: 0, max: 2 ** 32 - 1 }),
       instanceType: values['instance-type'],
+      ipv4: values.ipv4,
       ipv6: values.ipv6,
+      families: familiesIn(values),
       fast: values.fast,
       daemons: values.daemons,
+      ...(values.prefixes && { daemonConfig: { pool: { prefixes: 'prefer' } } }),
     };
     const lab = namedLab(values.name);
     if (!values.foreground) return inBackground(args, lab);
@@ -66,6 +76,20 @@ programs do with nsenter, and the EC2 endpoint on 127.0.0.1 is in there too.
     return prefix.length > 0 ? runPrivileged(prefix, inForeground(args)) : hold(options);
   },
 };
+
+/** Of a pod. Throws UsageError for what the subnets do not have. */
+function familiesIn(values: { ipv4: boolean; ipv6: boolean; families?: string | undefined }): readonly Family[] {
+  const had = ([4, 6] as const).filter((family) => (family === 4 ? values.ipv4 : values.ipv6));
+  if (had.length === 0) throw new UsageError('--no-ipv4 and --no-ipv6 together leave no addresses');
+  if (values.families === undefined) return had;
+  const asked = values.families.split(',');
+  const wrong = asked.find((text) => !had.some((family) => String(family) === text));
+  if (wrong !== undefined)
+    throw new UsageError(
+      `--families is a list of ${had.join(' and ')}, which the subnets have; it has ${wrong || 'an empty word'}`,
+    );
+  return had.filter((family) => asked.includes(String(family)));
+}
 
 /** In this process, until somebody says that it is enough. */
 async function hold(options: Partial<LabOptions>): Promise<number> {

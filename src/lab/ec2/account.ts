@@ -1,4 +1,5 @@
 /** Names that EC2 derives from others, and the account that owns everything in the lab. */
+import type { EniRecord } from '../../../providers/memory/records.ts';
 import type { Ip } from '../../core/ip.ts';
 
 /** AWS's documentation's own example account. */
@@ -7,6 +8,12 @@ export const ACCOUNT_ID = '123456789012';
 /** EC2 User Guide, "EC2 instance hostnames and domains": IP name of a private address. */
 export const dnsName = (ip: Ip, region: string): string =>
   `ip-${ip.replaceAll('.', '-')}.${region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`}`;
+
+/** An instance without IPv4 has a name by its id; an ENI that has not even that has none. */
+export function hostName({ primary4, attachment }: EniRecord, region: string): string | undefined {
+  if (primary4 !== undefined) return dnsName(primary4, region);
+  return attachment && `${attachment.instance}.${region}.compute.internal`;
+}
 
 /** `us-east-1b` is `use1-az2` here; in an account of AWS's the numbers are shuffled. */
 export function zoneId(zone: string, region: string): string {

@@ -3,7 +3,7 @@
  * Documentation ranges (RFC 5737, RFC 3849) and link-local ones only, so nothing here exists anywhere else.
  */
 import type { Mac } from '../../core/brand.ts';
-import { type Cidr, cidrAddress, type Ip, parseCidr } from '../../core/ip.ts';
+import { type Cidr, cidrAddress, familyOf, type Ip, parseCidr } from '../../core/ip.ts';
 
 export const VPC_CIDR4 = '10.0.0.0/16' as Cidr;
 /** A /56, as AWS gives it. */
@@ -28,6 +28,15 @@ export const INTERNET6 = '2001:db8:ff::9' as Ip;
 export const METADATA_ADDRESS = '169.254.169.254' as Ip;
 /** Where an instance reaches the cloud's API. A real one is found by DNS. */
 export const EC2_ADDRESS = '169.254.169.252' as Ip;
+
+/** The same where there is no IPv4 (EC2 User Guide, "Access instance metadata": the IPv6 address is this one). */
+const METADATA_ADDRESS6 = 'fd00:ec2::254' as Ip;
+const EC2_ADDRESS6 = 'fd00:ec2::252' as Ip;
+
+export const serviceAddresses = ({ ipv4 }: { readonly ipv4: boolean }) =>
+  ipv4 ? { metadata: METADATA_ADDRESS, ec2: EC2_ADDRESS } : { metadata: METADATA_ADDRESS6, ec2: EC2_ADDRESS6 };
+
+export const urlOf = (ip: Ip): string => `http://${familyOf(ip) === 4 ? ip : `[${ip}]`}`;
 
 /**
  * On every link of the fabric, the far end by these names: a permanent neighbour each, so that a block is one route

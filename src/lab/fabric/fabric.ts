@@ -57,7 +57,9 @@ export class Fabric {
   async start(): Promise<void> {
     const { cloud, networks, netns } = this.#options;
     const { vpcs, subnets } = cloud.truth;
-    const cidrs = [...subnets.values()].flatMap(({ cidr4, cidr6 }) => [cidr4, ...(cidr6 === undefined ? [] : [cidr6])]);
+    const cidrs = [...subnets.values()].flatMap(({ cidr4, cidr6 }) =>
+      [cidr4, cidr6].filter((cidr) => cidr !== undefined),
+    );
     if (vpcs.size !== 1) throw new RangeError('the fabric is one VPC');
     await networks.put(netns, [...baseRuleset(), ...cidrs.flatMap(subnetObjects)]);
     this.#unlisten = cloud.listen((fact) => this.#hear(fact));
@@ -194,7 +196,7 @@ export class Fabric {
     const { truth } = this.#options.cloud;
     const enis = truth.enis().filter(({ id }) => this.#links.has(id));
     const own = enis.flatMap(({ primary4, publicIp }): PublicSource[] =>
-      publicIp === undefined ? [] : [{ source: primary4, as: publicIp }],
+      publicIp === undefined || primary4 === undefined ? [] : [{ source: primary4, as: publicIp }],
     );
     const behindNat = enis.flatMap(({ id, subnet }): PublicSource[] => {
       const nat = [...(truth.routeTableOf(subnet)?.routes.values() ?? [])].find(({ kind }) => kind === 'nat');

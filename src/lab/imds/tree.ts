@@ -7,7 +7,7 @@
 import type { MemoryCloud } from '../../../providers/memory/cloud.ts';
 import type { EniRecord, InstanceRecord } from '../../../providers/memory/records.ts';
 import type { Clock } from '../../ports/clock.ts';
-import { ACCOUNT_ID, dnsName, idLike, zoneId } from '../ec2/account.ts';
+import { ACCOUNT_ID, hostName, idLike, zoneId } from '../ec2/account.ts';
 import { prefixesOf, singlesOf } from '../ec2/blocks.ts';
 import { credentials, ROLE_NAME, seconds } from './role.ts';
 
@@ -59,9 +59,9 @@ export function metadataOf(instance: InstanceRecord, options: TreeOptions): Meta
 }
 
 const ownNames = (primary: EniRecord, region: string) => ({
-  hostname: dnsName(primary.primary4, region),
+  hostname: hostName(primary, region),
   ipv6: primary.primary6,
-  'local-hostname': dnsName(primary.primary4, region),
+  'local-hostname': hostName(primary, region),
   'local-ipv4': primary.primary4,
   mac: primary.mac,
   'public-ipv4': primary.publicIp,
@@ -76,8 +76,8 @@ function interfaceOf(eni: EniRecord, { cloud, region }: { cloud: MemoryCloud; re
     'ipv4-prefix': lines(prefixesOf(eni.blocks, 4)),
     'ipv6-prefix': lines(prefixesOf(eni.blocks, 6)),
     ipv6s: lines([...(eni.primary6 === undefined ? [] : [eni.primary6]), ...singlesOf(eni.blocks, 6)]),
-    'local-hostname': dnsName(eni.primary4, region),
-    'local-ipv4s': lines([eni.primary4, ...singlesOf(eni.blocks, 4)]),
+    'local-hostname': hostName(eni, region),
+    'local-ipv4s': lines([...(eni.primary4 === undefined ? [] : [eni.primary4]), ...singlesOf(eni.blocks, 4)]),
     mac: eni.mac,
     'network-card': '0',
     'owner-id': ACCOUNT_ID,

@@ -5,8 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import type { SubnetId } from '../../core/brand.ts';
+import type { Family, Ip } from '../../core/ip.ts';
 import { faultOfBinary, ownBinary, placeBinary } from '../../install/binary.ts';
-import { EC2_ADDRESS, METADATA_ADDRESS } from '../fabric/addressing.ts';
+import { urlOf } from '../fabric/addressing.ts';
 import { mountTmpfs } from '../mounts.ts';
 import { makeFolder, type NodeFolder, writeJson } from '../state-folder.ts';
 
@@ -18,7 +19,9 @@ export interface NodeSettings {
   readonly nodeName: string;
   readonly region: string;
   readonly subnets: readonly SubnetId[];
-  readonly ipv6: boolean;
+  readonly families: readonly Family[];
+  /** As the node reaches them. */
+  readonly services: { readonly metadata: Ip; readonly ec2: Ip };
   /** Over the lab's own; keys of `pool` one by one. */
   readonly daemonConfig: Readonly<Record<string, unknown>>;
 }
@@ -41,7 +44,7 @@ export function writeBootId(folder: NodeFolder): void {
 }
 
 function daemonConfig(folder: NodeFolder, settings: NodeSettings): Record<string, unknown> {
-  const { cluster, nodeName, region, subnets, ipv6 } = settings;
+  const { cluster, nodeName, region, subnets, families, services } = settings;
   const { pool, ...others } = settings.daemonConfig;
   return {
     cluster,
@@ -49,14 +52,14 @@ function daemonConfig(folder: NodeFolder, settings: NodeSettings): Record<string
     provider: {
       name: 'aws',
       region,
-      endpoint: `http://${EC2_ADDRESS}`,
-      metadataEndpoint: `http://${METADATA_ADDRESS}`,
+      endpoint: urlOf(services.ec2),
+      metadataEndpoint: urlOf(services.metadata),
     },
     socket: folder.socket,
     stateDir: folder.state,
     bootIdFile: folder.bootId,
     cni: { confDir: folder.cniConf, binDir: folder.cniBin, binary: ownBinary() },
-    pool: { subnets, families: ipv6 ? [4, 6] : [4], ...(pool as object | undefined) },
+    pool: { subnets, families, ...(pool as object | undefined) },
     ...others,
   };
 }

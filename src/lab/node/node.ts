@@ -24,13 +24,17 @@ export class LabNode {
 
   constructor(
     instance: Instance,
-    { lab, networks, settings }: { lab: LabFolder; networks: Networks; settings: Omit<NodeSettings, 'nodeName'> },
+    {
+      lab,
+      networks,
+      settings,
+    }: { lab: LabFolder; networks: Networks; settings: Omit<NodeSettings, 'nodeName' | 'services'> },
   ) {
     this.instance = instance;
     this.folder = nodeFolder(lab, instance.name);
     this.daemon = new NodeDaemon({ folder: this.folder, netns: instance.netns });
     this.#networks = networks;
-    writeNodeFiles(this.folder, { ...settings, nodeName: instance.name });
+    writeNodeFiles(this.folder, { ...settings, nodeName: instance.name, services: instance.services });
   }
 
   get name(): string {

@@ -140,7 +140,7 @@ class Fleet {
   /** An ENI's own address is no pod's. One that no instance sees yet serves nobody. */
   private counted(id: EniId, cidr: Cidr, by: 1 | -1): void {
     const eni = this.cloud.truth.eni(id);
-    if (eni !== undefined && hostCidr(eni.primary4) === cidr) return;
+    if (eni !== undefined && eni.primary4 !== undefined && hostCidr(eni.primary4) === cidr) return;
     const size = by * 2 ** (32 - cidrLength(cidr));
     const owner = this.owners.get(id);
     if (owner === undefined) this.unseen.set(id, (this.unseen.get(id) ?? 0) + size);

@@ -29,8 +29,8 @@ export function neutralText(
     // An attach that was refused is tried again at the next index, which its link is named by.
     names.set(`eth${indexOf(eni)}`, `${name}-LINK`);
     names.set(eni.mac, `${name}-MAC`);
-    names.set(eni.primary4, `${name}-4`);
-    if (eni.primary6 !== undefined) names.set(eni.primary6, `${name}-6`);
+    for (const ip of [eni.primary4, eni.primary6])
+      if (ip !== undefined) names.set(ip, `${name}-${ip.includes(':') ? 6 : 4}`);
     for (const block of eni.blocks) {
       const ip = block.split('/')[0] ?? '';
       if (!names.has(ip)) names.set(ip, `${name}-FREE`);
@@ -44,7 +44,8 @@ export function neutralText(
 /** An nft rule has an ENI's own address as bytes. */
 const withoutBytes = (line: string, enis: readonly EniRecord[]): string =>
   enis.reduce(
-    (text, { primary4 }) => text.replaceAll(JSON.stringify({ ...primary4.split('.').map(Number) }), `"${primary4}"`),
+    (text, { primary4 = '' }) =>
+      text.replaceAll(JSON.stringify({ ...primary4.split('.').map(Number) }), `"${primary4}"`),
     line,
   );
 

@@ -1,4 +1,5 @@
 /** What the reads answer and by what they can be filtered. */
+import type { Cidr } from '../../../src/core/ip.ts';
 import { onStage, type Stage } from './stage.ts';
 import { type Element, elementsAt, textAt, textsAt } from './xml-reader.ts';
 
@@ -132,6 +133,27 @@ test(
     expect(textsAt(vpcs, 'vpcSet.item.cidrBlockAssociationSet.item.cidrBlock')).toEqual(['10.0.0.0/16']);
     expect(textsAt(vpcs, 'vpcSet.item.ipv6CidrBlockAssociationSet.item.ipv6CidrBlock')).toEqual(['2001:db8:7::/56']);
     expect(await stage.code('DescribeVpcs', { 'VpcId.1': 'vpc-0ffffffffffffffff' })).toBe('InvalidVpcID.NotFound');
+  }),
+);
+
+test(
+  'a subnet without IPv4 is what EC2 calls IPv6-only, and so are its ENIs',
+  onStage(async (stage) => {
+    const cidr6 = '2001:db8:7:6::/64' as Cidr;
+    const { id } = stage.cloud.addSubnet({ vpc: stage.vpc, zone: 'us-east-1a', cidr6 });
+    const subnets = await stage.value('DescribeSubnets', { 'SubnetId.1': id });
+    const at = (name: string) => textsAt(subnets, `subnetSet.item.${name}`);
+    expect([
+      at('ipv6Native'),
+      at('assignIpv6AddressOnCreation'),
+      at('availableIpAddressCount'),
+      at('cidrBlock'),
+    ]).toEqual([['true'], ['true'], ['0'], []]);
+    const eni = await stage.createEni({ SubnetId: id, Ipv6AddressCount: 2, EnablePrimaryIpv6: true });
+    const reply = await stage.value('DescribeNetworkInterfaces', { 'NetworkInterfaceId.1': eni });
+    const item = (name: string) => textsAt(reply, `networkInterfaceSet.item.${name}`);
+    expect([item('privateIpAddress'), item('privateIpAddressesSet.item.primary')]).toEqual([[], []]);
+    expect(item('ipv6AddressesSet.item.isPrimaryIpv6')).toEqual(['true', 'false']);
   }),
 );
 

@@ -56,6 +56,27 @@ test('IPv4 and IPv6 assigns have buckets of their own', () => {
   expect(account.refusal('assign', { eni, family: 4, wishes: [wish(4, 32, 1)] }).kind).toBe('throttled');
 });
 
+test('an ENI in a subnet without IPv4 has no IPv4 address, and one of IPv6 unasked where it is asked for none', () => {
+  const account = new Account();
+  const subnet = account.cloud.addSubnet({ vpc: account.vpc, zone: 'a', cidr6: cidr('2001:db8:7:6::/64') }).id;
+  const made = [[], [wish(6, 128, 2)], [wish(6, 80, 1)]].map((wishes) => account.create({ subnet, wishes }));
+  expect(made.map(({ blocks }) => blocks.map((block) => block.slice(block.indexOf('/'))))).toEqual([
+    ['/128'],
+    ['/128', '/128'],
+    ['/80'],
+  ]);
+  expect(made.flatMap(({ primary4, primary6 }) => [primary4, primary6])).toEqual(Array(6).fill(undefined));
+  expect(account.create({ subnet, primary6: true }).primary6).toMatch(/^2001:db8:7:6::/);
+  const [eni] = made;
+  expect(account.refusal('assign', { eni: eni?.id as EniId, family: 4, wishes: [wish(4, 32, 1)] }).kind).toBe(
+    'invalid',
+  );
+  const { id } = account.cloud.launch({ instanceType: 'm5.large', subnet });
+  expect(account.cloud.truth.enisOf(id)).toMatchObject([{ primary6: expect.stringMatching(/^2001:db8:7:6::/) }]);
+  expect(account.value('describe-subnets', { ids: [subnet] })).toMatchObject([{ freeCount4: 0 }]);
+  expect(account.cloud.invariants()).toEqual([]);
+});
+
 test('a refused create gives back every address it took on the way', () => {
   const account = new Account();
   const free = account.cloud.truth.freeCount(account.subnet);

@@ -116,8 +116,8 @@ const subnetContent = (subnet: SubnetView, { region }: Session): Content => ({
   availabilityZoneId: zoneId(subnet.zone, region),
   defaultForAz: false,
   mapPublicIpOnLaunch: false,
-  assignIpv6AddressOnCreation: false,
-  ipv6Native: false,
+  assignIpv6AddressOnCreation: subnet.cidr4 === undefined,
+  ipv6Native: subnet.cidr4 === undefined,
   tagSet: tagSet(subnet.tags),
 });
 

@@ -1,7 +1,7 @@
 /** An ENI as EC2 writes it. */
 import type { EniRecord } from '../../../../providers/memory/records.ts';
 import type { Ip } from '../../../core/ip.ts';
-import { ACCOUNT_ID, dnsName, idLike, zoneId } from '../account.ts';
+import { ACCOUNT_ID, dnsName, hostName, idLike, zoneId } from '../account.ts';
 import { prefixesOf, singlesOf } from '../blocks.ts';
 import type { Session } from '../session.ts';
 import { tagSet } from '../tags.ts';
@@ -49,13 +49,13 @@ function commonContent(
     status: eni.state,
     macAddress: eni.mac,
     privateIpAddress: eni.primary4,
-    privateDnsName: dnsName(eni.primary4, session.region),
+    privateDnsName: hostName(eni, session.region),
     sourceDestCheck: eni.sourceDestCheck,
     interfaceType: 'interface',
     groupSet: groupSet(eni.groups, session),
     association,
     privateIpAddressesSet: [
-      { ...address(eni.primary4), primary: true, association },
+      ...(eni.primary4 === undefined ? [] : [{ ...address(eni.primary4), primary: true, association }]),
       ...singlesOf(eni.blocks, 4).map((ip) => ({ ...address(ip), primary: false })),
     ],
     ipv6AddressesSet: [

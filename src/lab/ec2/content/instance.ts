@@ -1,7 +1,7 @@
 /** An instance as EC2 writes it: a reservation of one. */
 import type { EniRecord, InstanceRecord } from '../../../../providers/memory/records.ts';
 import type { InstanceLimits } from '../../../core/cloud.ts';
-import { ACCOUNT_ID, dnsName, idLike } from '../account.ts';
+import { ACCOUNT_ID, hostName, idLike } from '../account.ts';
 import type { Session } from '../session.ts';
 import { tagSet } from '../tags.ts';
 import type { Elements } from '../xml.ts';
@@ -50,7 +50,7 @@ const ownNetwork = (primary: EniRecord, session: Session): Elements => ({
   vpcId: primary.vpc,
   subnetId: primary.subnet,
   privateIpAddress: primary.primary4,
-  privateDnsName: dnsName(primary.primary4, session.region),
+  privateDnsName: hostName(primary, session.region),
   ipAddress: primary.publicIp,
   ipv6Address: primary.primary6,
   sourceDestCheck: primary.sourceDestCheck,
