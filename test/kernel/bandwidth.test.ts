@@ -33,7 +33,10 @@ async function wired(bandwidth?: Bandwidth) {
     ...(bandwidth && { bandwidth }),
   };
   expect(await kernel.apply(veth.wirePod(pod), pod)).toEqual([]);
-  const check = async () => veth.checkPod(pod, { host: await read(), pod: await read(pod.netns) });
+  const check = async () => {
+    const actual = await kernel.readPod(pod, veth.wantedPod(pod));
+    return actual === undefined ? ['the pod is gone'] : veth.checkPod(pod, actual);
+  };
   const remove = () => kernel.apply([{ do: 'delete-link', at: 'host', name: pod.link }]);
   return { pod, check, remove };
 }

@@ -14,6 +14,7 @@ import { FAMILIES, ownAddress, World } from '../world.ts';
 /** Where Debian's containernetworking-plugins has it. */
 const CNI_PATH = '/usr/lib/cni';
 const HOST_PORT = 8_888;
+const OTHERS_LIMIT = { ingressRate: 9_000_000, ingressBurst: 900_000 };
 const MAC = '02:00:00:00:00:99';
 const portMappings = [{ hostPort: HOST_PORT, containerPort: ECHO_PORT, protocol: 'tcp' }];
 
@@ -51,6 +52,9 @@ async function run(verb: 'ADD' | 'DEL', binary: string, config: object): Promise
   return stdout;
 }
 
+const bandwidth = (verb: 'ADD' | 'DEL', prevResult: object): Promise<string> =>
+  run(verb, join(CNI_PATH, 'bandwidth'), { type: 'bandwidth', ...OTHERS_LIMIT, prevResult });
+
 const portmap = (verb: 'ADD' | 'DEL', prevResult: object): Promise<string> =>
   run(verb, join(CNI_PATH, 'portmap'), { type: 'portmap', snat: true, runtimeConfig: { portMappings }, prevResult });
 
@@ -72,6 +76,19 @@ test('by portmap behind us the node’s port is the pod’s, from outside and fr
   expect(await reach(pod.host.netns, '127.0.0.1' as Ip)).toMatchObject({ ok: true });
   await portmap('DEL', result);
   for (const family of FAMILIES) expect(await reach(vm.netns, ownAddress(node, family))).toMatchObject({ ok: false });
+}, 30_000);
+
+test('the plugin `bandwidth` behind us is left its limits, when the kernel has been looked at too', async () => {
+  const { netns } = pod.host;
+  const result: object = JSON.parse(await run('ADD', pod.host.plugin.binary, { type: 'underway' }));
+  await bandwidth('ADD', result);
+  const shown = async () => (await runIn(netns, ['tc', 'qdisc', 'show', 'dev', linkOf(pod)])).stdout;
+  expect(await shown()).toContain('tbf 1: root');
+  await runIn(netns, ['ip', 'rule', 'del', 'priority', '700']);
+  await until('the rule is back', async () => (await runIn(netns, ['ip', 'rule'])).stdout.includes('700:'));
+  await run('ADD', pod.host.plugin.binary, { type: 'underway' });
+  expect(await shown()).toContain('tbf 1: root');
+  await bandwidth('DEL', result);
 }, 30_000);
 
 test('a pod has the MTU of the link of its ENI, as of its ADD', async () => {
