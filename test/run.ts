@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isInUserNamespace, isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
 import { findBoto, HOW_TO_GET_IT } from './lab/ec2/boto.ts';
+import { libcniLack } from './lab/libcni/driver.ts';
 import { runtimeLacks } from './runtime/lacks.ts';
 
 const ROOT = dirname(import.meta.dirname);
@@ -47,6 +48,8 @@ const boto =
   namespaces.length === 0 && isChosen('lab') && (await findBoto()) === undefined
     ? [{ part: 'a client of EC2 that is not ours', needs: HOW_TO_GET_IT }]
     : [];
+const library = namespaces.length === 0 && isChosen('lab') ? await libcniLack() : undefined;
+const libcni = library === undefined ? [] : [{ part: 'the library that runtimes call CNI by', needs: library }];
 const nobody =
   isPrivileged() && !isInUserNamespace()
     ? []
@@ -99,7 +102,7 @@ function isChosen(name: string): boolean {
 /** What part of it lacks is of no interest where all of it does. */
 function labLacks(): readonly Lack[] {
   const all = [...namespaces, ...compiler];
-  return all.length > 0 ? all : [...boto, ...nobody];
+  return all.length > 0 ? all : [...boto, ...libcni, ...nobody];
 }
 
 function runTier(tier: Tier): boolean {

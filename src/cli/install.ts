@@ -2,14 +2,7 @@
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEFAULT_PLACES, faultOfBinary, ownBinary, placeBinary } from '../install/binary.ts';
-import {
-  CONFLIST_NAME,
-  NETWORK_NAME,
-  PORTMAP_CHOICES,
-  type PortmapChoice,
-  placeConflist,
-  rivalsOf,
-} from '../install/conflist.ts';
+import { NETWORK_NAME, PORTMAP_CHOICES, type PortmapChoice, placeConflist } from '../install/conflist.ts';
 import { placeNetworkd } from '../install/networkd.ts';
 import type { Placed } from '../install/place.ts';
 import { readFlags, UsageError, wholeNumber } from '../program/flags.ts';
@@ -51,9 +44,9 @@ export const install: Command = {
     if (networkd !== undefined && tell(placeNetworkd(networkd)))
       say('systemd-networkd takes this when it is restarted: systemctl restart systemd-networkd');
     await daemonServes(socket, waitS);
-    tell([placeConflist({ confDir, binDir, portmap })]);
-    for (const rival of rivalsOf(confDir))
-      say(`warning: ${rival} sorts before ${CONFLIST_NAME} in ${confDir}: the runtime takes it instead, remove it`);
+    const list = placeConflist({ confDir, binDir, portmap });
+    tell([list]);
+    for (const note of list.notes) say(`warning: ${note}`);
     return 0;
   },
 };

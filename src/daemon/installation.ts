@@ -6,10 +6,9 @@
  * not even end its pods, and STATUS says when none can be added. A binary that somebody removed (a package manager that
  * takes /opt/cni/bin for its own) is put back; the list is not, since that is how a person takes a node out.
  */
-import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { isBinaryThere, ownBinary, placeBinary } from '../install/binary.ts';
-import { CONFLIST_NAME, placeConflist, rivalsOf } from '../install/conflist.ts';
+import { placeConflist } from '../install/conflist.ts';
 import type { Placed } from '../install/place.ts';
 import type { Config } from './config.ts';
 
@@ -45,11 +44,7 @@ export class Installation {
     this.attempt('list', () => {
       const placed = placeConflist({ confDir, binDir, portmap });
       this.isListed = true;
-      for (const rival of rivalsOf(confDir))
-        this.log.warn(
-          { rival: join(confDir, rival) },
-          `it sorts before ${CONFLIST_NAME}: the runtime takes it instead`,
-        );
+      for (const why of placed.notes) this.log.warn({ why }, 'the network’s configuration list');
       return [placed];
     });
   }

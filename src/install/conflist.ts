@@ -4,6 +4,7 @@
  * Invariants: one text for the same choice, so that nothing is written twice; the network's name never changes, since it
  * is a part of each attachment and of the runtime's own records; it comes after the binaries that it names.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Placed, placeFile } from './place.ts';
@@ -25,34 +26,84 @@ export interface ConflistPlace {
 /** What a runtime passes on (docs/parameters.md); some of it only so that who asks for it hears that it cannot be had. */
 const CAPABILITIES = { bandwidth: true, 'io.kubernetes.cri.pod-annotations': true, dns: true, ips: true, mac: true };
 
+/** Those that a list may ask for; the last one that a libcni without `cniVersions` knows is NEWEST_ALONE. */
+const VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
+const NEWEST_ALONE = '1.0.0';
+const ASK_MS = 5_000;
+
 /**
- * `cniVersion` is for a libcni that knows no `cniVersions` (containerd before 2.0); a newer one takes the highest it can
- * and then asks STATUS and GC. Only what stands here is chained, not what lies in a folder beside it.
+ * `cniVersion` is for a libcni that knows no `cniVersions` (containerd before 2.0); a newer one takes the highest it can,
+ * and from 1.1.0 on asks STATUS and GC. Only what stands here is chained, not what lies in a folder beside it.
  */
-export function conflistText({ portmap }: { readonly portmap: boolean }): string {
-  const chained = portmap ? [{ type: 'portmap', capabilities: { portMappings: true }, snat: true }] : [];
+export function conflistText({ chained }: { readonly chained: Chained | undefined }): string {
+  const versions = VERSIONS.filter((version) => chained?.versions.includes(version) !== false);
   const list = {
-    cniVersion: '1.0.0',
-    cniVersions: ['0.3.1', '0.4.0', '1.0.0', '1.1.0'],
+    cniVersion: versions.findLast((version) => version <= NEWEST_ALONE),
+    cniVersions: versions,
     name: NETWORK_NAME,
     loadOnlyInlinedPlugins: true,
-    plugins: [{ type: 'underway', capabilities: CAPABILITIES }, ...chained],
+    plugins: [{ type: 'underway', capabilities: CAPABILITIES }, ...(chained === undefined ? [] : [PORTMAP])],
   };
   return `${JSON.stringify(list, null, 2)}\n`;
 }
 
-/** A runtime refuses every pod whose chain names a binary that is not there. */
-const isChained = ({ binDir, portmap }: ConflistPlace): boolean =>
-  portmap === 'always' || (portmap === 'auto' && binDir !== null && existsSync(join(binDir, 'portmap')));
+const PORTMAP = { type: 'portmap', capabilities: { portMappings: true }, snat: true };
 
-/** Throws Error with a sentence that names the file. */
-export function placeConflist(place: ConflistPlace): Placed {
-  const content = conflistText({ portmap: isChained(place) });
-  return placeFile({ path: join(place.confDir, CONFLIST_NAME), content, mode: 0o644 });
+interface Chained {
+  readonly versions: readonly string[];
 }
 
+/**
+ * portmap, where it is chained. A runtime refuses every pod whose chain names a binary that is not there, and every pod
+ * whose chain has a plugin that does not speak the version of the list: so it is asked which it speaks.
+ */
+function chainedIn({ binDir, portmap }: ConflistPlace): Chained | undefined {
+  const binary = binDir === null ? undefined : join(binDir, 'portmap');
+  const isThere = binary !== undefined && existsSync(binary);
+  if (portmap === 'never' || (portmap === 'auto' && !isThere)) return undefined;
+  const answer = isThere ? versionsOf(binary) : undefined;
+  // Every portmap since 2021 speaks 1.0.0.
+  return { versions: answer ?? VERSIONS.filter((version) => version <= NEWEST_ALONE) };
+}
+
+/** What the plugin says that it speaks; undefined where it says nothing that we understand. */
+function versionsOf(binary: string): readonly string[] | undefined {
+  const env = { CNI_COMMAND: 'VERSION' };
+  const { stdout } = spawnSync(binary, { env, input: '{"cniVersion":"1.0.0"}', timeout: ASK_MS, encoding: 'utf8' });
+  try {
+    const { supportedVersions: said } = JSON.parse(stdout);
+    const isKnown = Array.isArray(said) && said.some((version) => version !== '1.1.0' && VERSIONS.includes(version));
+    return isKnown ? said : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface PlacedList extends Placed {
+  /** What a person should know of it. */
+  readonly notes: readonly string[];
+}
+
+/** Throws Error with a sentence that names the file. */
+export function placeConflist(place: ConflistPlace): PlacedList {
+  const chained = chainedIn(place);
+  const placed = placeFile({
+    path: join(place.confDir, CONFLIST_NAME),
+    content: conflistText({ chained }),
+    mode: 0o644,
+  });
+  const rivals = rivalsOf(place.confDir).map(
+    (name) => `${join(place.confDir, name)} sorts before ${CONFLIST_NAME}: the runtime takes it instead, remove it`,
+  );
+  const isOld = chained !== undefined && !chained.versions.includes('1.1.0');
+  return { ...placed, notes: [...rivals, ...(isOld ? [OLD_PORTMAP] : [])] };
+}
+
+const OLD_PORTMAP =
+  'portmap does not speak CNI 1.1.0, so no runtime asks for STATUS or GC: use one of containernetworking-plugins 1.6 or later, or set portmap to never';
+
 /** Files that a runtime reads before ours: it takes the first one that is valid. */
-export function rivalsOf(confDir: string): readonly string[] {
+function rivalsOf(confDir: string): readonly string[] {
   return readdirSync(confDir)
     .filter((name) => /\.(conf|conflist|json)$/.test(name) && name < CONFLIST_NAME)
     .sort();

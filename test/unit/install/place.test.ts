@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BinaryPlace, placeBinary } from '../../../src/install/binary.ts';
-import { type ConflistPlace, placeConflist, rivalsOf } from '../../../src/install/conflist.ts';
+import { type ConflistPlace, placeConflist } from '../../../src/install/conflist.ts';
 import { placeNetworkd } from '../../../src/install/networkd.ts';
 import { placeFile } from '../../../src/install/place.ts';
 import { SUPPORTED_VERSIONS } from '../../../src/protocol/version.ts';
@@ -146,10 +146,9 @@ describe('the CNI binary', () => {
 });
 
 describe('the network’s configuration list', () => {
-  const place = (change: Partial<ConflistPlace> = {}) => {
-    const { path } = placeConflist({ confDir: folder, binDir: null, portmap: 'auto', ...change });
-    return JSON.parse(readFileSync(path, 'utf8'));
-  };
+  const placed = (change: Partial<ConflistPlace> = {}) =>
+    placeConflist({ confDir: folder, binDir: null, portmap: 'auto', ...change });
+  const place = (change: Partial<ConflistPlace> = {}) => JSON.parse(readFileSync(placed(change).path, 'utf8'));
 
   test('is for every runtime: 1.0.0 for one that knows no list of versions, else the newest that both speak', () => {
     const list = place();
@@ -173,11 +172,31 @@ describe('the network’s configuration list', () => {
     expect(types).toEqual(isChained ? ['underway', 'portmap'] : ['underway']);
   });
 
+  test.each<[string, string, readonly string[], string]>([
+    ['a new one', '["0.4.0","1.0.0","1.1.0"]', ['0.4.0', '1.0.0', '1.1.0'], '1.0.0'],
+    ['one that speaks up to 1.0.0', '["0.1.0","0.3.1","0.4.0","1.0.0"]', ['0.3.1', '0.4.0', '1.0.0'], '1.0.0'],
+    ['an old one', '["0.3.0","0.3.1","0.4.0"]', ['0.3.1', '0.4.0'], '0.4.0'],
+    ['one whose answer means nothing', '"all"', ['0.3.1', '0.4.0', '1.0.0'], '1.0.0'],
+    ['one that knows none of ours', '["2.0.0"]', ['0.3.1', '0.4.0', '1.0.0'], '1.0.0'],
+  ])('asks for no version that portmap does not speak: %s', (_, said, cniVersions, cniVersion) => {
+    const binary = join(folder, 'portmap');
+    writeFileSync(binary, `#!/bin/sh\ntest "$CNI_COMMAND" = VERSION && echo '{"supportedVersions":${said}}'\n`);
+    chmodSync(binary, 0o755);
+    const { notes } = placed({ binDir: folder });
+    expect(place({ binDir: folder })).toMatchObject({ cniVersions, cniVersion });
+    expect(notes).toEqual(
+      cniVersions.includes('1.1.0') ? [] : [expect.stringMatching(/^portmap does not speak CNI 1\.1\.0/)],
+    );
+  });
+
   test('what sorts before it is named', () => {
     for (const name of ['10-aws.conflist', '05-x.conf', '99-loopback.conf', '10-aws.conflist.bak', '00-README'])
       writeFileSync(join(folder, name), '');
-    place();
-    expect(rivalsOf(folder)).toEqual(['05-x.conf', '10-aws.conflist']);
+    expect(placed().notes).toEqual(
+      ['05-x.conf', '10-aws.conflist'].map((name) =>
+        expect.stringMatching(new RegExp(`^${join(folder, name)} sorts before 10-underway.conflist`)),
+      ),
+    );
   });
 });
 
