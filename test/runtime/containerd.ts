@@ -3,7 +3,7 @@
  * state, CNI folders) in the node's folder, so that several live side by side and beside the machine's own.
  */
 import { type ChildProcess, execFile } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { spawnIn } from '../../src/lab/launch.ts';
@@ -12,7 +12,7 @@ import type { LabNode } from '../../src/lab/node/node.ts';
 import { makeFolder } from '../../src/lab/state-folder.ts';
 import { until } from '../lab/pod-lab.ts';
 import { Cri } from './cri.ts';
-import { REFERENCE_PLUGINS, type Runtime, referencePlugin } from './installed.ts';
+import { type Runtime, referencePlugin } from './installed.ts';
 import { PAUSE_IMAGE } from './pause-image.ts';
 
 const run = promisify(execFile);
@@ -24,7 +24,14 @@ export interface ContainerdFolder {
   readonly socket: string;
   readonly log: string;
   readonly state: string;
-  readonly shims: string;
+}
+
+export interface ContainerdOptions {
+  readonly node: LabNode;
+  /** The folder that it reads its networks from. */
+  readonly conflists: string;
+  /** Reference plugins that lie beside ours. */
+  readonly plugins: readonly string[];
 }
 
 export class Containerd {
@@ -36,7 +43,7 @@ export class Containerd {
   #child: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
 
-  constructor(runtime: Runtime, { node, conflists }: { readonly node: LabNode; readonly conflists: string }) {
+  constructor(runtime: Runtime, { node, conflists, plugins }: ContainerdOptions) {
     const path = join(node.folder.path, 'containerd');
     this.runtime = runtime;
     this.#netns = node.instance.netns;
@@ -45,15 +52,15 @@ export class Containerd {
       socket: join(path, 'sock'),
       log: join(path, 'log'),
       state: join(path, 'state'),
-      shims: join(path, 'state', 'io.containerd.runtime.v2.task', 'k8s.io'),
     };
     makeFolder(path);
+    makeFolder(conflists);
     // In memory: what it keeps is synced at each change, and nobody will read it after a power cut.
     mountTmpfs(path, 'mode=0711');
     const config = runtime.major === 1 ? configOf1 : configOf2;
     this.#config = join(path, 'config.toml');
     writeFileSync(this.#config, config({ path, bin: node.folder.cniBin, conflists }));
-    for (const name of REFERENCE_PLUGINS) {
+    for (const name of plugins) {
       const plugin = referencePlugin(name);
       if (plugin !== undefined) symlinkSync(plugin, join(node.folder.cniBin, name));
     }
@@ -100,28 +107,15 @@ export class Containerd {
     await this.#exited;
   }
 
-  /** Sockets of its shims, which version 1 has outside of its folder, whatever is configured. */
-  shimSockets(): string[] {
-    return foldersIn(this.folder.shims).flatMap((id) => {
-      try {
-        const address = readFileSync(join(this.folder.shims, id, 'address'), 'utf8');
-        return address.startsWith('unix://') ? [address.slice('unix://'.length)] : [];
-      } catch {
-        return [];
-      }
-    });
+  /** Lines of its log with this text. */
+  said(text: string): string[] {
+    return readFileSync(this.folder.log, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(text));
   }
 
   #lastWords(): string {
     return readFileSync(this.folder.log, 'utf8').trim().split('\n').slice(-5).join('\n');
-  }
-}
-
-function foldersIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
   }
 }
 

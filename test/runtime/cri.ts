@@ -149,9 +149,12 @@ export class Cri {
   }
 }
 
-/** The caller gave up: DeadlineExceeded, as kubelet's log has it. */
+/** The caller's time was up: its own client says so, or the runtime, whichever is heard first. */
 export const isLate = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'code' in error && error.code === status.DEADLINE_EXCEEDED;
+  typeof error === 'object' &&
+  error !== null &&
+  'code' in error &&
+  (error.code === status.DEADLINE_EXCEEDED || error.code === status.CANCELLED);
 
 function methodNamed<Request, Answer>(name: keyof Methods): MethodDefinition<Request, Answer> {
   for (const service of ['RuntimeService', 'ImageService']) {

@@ -1,36 +1,27 @@
 /** What a container runtime leaves behind when it is killed, or when it lost track: found by the lab's name, and ended. */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
-import { mountsUnder, unmountUnder } from '../../src/lab/mounts.ts';
+import { unmountUnder } from '../../src/lab/mounts.ts';
 import { killProcesses, type ProcessRecord, processesIn, processRecord } from '../../src/lab/processes.ts';
-import type { Containerd } from './containerd.ts';
 
 const CGROUPS = '/sys/fs/cgroup';
 /** libcni's, the same for every runtime of the machine. */
 export const CNI_CACHE = '/var/lib/cni/results';
+/** Version 1 has its shims' sockets here, whatever is configured. */
+const SHIM_SOCKETS = '/run/containerd/s';
 
-/** By name: all empty where every sandbox was removed. */
-export interface Remains {
-  readonly processes: readonly string[];
-  readonly mounts: readonly string[];
-  readonly caches: readonly string[];
-}
-
-/** Of a node whose containerd has ended. `ids` are the sandboxes that ever were. */
+/**
+ * Of a node whose containerd has ended. It forgets shims of its own (1.6 when a call is given up while one starts), so none
+ * of this says anything about us. `ids` are the sandboxes that ever were.
+ */
 export async function endRemains(
-  containerd: Containerd,
+  folder: string,
   { netns, cgroup, ids }: { readonly netns: string; readonly cgroup: string; readonly ids: readonly string[] },
-): Promise<Remains> {
-  const { path } = containerd.folder;
-  const processes = [...shimsIn(netns), ...processesOf(cgroup)];
-  const mounts = mountsUnder(path).filter((mount) => mount !== path);
-  const caches = cachesOf(ids);
-  const remains = { processes: processes.map(commandOf), mounts, caches: caches.map((file) => file) };
-  const sockets = containerd.shimSockets();
-  await killProcesses(processes);
-  unmountUnder(path);
-  for (const file of [...sockets, ...caches]) rmSync(file, { force: true });
-  return remains;
+): Promise<void> {
+  await killProcesses([...shimsIn(netns), ...processesOf(cgroup)]);
+  unmountUnder(folder);
+  for (const file of [...(await deadSockets()), ...cachesOf(ids)]) rmSync(file, { force: true });
 }
 
 const shimsIn = (netns: string): ProcessRecord[] =>
@@ -45,12 +36,29 @@ function processesOf(cgroup: string): ProcessRecord[] {
 
 const commandOf = ({ pid }: ProcessRecord): string => read(`/proc/${pid}/cmdline`).split('\0').join(' ').trim();
 
-function cachesOf(ids: readonly string[]): string[] {
-  if (!existsSync(CNI_CACHE)) return [];
-  return readdirSync(CNI_CACHE)
-    .filter((file) => ids.some((id) => file.includes(id)))
-    .map((file) => join(CNI_CACHE, file));
+const cachesOf = (ids: readonly string[]): string[] =>
+  filesIn(CNI_CACHE).filter((file) => ids.some((id) => file.includes(id)));
+
+/** Sockets that nobody listens at. */
+async function deadSockets(): Promise<string[]> {
+  const found = filesIn(SHIM_SOCKETS).map(async (path) => ((await isRefused(path)) ? [path] : []));
+  return (await Promise.all(found)).flat();
 }
+
+function isRefused(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket
+      .on('connect', () => resolve(false))
+      .on('error', (error) => {
+        resolve('code' in error && error.code === 'ECONNREFUSED');
+      });
+    socket.on('connect', () => socket.destroy());
+  });
+}
+
+const filesIn = (folder: string): string[] =>
+  existsSync(folder) ? readdirSync(folder).map((file) => join(folder, file)) : [];
 
 /** The group that the lab's sandboxes were under, of each controller where there are several trees. */
 export function removeCgroups(cgroup: string): void {

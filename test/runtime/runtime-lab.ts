@@ -5,12 +5,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CrashCount, countCrash } from '../../src/lab/demo/count.ts';
-import type { Ground } from '../../src/lab/demo/leftovers.ts';
+import { Ground } from '../../src/lab/demo/leftovers.ts';
 import { inParallel } from '../../src/lab/demo/pods.ts';
 import type { Instance } from '../../src/lab/instance.ts';
 import type { Lab } from '../../src/lab/lab.ts';
+import { mountsUnder } from '../../src/lab/mounts.ts';
 import type { LabNode } from '../../src/lab/node/node.ts';
 import type { LabOptions } from '../../src/lab/options.ts';
+import type { StatePage } from '../lab/crash/stage.ts';
 import { found, PodLab, until } from '../lab/pod-lab.ts';
 import { Containerd } from './containerd.ts';
 import type { SandboxConfig } from './cri.ts';
@@ -28,41 +30,62 @@ export interface Sandbox {
   readonly addresses: readonly string[];
 }
 
+export interface RuntimeOptions extends Partial<LabOptions> {
+  /** Another folder for conflists than the node's own, which its daemon writes to. */
+  readonly conflists?: (node: LabNode) => string;
+  /** Reference plugins that lie beside ours. */
+  readonly plugins?: readonly string[];
+}
+
 export class RuntimeLab {
   readonly lab: Lab;
   readonly nodes: readonly RuntimeNode[];
   readonly #whole: PodLab;
+  /** The nodes' kernels before the first sandbox. */
+  #ground: Ground;
 
   private constructor(whole: PodLab, nodes: readonly RuntimeNode[]) {
     this.lab = whole.lab;
     this.nodes = nodes;
     this.#whole = whole;
+    this.#ground = whole.ground;
   }
 
-  /** `conflists` chooses another folder than the node's own. */
-  static async up(
-    runtime: Runtime,
-    options: Partial<LabOptions> & { readonly conflists?: (node: LabNode) => string },
-  ): Promise<RuntimeLab> {
-    const { conflists = (node) => node.folder.cniConf, ...shape } = options;
-    const whole = await PodLab.up({ nodeCount: 1, vmCount: 1, ...shape });
-    const { lab } = whole;
-    const nodes = lab.nodes.map((node) => new RuntimeNode(whole, { node, runtime, conflists: conflists(node) }));
+  /** One node and one VM, unless more are asked for; runtimes and daemons run. */
+  static async up(runtime: Runtime, options: RuntimeOptions): Promise<RuntimeLab> {
+    const { conflists = (node) => node.folder.cniConf, plugins = [], daemons = true, ...shape } = options;
+    const whole = await PodLab.up({ nodeCount: 1, vmCount: 1, ...shape, daemons: false });
+    const nodes = whole.lab.nodes.map((node) => {
+      const containerd = new Containerd(runtime, {
+        node,
+        conflists: conflists(node),
+        plugins: ['loopback', ...plugins],
+      });
+      return new RuntimeNode(whole.lab, { node, containerd });
+    });
     const runtimeLab = new RuntimeLab(whole, nodes);
     try {
-      const archive = join(lab.folder.path, 'pause.tar');
-      writePauseImage(archive);
-      await Promise.all(
-        nodes.map(async ({ containerd }) => {
-          await containerd.start();
-          await containerd.importImage(archive);
-        }),
-      );
+      await runtimeLab.#start({ daemons });
       return runtimeLab;
     } catch (error) {
       await runtimeLab.down();
       throw error;
     }
+  }
+
+  async #start({ daemons }: { readonly daemons: boolean }): Promise<void> {
+    const archive = join(this.lab.folder.path, 'pause.tar');
+    writePauseImage(archive);
+    await Promise.all(
+      this.nodes.map(async ({ containerd, node: { daemon } }) => {
+        // It may have to read the plugins' folder first, where all of them are by now.
+        if (daemons) daemon.start();
+        await containerd.start();
+        await containerd.importImage(archive);
+        if (daemons) await daemon.ready();
+      }),
+    );
+    this.#ground = await Ground.of(this.lab);
   }
 
   node(n: number): RuntimeNode {
@@ -73,12 +96,16 @@ export class RuntimeLab {
     return found(this.lab.vms[0], 'VM');
   }
 
+  /** By name, what sandboxes left in the node's kernel. */
+  async leftovers({ node }: RuntimeNode): Promise<readonly string[]> {
+    return (await this.#ground.left([node])).map(({ name }) => name);
+  }
+
   async down(): Promise<void> {
-    const remains = await Promise.all(this.nodes.map((node) => node.end()));
+    const errors = await Promise.all(this.nodes.map((node) => node.end()));
     await this.#whole.down();
     removeCgroups(`/${this.lab.name}`);
-    const nothing = { errors: [], processes: [], mounts: [], caches: [] };
-    expect(remains).toEqual(remains.map(() => nothing));
+    expect(errors.flat()).toEqual([]);
   }
 }
 
@@ -86,19 +113,14 @@ export class RuntimeNode {
   readonly node: LabNode;
   readonly containerd: Containerd;
   readonly #lab: Lab;
-  readonly #ground: Ground;
   /** Every sandbox that ever had an id. */
   readonly #ids = new Set<string>();
   #made = 0;
 
-  constructor(
-    { lab, ground }: PodLab,
-    { node, runtime, conflists }: { readonly node: LabNode; readonly runtime: Runtime; readonly conflists: string },
-  ) {
+  constructor(lab: Lab, { node, containerd }: { readonly node: LabNode; readonly containerd: Containerd }) {
     this.#lab = lab;
-    this.#ground = ground;
     this.node = node;
-    this.containerd = new Containerd(runtime, { node, conflists });
+    this.containerd = containerd;
   }
 
   get name(): string {
@@ -167,18 +189,25 @@ export class RuntimeNode {
     return count();
   }
 
-  /** By name, what its sandboxes left in the kernel. */
-  async leftovers(): Promise<readonly string[]> {
-    return (await this.#ground.left([this.node])).map(({ name }) => name);
-  }
-
   /** The addresses that its daemon has leased, sorted. */
   async leased(): Promise<string[]> {
-    const page = await this.node.daemon.get('/v1/state');
-    const { lease }: { readonly lease: readonly { readonly addresses: readonly string[] }[] } = JSON.parse(
-      page?.body ?? '{"lease":[]}',
-    );
-    return lease.flatMap(({ addresses }) => addresses).toSorted();
+    return (await this.#state()).lease.flatMap(({ addresses }): readonly string[] => addresses).toSorted();
+  }
+
+  /** How many ADDs wait for an address. */
+  async waiting(): Promise<number> {
+    return (await this.#state()).waiter.length;
+  }
+
+  async #state(): Promise<StatePage> {
+    const page = found(await this.node.daemon.get('/v1/state'), `daemon of ${this.name}`);
+    return JSON.parse(page.body) as StatePage;
+  }
+
+  /** Paths of the sandboxes' network namespaces, those included that the runtime has forgotten. */
+  namespaces(): string[] {
+    const { state } = this.containerd.folder;
+    return mountsUnder(join(state, 'io.containerd.grpc.v1.cri', 'netns'));
   }
 
   /** How many of the verb's requests the daemon has answered since it started. */
@@ -188,18 +217,23 @@ export class RuntimeNode {
     return [...text.matchAll(ofVerb)].reduce((sum, [, count]) => sum + Number(count), 0);
   }
 
-  /** Removes every sandbox, ends the runtime, and then what it left: which is named. */
-  async end() {
+  /** Removes every sandbox, ends the runtime, and then what that left. Answers what went wrong. */
+  async end(): Promise<string[]> {
     const { containerd } = this;
     const errors: string[] = [];
-    if (containerd.pid === undefined) await containerd.start().catch((error) => errors.push(String(error)));
+    const note = (error: unknown) => void errors.push(String(error));
+    if (containerd.pid === undefined) await containerd.start().catch(note);
     if (containerd.pid !== undefined)
       await this.ids()
         .then((ids) => this.remove(ids))
-        .catch((error) => errors.push(String(error)));
+        .catch(note);
     await containerd.end('SIGTERM');
     containerd.cri.close();
-    const { netns } = this.node.instance;
-    return { errors, ...(await endRemains(containerd, { netns, cgroup: this.#cgroup, ids: [...this.#ids] })) };
+    await endRemains(containerd.folder.path, {
+      netns: this.node.instance.netns,
+      cgroup: this.#cgroup,
+      ids: [...this.#ids],
+    });
+    return errors;
   }
 }

@@ -96,7 +96,7 @@ describe.each([...(await installedRuntimes())])('$name', (runtime) => {
         await node.remove(await node.ids());
         expect(await node.leased()).toEqual([]);
         expect(await node.count([])).toMatchObject({ leaked: 0 });
-        expect(await node.leftovers()).toEqual([]);
+        expect(await lab.leftovers(node)).toEqual([]);
         expect(readdirSync(join(node.node.folder.state, 'del'))).toEqual([]);
       }
     },
