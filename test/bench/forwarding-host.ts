@@ -16,6 +16,8 @@ const ADD_WAYS = 4;
 const PAIR = 2;
 /** AWS's: to a pod by the main table, from a pod by its ENI's. */
 const RULE = { to: 512, from: 1_536, table: 2 } as const;
+/** That there is a rule is what costs: the kernel then asks the tables one by one, for the way back too. */
+const ONE_RULE = 'rule add lookup 3 priority 700';
 
 export interface ForwardingPod {
   readonly netns: string;
@@ -51,10 +53,10 @@ export class ForwardingHost {
     const { node, datapath } = parts;
     await loadKubeProxy(node.instance.netns);
     const pods = datapath === 'underway' ? await ownPods(parts) : await ptpPods(parts);
-    const others = pods.length - PAIR;
-    // In the middle: a rule that comes first or last costs less or more than most do.
-    if (datapath === 'rules')
-      await addRules(node, [...pods.slice(PAIR + others / 2), ...pods.slice(0, PAIR + others / 2)]);
+    const middle = PAIR + (pods.length - PAIR) / 2;
+    if (datapath === 'rule') await addRules(node, [ONE_RULE]);
+    // The pair in the middle: a rule that comes first or last costs less or more than most do.
+    if (datapath === 'rules') await addRules(node, twoEach([...pods.slice(middle), ...pods.slice(0, middle)]));
     const [sender, receiver] = pods;
     if (sender === undefined || receiver === undefined) throw new Error('a node has at least two pods');
     return new ForwardingHost(parts, { sender, receiver });
@@ -110,16 +112,19 @@ async function added(
   });
 }
 
-/** Two a pod, as AWS writes them for the pods of a secondary ENI. */
-async function addRules({ instance }: LabNode, pods: readonly ForwardingPod[]): Promise<void> {
-  const gateway = await runIn(instance.netns, ['ip', '-json', 'route', 'show', 'default']);
-  const [way]: readonly { readonly gateway: string; readonly dev: string }[] = JSON.parse(gateway.stdout);
-  const lines = pods.flatMap(({ address }) => [
+/** As AWS writes them for the pods of a secondary ENI. */
+const twoEach = (pods: readonly ForwardingPod[]): string[] =>
+  pods.flatMap(({ address }) => [
     `rule add to ${address} lookup main priority ${RULE.to}`,
     `rule add from ${address} lookup ${RULE.table} priority ${RULE.from}`,
   ]);
+
+/** And a table with the node's default route. */
+async function addRules({ instance }: LabNode, rules: readonly string[]): Promise<void> {
+  const shown = await runIn(instance.netns, ['ip', '-json', 'route', 'show', 'default']);
+  const [way]: readonly { readonly gateway: string; readonly dev: string }[] = JSON.parse(shown.stdout);
   const table = `route add default via ${way?.gateway} dev ${way?.dev} table ${RULE.table}`;
-  const input = `${[table, ...lines].join('\n')}\n`;
+  const input = `${[table, ...rules].join('\n')}\n`;
   const { code, stderr } = await runIn(instance.netns, ['ip', '-batch', '-'], { input });
   if (code !== 0) throw new Error(`the rules cannot be made: ${stderr}`);
 }

@@ -5,9 +5,9 @@ import { type ForwardingRow, KINDS, PATHS, POD_COUNTS } from './forwarding.ts';
 import { type LatencyFigures, type LatencyRow, WAYS } from './latency.ts';
 import type { MemoryFigures } from './memory.ts';
 import { PHASES } from './phases.ts';
-import { quantile } from './quantile.ts';
-import { BARS, roundRatios, type Verdict } from './ratios.ts';
-import { DATAPATH_NAMES, spoken, UNITS, verdictOf } from './report.ts';
+import { median } from './quantile.ts';
+import { BARS, over, type Verdict } from './ratios.ts';
+import { DATAPATH_NAMES, SHOWN_DATAPATHS, spoken, UNITS, verdictOf } from './report.ts';
 
 const CONTENDERS: Readonly<Record<LatencyRow['contender'], readonly [Colour, string]>> = {
   underway: ['c1', 'underway'],
@@ -124,7 +124,7 @@ function forwardingPart(rows: readonly ForwardingRow[]): string {
     PATHS.map((path) => `<h3>${UNITS[kind].replace(/,.*/, '')}, ${path}</h3>${forwardingChart(rows, { kind, path })}`),
   );
   return [
-    "<h2>Forwarding</h2><p>Rates over ptp's, on nodes of as many pods, connection tracking on: the dot is the middle of the rounds' ratios, the line their middle half.</p>",
+    "<h2>Forwarding</h2><p>Rates over ptp's, on nodes of as many pods, connection tracking on: the dot compares the rounds that nothing disturbed, the line goes to what the middle rounds came to.</p>",
     ...charts,
   ].join('\n');
 }
@@ -132,20 +132,19 @@ function forwardingPart(rows: readonly ForwardingRow[]): string {
 function forwardingChart(rows: readonly ForwardingRow[], of: Pick<ForwardingRow, 'kind' | 'path'>): string {
   const here = rows.filter(({ kind, path }) => kind === of.kind && path === of.path);
   const limit = BARS.find(({ name }) => name === `${of.kind}OverPtp`)?.limit ?? 1;
-  const shown = (['underway', 'rules'] as const).flatMap((datapath) =>
+  const shown = SHOWN_DATAPATHS.filter((datapath) => datapath !== 'ptp').flatMap((datapath) =>
     POD_COUNTS.flatMap((pods) => here.filter((row) => row.datapath === datapath && row.pods === pods)),
   );
   return rangeChart(
     shown.map((row) => {
       const ptp = here.find(({ datapath, pods }) => datapath === 'ptp' && pods === row.pods);
-      const ratios = roundRatios(row, ptp);
-      const [from, at, to] = [0.25, 0.5, 0.75].map((q) => quantile(ratios, q));
+      const at = over(row.rate, ptp?.rate);
       return {
         label: `${DATAPATH_NAMES[row.datapath]}, ${row.pods} ${row.pods === 1 ? 'pod' : 'pods'}`,
-        at: at ?? Number.NaN,
-        ...(from !== undefined && to !== undefined && { from, to }),
+        at,
+        to: over(median(row.rates), median(ptp?.rates ?? [])),
         colour: row.datapath === 'underway' ? 'c1' : 'c2',
-        text: `${at?.toFixed(3)}  (${spoken(row).toFixed(row.kind === 'smallPackets' ? 0 : 1)} ${unitOf(row)})`,
+        text: `${at.toFixed(3)}  (${spoken(row).toFixed(row.kind === 'smallPackets' ? 0 : 1)} ${unitOf(row)})`,
       };
     }),
     { unit: "over ptp's", min: 0.3, max: 1.1, marks: [{ at: limit, label: `bar ${limit}` }] },

@@ -1,7 +1,6 @@
 /** The figures as ratios, and the bars that they are held to (section 13 of the design). Pure. */
 import type { ForwardingRow, Kind } from './forwarding.ts';
 import type { LatencyRow, Ways } from './latency.ts';
-import { median } from './quantile.ts';
 
 export const RATIO_NAMES = [
   'addP50OverPtp',
@@ -77,7 +76,7 @@ export function ratiosOf(latency: readonly LatencyRow[], forwarding: readonly Fo
   };
 }
 
-const over = (one = Number.NaN, other = Number.NaN): number => one / other;
+export const over = (one = Number.NaN, other = Number.NaN): number => one / other;
 
 const overPtp = (rows: readonly ForwardingRow[], kind: Kind): number =>
   worstPath(rows, kind, ({ datapath, pods }) => datapath === 'ptp' && pods === 250);
@@ -90,19 +89,6 @@ function worstPath(rows: readonly ForwardingRow[], kind: Kind, isOther: (row: Fo
   const ofKind = rows.filter((row) => row.kind === kind);
   const ratios = ofKind
     .filter(({ datapath, pods }) => datapath === 'underway' && pods === 250)
-    .map((ours) =>
-      roundRatio(
-        ours,
-        ofKind.find((row) => row.path === ours.path && isOther(row)),
-      ),
-    );
+    .map(({ path, rate }) => over(rate, ofKind.find((row) => row.path === path && isOther(row))?.rate));
   return ratios.length === 0 ? Number.NaN : Math.min(...ratios);
 }
-
-/** The middle one. */
-export const roundRatio = (one: ForwardingRow, other: ForwardingRow | undefined): number =>
-  median(roundRatios(one, other));
-
-/** Of one round each, in which both came within seconds: what slows the machine slows both. */
-export const roundRatios = (one: ForwardingRow, other: ForwardingRow | undefined): number[] =>
-  one.rates.map((rate, round) => over(rate, other?.rates[round]));

@@ -1,10 +1,10 @@
 /** The figures as text. Pure. */
 import type { Figures } from './figures.ts';
-import { DATAPATHS, type ForwardingRow, KINDS, PATHS, POD_COUNTS } from './forwarding.ts';
+import { type DatapathName, type ForwardingRow, KINDS, PATHS, POD_COUNTS } from './forwarding.ts';
 import type { LatencyFigures } from './latency.ts';
 import type { MemoryFigures } from './memory.ts';
 import { PHASES } from './phases.ts';
-import { roundRatio, type Verdict } from './ratios.ts';
+import { over, type Verdict } from './ratios.ts';
 
 export function reportOf({ latency, forwarding, memory, bars }: Figures): string {
   return [
@@ -53,11 +53,18 @@ export const UNITS = {
 } as const;
 
 /** In the unit that people speak of. */
-export function spoken({ kind, middle }: Pick<ForwardingRow, 'kind' | 'middle'>): number {
-  return kind === 'tcp' ? (8 * middle) / 1e9 : kind === 'rr' ? 1e6 / middle : 1e9 / middle;
+export function spoken({ kind, rate }: Pick<ForwardingRow, 'kind' | 'rate'>): number {
+  return kind === 'tcp' ? (8 * rate) / 1e9 : kind === 'rr' ? 1e6 / rate : 1e9 / rate;
 }
 
-export const DATAPATH_NAMES = { underway: 'underway', ptp: 'ptp', rules: 'two rules a pod' } as const;
+/** In the order in which they are shown. */
+export const DATAPATH_NAMES: Readonly<Record<DatapathName, string>> = {
+  underway: 'underway',
+  ptp: 'ptp',
+  rule: 'ptp, one rule',
+  rules: 'ptp, two rules a pod',
+};
+export const SHOWN_DATAPATHS = Object.keys(DATAPATH_NAMES) as DatapathName[];
 
 function forwardingText(rows: readonly ForwardingRow[]): string[] {
   const of = (wanted: Partial<ForwardingRow>) =>
@@ -65,7 +72,7 @@ function forwardingText(rows: readonly ForwardingRow[]): string[] {
   const cell = (wanted: Pick<ForwardingRow, 'datapath' | 'pods' | 'path' | 'kind'>): string => {
     const row = of(wanted);
     if (row === undefined) return '';
-    const ratio = roundRatio(row, of({ ...wanted, datapath: 'ptp' }));
+    const ratio = over(row.rate, of({ ...wanted, datapath: 'ptp' })?.rate);
     return `${spoken(row).toFixed(row.kind === 'smallPackets' ? 0 : 2)} (${ratio.toFixed(3)})`;
   };
   return [
@@ -75,7 +82,7 @@ function forwardingText(rows: readonly ForwardingRow[]): string[] {
       ['', ...POD_COUNTS.map((count) => (count === 1 ? '1 pod' : `${count} pods`))],
       ...KINDS.flatMap((kind) =>
         PATHS.flatMap((path) =>
-          DATAPATHS.map((datapath) => [
+          SHOWN_DATAPATHS.map((datapath) => [
             `${UNITS[kind]}, ${path}: ${DATAPATH_NAMES[datapath]}`,
             ...POD_COUNTS.map((pods) => cell({ datapath, pods, path, kind })),
           ]),

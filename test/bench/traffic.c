@@ -5,9 +5,8 @@
  *   traffic tcp|rr|smallPackets NETNS TO MS      sends from the namespace for so long, and prints how many a second:
  *                                                bytes that were taken, bytes that were answered one by one, packets
  *
- * The server has one process for TCP, on the second CPU, and one for what is answered, on the first, where the sender
- * always is: a request and its answer cost no wake-up of another CPU, which would take longer than the datapath and
- * whose time is the hypervisor's. A packet goes all its way, to the socket's full buffer, on its sender's CPU.
+ * The sender is on the first CPU, the server on the second, as two pods are that both have something to do. A packet goes
+ * all its way, to the socket's full buffer, on its sender's CPU.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -73,9 +72,9 @@ static int bound(int type, int port) {
 }
 
 /* One connection after the other. What is only to be counted is not copied. */
-static void serve_tcp(int cpu, int port) {
+static void serve_tcp(int port) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  pin(cpu);
+  pin(1);
   int listening = bound(SOCK_STREAM, port);
   check(listen(listening, 8) != 0, "listen");
   for (;;) {
@@ -92,8 +91,8 @@ static void serve_tcp(int cpu, int port) {
 static void serve(void) {
   int sink = bound(SOCK_DGRAM, SINK_PORT);
   set(sink, SOL_SOCKET, SO_RCVBUF, 1);
-  if (fork() == 0) serve_tcp(1, SINK_PORT);
-  if (fork() == 0) serve_tcp(0, ECHO_PORT);
+  if (fork() == 0) serve_tcp(SINK_PORT);
+  if (fork() == 0) serve_tcp(ECHO_PORT);
   printf("ready\n");
   fflush(stdout);
   while (read(0, bytes, 1) > 0);
