@@ -29,7 +29,7 @@ const CAPABILITIES = { bandwidth: true, 'io.kubernetes.cri.pod-annotations': tru
 /** Those that a list may ask for; the last one that a libcni without `cniVersions` knows is NEWEST_ALONE. */
 const VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
 const NEWEST_ALONE = '1.0.0';
-const ASK_MS = 5_000;
+const ASK_MS = 1_000;
 
 /**
  * `cniVersion` is for a libcni that knows no `cniVersions` (containerd before 2.0); a newer one takes the highest it can,
