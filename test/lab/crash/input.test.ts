@@ -114,6 +114,14 @@ describe('on the shim', () => {
     expect(await shim(env, stdin)).toEqual({ status: 1, said: expect.objectContaining(error(code)) });
   });
 
+  test('the node’s own namespace, by whatever path', async () => {
+    const { instance, daemon } = stage.node;
+    for (const CNI_NETNS of [instance.netns, `/proc/${daemon.pid}/ns/net`]) {
+      const said = expect.objectContaining(error(4, /is the node's own network namespace/));
+      expect(await shim({ CNI_NETNS }, config)).toEqual({ status: 1, said });
+    }
+  });
+
   test('a DEL of nobody succeeds', async () => {
     expect(await shim({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'nobody' }, config)).toEqual({ status: 0, said: '' });
   });
