@@ -63,6 +63,7 @@ test('a repeated ADD without them takes nothing away; one with others is what co
   expect(planned(core)).toEqual(BOTH);
   const egress = { bitsPerSecond: 5e6 };
   expect(planned(check(add(core, { egress })))).toEqual({ egress });
+  expect(planned(check(restarted(core)))).toEqual({ egress });
 });
 
 test('of ADDs that wait together the last one’s limits count', () => {
