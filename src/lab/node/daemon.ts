@@ -12,7 +12,7 @@ import { type ProcessRecord, processRecord } from '../processes.ts';
 import { type NodeFolder, writeJson } from '../state-folder.ts';
 
 const inRepository = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const BUNDLE = inRepository('build/underwayd/underwayd.js');
+const SHIPPED = inRepository('build/underwayd/underwayd');
 const SOURCE = inRepository('src/daemon/main.ts');
 /** Half of a start from source is to strip and to compile it; keyed by what is in the files, so it is never stale. */
 const COMPILED = inRepository('build/compile-cache');
@@ -40,13 +40,13 @@ export class NodeDaemon {
   /** One runs already: nothing happens. `env` is over a nearly empty one; the machine's own AWS settings stay out. */
   start(env: Readonly<Record<string, string>> = {}): void {
     if (this.#child !== undefined) return;
-    const program = [process.execPath, existsSync(BUNDLE) ? BUNDLE : SOURCE];
+    const program = existsSync(SHIPPED) ? [SHIPPED] : [process.execPath, SOURCE];
     const log = openSync(this.folder.log, 'a');
     const child = spawnIn(this.#netns, [...program, '--config', this.folder.config], {
       // A terminal's Ctrl-C is for the lab, which then stops its daemons in order.
       detached: true,
       stdio: ['ignore', log, log],
-      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED, ...env },
+      env: { PATH: process.env.PATH, UNDERWAY_NODE: process.execPath, NODE_COMPILE_CACHE: COMPILED, ...env },
     });
     closeSync(log);
     this.#child = child;
