@@ -100,7 +100,11 @@ function roomLeft({ cloud, instance, lost }: Scales, usable: readonly EniRecord[
   const taken = (eni: EniRecord): number =>
     (family === 4 || eni.primary6 !== undefined ? 1 : 0) +
     [...eni.blocks, ...(lost.get(eni.id) ?? [])].filter((block) => familyOf(block) === family).length;
-  const onThem = usable.reduce((sum, eni) => sum + Math.max(0, slots - taken(eni)), 0);
+  const hasRange = ({ subnet }: EniRecord): boolean => {
+    const row = cloud.truth.subnets.get(subnet);
+    return (family === 4 ? row?.cidr4 : row?.cidr6) !== undefined;
+  };
+  const onThem = usable.filter(hasRange).reduce((sum, eni) => sum + Math.max(0, slots - taken(eni)), 0);
   const more = Math.max(0, limits.eniCountMax - cloud.truth.enisOf(instance).length);
   const room = onThem + more * (slots - 1);
   if (family === 6) return room;

@@ -89,8 +89,17 @@ export class Cooldowns {
     const hasSlot = (eni: EniRow, family: Family): boolean =>
       'foreignBlocks' in eni && 1 + held(eni, family).length + eni.foreignBlocks.length < limits.slotsPerEni[family];
     const serving = enis.filter((eni) => serves(state, eni, pool));
-    return enis.length < limits.eniCountMax || short.every((family) => serving.some((eni) => hasSlot(eni, family)));
+    return (
+      enis.length < limits.eniCountMax ||
+      short.every((family) => serving.some((eni) => hasRange(state, eni, family) && hasSlot(eni, family)))
+    );
   }
+}
+
+/** The ENI's subnet has addresses of the family. */
+export function hasRange(state: State, { subnet }: EniRow, family: Family): boolean {
+  const row = state.get('subnet', subnet);
+  return (family === 4 ? row?.cidr4 : row?.cidr6) !== undefined;
 }
 
 /** Families of which nothing could be handed out now: what pods wait for. All, where there is some of each. */

@@ -10,7 +10,7 @@ import type { ReasonCode } from '../core/reasons.ts';
 import type { EniPresent, EniRow, OperationRow, PoolRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { blockSize, wishSize } from '../core/tally.ts';
-import { freeCount, shortOf } from './cooldowns.ts';
+import { freeCount, hasRange, shortOf } from './cooldowns.ts';
 import type { RowChange } from './row-watch.ts';
 
 /** A subnet with fewer free addresses beyond what is asked of it may count as full. */
@@ -89,7 +89,7 @@ export class Growth {
     if (limits === undefined) return 0;
     let count = 0;
     for (const eni of state.all('eni')) {
-      if (!serves(state, eni, pool) || !this.isOpen(state, eni, lack)) continue;
+      if (!serves(state, eni, pool) || !hasRange(state, eni, family) || !this.isOpen(state, eni, lack)) continue;
       const taken = state.blocksOf(eni.key).length + eni.foreignBlocks.length + 1;
       count += Math.max(0, Math.min(limits.slotsPerEni[family] - taken, this.options.blocksMax));
     }

@@ -89,6 +89,8 @@ export interface Scenario {
   readonly settings: Partial<Settings>;
   /** Lengths of the IPv4 subnets of the pool, the primary's first. */
   readonly subnetLengths: readonly number[];
+  /** Which families each of them has a range of; of all that pods want there is one at least. */
+  readonly subnetFamilies: readonly (readonly Family[])[];
   readonly faults: ReadonlySet<FaultClass>;
   /** Mean time between two misfortunes of one class, in ms. */
   readonly misfortuneMs: number;
@@ -117,11 +119,13 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
   const on = FAULT_CLASSES.filter((fault) => streams.uniform(`scenario/on/${fault}`) < 0.5);
   const prefixes = one('prefixes', ['never', 'never', 'prefer'] as const);
   const { unwellMs } = overrides;
+  const families = one('families', [[4], [4], [4, 6], [6]] as const);
+  const subnetLengths = one('subnets', prefixes === 'prefer' ? [[24], [23], [24, 24]] : [[24], [25], [26, 25, 27]]);
   return {
     seed,
     cloud: one('cloud', ['ec2', 'ec2', 'ecs']),
     instanceType: one('type', ['t3.medium', 'm5.large', 'm5.xlarge', 'm5.4xlarge']),
-    families: one('families', [[4], [4], [4, 6], [6]] as const),
+    families,
     prefixes,
     primaryEni: one('primary', ['use', 'skip']),
     targets: drawTargets(streams, 'scenario'),
@@ -129,7 +133,8 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
       waiterCountMax: one('queue', [1_024, 1_024, 1_024, 6]),
       addDeadlineMs: one('deadline', [60_000, 60_000, 2_000]),
     },
-    subnetLengths: one('subnets', prefixes === 'prefer' ? [[24], [23], [24, 24]] : [[24], [25], [26, 25, 27]]),
+    subnetLengths,
+    subnetFamilies: drawRanges(streams, families, subnetLengths.length),
     faults: new Set(on.filter((fault) => overrides.without?.includes(fault) !== true)),
     // By all classes that were drawn, so that leaving one out does not bring the others closer together.
     misfortuneMs: one('misfortune', [20_000, 60_000, 180_000]) * Math.max(1, on.length),
@@ -140,6 +145,16 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
     arrivalMs: one('arrival', [2_000, 4_000, 8_000]),
     ...(unwellMs !== undefined && { unwellMs }),
   };
+}
+
+/** Where pods want IPv6: mostly both everywhere; else one of several subnets has no IPv6, or, for IPv6 alone, none has IPv4. */
+function drawRanges(streams: Streams, families: readonly Family[], count: number): readonly (readonly Family[])[] {
+  const kind = streams.pick('scenario/ranges', 4);
+  const without6 = streams.pick('scenario/ranges/without', count);
+  return Array.from({ length: count }, (_, at) => {
+    if (kind === 0 && !families.includes(4)) return [6];
+    return kind === 1 && count > 1 && families.includes(6) && at === without6 ? [4] : [4, 6];
+  });
 }
 
 /** Drawn anew when the targets are reloaded in mid-run. */

@@ -12,7 +12,7 @@ import { limited } from '../cloud/limited.ts';
 import { journalOwner } from '../core/boot.ts';
 import type { EniId, InstanceId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
-import type { Cidr } from '../core/ip.ts';
+import type { Cidr, Family } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
 import { Conduct } from './conduct.ts';
 import { Cooldowns } from './cooldowns.ts';
@@ -170,7 +170,9 @@ export class World {
     const vpc = cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr], cidrs6: ['2001:db8:1::/56' as Cidr] });
     this.subnets = scenario.subnetLengths.map((length, at) => {
       const cidr4 = `10.0.${4 * (at + 1)}.0/${length}` as Cidr;
-      return cloud.addSubnet({ vpc: vpc.id, zone: 'a', cidr4, cidr6: `2001:db8:1:${at + 1}::/64` as Cidr }).id;
+      const cidr6 = `2001:db8:1:${at + 1}::/64` as Cidr;
+      const has = (family: Family): boolean => scenario.subnetFamilies[at]?.includes(family) === true;
+      return cloud.addSubnet({ vpc: vpc.id, zone: 'a', ...(has(4) && { cidr4 }), ...(has(6) && { cidr6 }) }).id;
     });
     const [subnet] = this.subnets;
     if (subnet === undefined) throw new Error('a scenario has a subnet');

@@ -197,6 +197,12 @@ export const MUTATIONS: readonly Mutation[] = [
       '    if (place === undefined && places.length === 0) return undefined;\n    if (place !== undefined) places.push(place);',
   },
   {
+    name: 'a family is asked for where there is none of it',
+    file: 'src/core/subnet.ts',
+    find: '  if (!hasRange(subnet, family)) return Number.POSITIVE_INFINITY;\n',
+    replace: '',
+  },
+  {
     name: 'a waiter that hung up is served',
     file: 'src/core/requests.ts',
     find: "    if (requests.length === 0) turn.tx.remove('waiter', waiter.key);\n    else turn.tx.put",
