@@ -40,66 +40,92 @@ function holdUp(): () => void {
 }
 
 describe('a daemon', () => {
-  test('puts the binary there at once, the list when it can serve, and takes neither away', async () => {
-    const letGo = holdUp();
-    await node.start(cni());
-    expect(readFileSync(join(binDir, 'underway'), 'utf8')).toBe('\x7fELF one');
-    expect(readFileSync(join(binDir, 'underway.conf'), 'utf8')).toBe(`socket=${node.socket}\nstate=${node.stateDir}\n`);
-    await node.until(async () => (await node.get('/readyz')).text.includes('[-]facts'));
-    expect(existsSync(conflist())).toBe(false);
-    letGo();
-    await node.until(() => existsSync(conflist()), 10_000);
-    expect(JSON.parse(readFileSync(conflist(), 'utf8')).plugins).toMatchObject([{ type: 'underway' }]);
-    await node.daemon?.stop();
-    expect(readdirSync(confDir)).toEqual(['10-underway.conflist']);
-    expect(readdirSync(binDir).sort()).toEqual(['underway', 'underway.conf']);
-  }, 20_000);
+  test(
+    'puts the binary there at once, the list when it can serve, and takes neither away',
+    async () => {
+      const letGo = holdUp();
+      await node.start(cni());
+      expect(readFileSync(join(binDir, 'underway'), 'utf8')).toBe('\x7fELF one');
+      expect(readFileSync(join(binDir, 'underway.conf'), 'utf8')).toBe(
+        `socket=${node.socket}\nstate=${node.stateDir}\n`,
+      );
+      await node.until(async () => (await node.get('/readyz')).text.includes('[-]facts'));
+      expect(existsSync(conflist())).toBe(false);
+      letGo();
+      await node.until(() => existsSync(conflist()), 10_000);
+      expect(JSON.parse(readFileSync(conflist(), 'utf8')).plugins).toMatchObject([{ type: 'underway' }]);
+      await node.daemon?.stop();
+      expect(readdirSync(confDir)).toEqual(['10-underway.conflist']);
+      expect(readdirSync(binDir).sort()).toEqual(['underway', 'underway.conf']);
+    },
+    LIMIT_MS,
+  );
 
-  test('writes nothing again after a restart, but a binary that is another', async () => {
-    await node.serve(cni());
-    const before = statSync(conflist());
-    await node.daemon?.stop();
-    writeFileSync(binary, '\x7fELF two');
-    node.log.length = 0;
-    await node.serve(cni());
-    expect(statSync(conflist())).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
-    expect(told('installed')).toMatchObject([{ path: join(binDir, 'underway') }]);
-    expect(readFileSync(join(binDir, 'underway'), 'utf8')).toBe('\x7fELF two');
-  });
+  test(
+    'writes nothing again after a restart, but a binary that is another',
+    async () => {
+      await node.serve(cni());
+      const before = statSync(conflist());
+      await node.daemon?.stop();
+      writeFileSync(binary, '\x7fELF two');
+      node.log.length = 0;
+      await node.serve(cni());
+      expect(statSync(conflist())).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
+      expect(told('installed')).toMatchObject([{ path: join(binDir, 'underway') }]);
+      expect(readFileSync(join(binDir, 'underway'), 'utf8')).toBe('\x7fELF two');
+    },
+    LIMIT_MS,
+  );
 
-  test('writes nothing where the configuration names no folder', async () => {
-    await node.serve();
-    expect([existsSync(confDir), existsSync(binDir)]).toEqual([false, false]);
-  });
+  test(
+    'writes nothing where the configuration names no folder',
+    async () => {
+      await node.serve();
+      expect([existsSync(confDir), existsSync(binDir)]).toEqual([false, false]);
+    },
+    LIMIT_MS,
+  );
 
-  test('puts a binary back that somebody removed, and not the list', async () => {
-    await node.serve(cni());
-    rmSync(binDir, { recursive: true });
-    rmSync(conflist());
-    // Its second look at the spooled DELs, two seconds after the start, is the first of these too.
-    await node.until(() => existsSync(join(binDir, 'underway')), 10_000);
-    expect(readdirSync(confDir)).toEqual([]);
-  }, 15_000);
+  test(
+    'puts a binary back that somebody removed, and not the list',
+    async () => {
+      await node.serve(cni());
+      rmSync(binDir, { recursive: true });
+      rmSync(conflist());
+      // Its second look at the spooled DELs, two seconds after the start, is the first of these too.
+      await node.until(() => existsSync(join(binDir, 'underway')), 10_000);
+      expect(readdirSync(confDir)).toEqual([]);
+    },
+    LIMIT_MS,
+  );
 
-  test('that cannot write says so, serves who comes all the same, and writes as soon as it can', async () => {
-    writeFileSync(binDir, 'in the way');
-    await node.start(cni());
-    await node.until(async () => (await node.get('/readyz')).text.includes('[+]addresses'));
-    expect((await node.get('/readyz')).text).toMatch(/\[-\]cni \S+\/bin\/underway.* cannot be written: E/);
-    expect(told('a runtime does not find this network plugin')).toHaveLength(1);
-    expect(existsSync(conflist())).toBe(false);
-    expect(await node.add('c1')).toMatch(/^10\./);
-    rmSync(binDir);
-    await node.until(async () => (await node.get('/readyz')).status === 200, 15_000);
-    expect([existsSync(conflist()), existsSync(join(binDir, 'underway'))]).toEqual([true, true]);
-  }, 25_000);
+  test(
+    'that cannot write says so, serves who comes all the same, and writes as soon as it can',
+    async () => {
+      writeFileSync(binDir, 'in the way');
+      await node.start(cni());
+      await node.until(async () => (await node.get('/readyz')).text.includes('[+]addresses'));
+      expect((await node.get('/readyz')).text).toMatch(/\[-\]cni \S+\/bin\/underway.* cannot be written: E/);
+      expect(told('a runtime does not find this network plugin')).toHaveLength(1);
+      expect(existsSync(conflist())).toBe(false);
+      expect(await node.add('c1')).toMatch(/^10\./);
+      rmSync(binDir);
+      await node.until(async () => (await node.get('/readyz')).status === 200, 15_000);
+      expect([existsSync(conflist()), existsSync(join(binDir, 'underway'))]).toEqual([true, true]);
+    },
+    LIMIT_MS,
+  );
 
-  test('says which network the runtime takes instead', async () => {
-    mkdirSync(confDir);
-    writeFileSync(join(confDir, '05-other.conflist'), '{}');
-    await node.serve(cni());
-    expect(node.log.map(({ why }) => why)).toContainEqual(expect.stringMatching(/05-other\.conflist sorts before/));
-  });
+  test(
+    'says which network the runtime takes instead',
+    async () => {
+      mkdirSync(confDir);
+      writeFileSync(join(confDir, '05-other.conflist'), '{}');
+      await node.serve(cni());
+      expect(node.log.map(({ why }) => why)).toContainEqual(expect.stringMatching(/05-other\.conflist sorts before/));
+    },
+    LIMIT_MS,
+  );
 });
 
 describe('underway install', () => {
