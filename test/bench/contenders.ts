@@ -10,6 +10,7 @@ import { NODE_ADDRESS, recordWiring, type Wiring } from './wiring.ts';
 
 /** Where Debian's containernetworking-plugins has them. */
 export const CNI_PATH = '/usr/lib/cni';
+export const POD_NAMESPACE = 'bench';
 const VERSION = '1.0.0';
 const MTU = 9001;
 
@@ -109,7 +110,7 @@ function cni({
         CNI_NETNS: netns,
         CNI_IFNAME: 'eth0',
         CNI_PATH,
-        CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME=${id};K8S_POD_UID=${id}`,
+        CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${POD_NAMESPACE};K8S_POD_NAME=${id};K8S_POD_UID=${id}`,
         PATH: process.env.PATH ?? '',
       },
     }),

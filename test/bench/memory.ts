@@ -1,11 +1,15 @@
 /** What the shipped daemon takes on a node of 250 pods: memory and CPU, at rest and while pods come and go. */
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Ip } from '../../src/core/ip.ts';
 import type { Lab } from '../../src/lab/lab.ts';
+import { type NamespaceServer, serveIn } from '../../src/lab/namespace-server.ts';
 import { netnsPath } from '../../src/lab/namespaces.ts';
 import type { LabNode } from '../../src/lab/node/node.ts';
+import { ApiServer } from '../kube/api-server.ts';
 import type { Bench } from './bench.ts';
-import { type BenchPod, underway, type Verb } from './contenders.ts';
+import { type BenchPod, POD_NAMESPACE, underway, type Verb } from './contenders.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 const PODS = 250;
@@ -13,6 +17,7 @@ const IDLE_MS = 30_000;
 const CHURN_MS = 10_000;
 const CHURN_PODS = 32;
 const WAYS = 8;
+const LOOPBACK = '127.0.0.1' as Ip;
 /** USER_HZ, in which /proc counts on every machine. */
 const TICK_MS = 10;
 
@@ -37,34 +42,58 @@ export interface MemoryFigures {
   };
 }
 
-/** Both families, and all else as a node has it without a word said. */
+/** Both families, an API server that tells of each pod, and all else as a node has it without a word said. */
 export async function measureMemory(bench: Bench): Promise<MemoryFigures> {
-  const lab = await bench.lab({ nodeCount: 1, vmCount: 0, instanceType: 'm5.16xlarge' });
+  const api = new ApiServer();
+  const port = await api.listen();
+  const kubernetes = { kubeconfig: api.kubeconfigIn(bench.scratch) };
+  const lab = await bench.lab({
+    nodeCount: 1,
+    vmCount: 0,
+    instanceType: 'm5.16xlarge',
+    daemons: false,
+    daemonConfig: { kubernetes },
+  });
   const stopwatch = new Stopwatch(bench.scratch);
+  let relay: NamespaceServer | undefined;
   try {
     const [node] = lab.nodes;
     if (node === undefined) throw new Error('the lab has no node');
-    const churner = new Churner({ lab, node, stopwatch });
-    bench.progress(`memory: ${PODS} pods`);
-    for (let left = PODS; left > 0; left -= CHURN_PODS) await churner.add(Math.min(left, CHURN_PODS));
-    bench.progress(`memory: ${IDLE_MS / 1_000} s of rest`);
-    const idle = await during(node, () => sleep(IDLE_MS));
-    bench.progress('memory: pods come and go');
-    const { podCount, ...churn } = await churned(node, churner);
-    return {
-      pods: PODS,
-      idle: { ...idle.resident, cpuPercent: (100 * idle.cpuMs) / idle.ms },
-      churn: {
-        ...churn.resident,
-        cpuPercent: (100 * churn.cpuMs) / churn.ms,
-        podsPerSecond: (1_000 * podCount) / churn.ms,
-        cpuMsPerPod: churn.cpuMs / podCount,
-      },
-    };
+    relay = await serveIn(lab.networks, { netns: node.instance.netns, address: LOOPBACK, port }, (socket) => {
+      const other = connect(port, LOOPBACK).on('error', () => socket.destroy());
+      socket
+        .on('close', () => other.destroy())
+        .pipe(other)
+        .pipe(socket);
+    });
+    node.daemon.start();
+    await node.daemon.ready();
+    return await measure(bench, node, new Churner({ lab, node, stopwatch, api }));
   } finally {
     stopwatch.close();
+    await relay?.close();
     await bench.close(lab);
+    await api.close();
   }
+}
+
+async function measure(bench: Bench, node: LabNode, churner: Churner): Promise<MemoryFigures> {
+  bench.progress(`memory: ${PODS} pods`);
+  for (let left = PODS; left > 0; left -= CHURN_PODS) await churner.add(Math.min(left, CHURN_PODS));
+  bench.progress(`memory: ${IDLE_MS / 1_000} s of rest`);
+  const idle = await during(node, () => sleep(IDLE_MS));
+  bench.progress('memory: pods come and go');
+  const { podCount, ...churn } = await churned(node, churner);
+  return {
+    pods: PODS,
+    idle: { ...idle.resident, cpuPercent: (100 * idle.cpuMs) / idle.ms },
+    churn: {
+      ...churn.resident,
+      cpuPercent: (100 * churn.cpuMs) / churn.ms,
+      podsPerSecond: (1_000 * podCount) / churn.ms,
+      cpuMsPerPod: churn.cpuMs / podCount,
+    },
+  };
 }
 
 async function churned(node: LabNode, churner: Churner) {
@@ -99,39 +128,52 @@ function residentOf(pid: number | undefined): Resident {
   return { rssMb: mb('Rss'), pssMb: mb('Pss') };
 }
 
+interface ChurnerOptions {
+  readonly lab: Lab;
+  readonly node: LabNode;
+  readonly stopwatch: Stopwatch;
+  readonly api: ApiServer;
+}
+
 class Churner {
-  readonly #lab: Lab;
-  readonly #node: LabNode;
-  readonly #stopwatch: Stopwatch;
+  readonly #options: ChurnerOptions;
   #nextId = 1;
 
-  constructor({ lab, node, stopwatch }: { lab: Lab; node: LabNode; stopwatch: Stopwatch }) {
-    this.#lab = lab;
-    this.#node = node;
-    this.#stopwatch = stopwatch;
+  constructor(options: ChurnerOptions) {
+    this.#options = options;
   }
 
   async add(count: number): Promise<BenchPod[]> {
+    const { lab, node, api } = this.#options;
+    if (api.watching === 0) throw new Error('the daemon does not watch its pods');
     const pods: BenchPod[] = [];
     for (let n = 0; n < count; n++) {
       const id = `memory${this.#nextId++}`;
-      const netns = netnsPath(this.#lab.name, id);
-      await this.#lab.networks.createNamespace(netns);
+      const netns = netnsPath(lab.name, id);
+      await lab.networks.createNamespace(netns);
+      api.bind({ name: id, namespace: POD_NAMESPACE, node: node.name });
       pods.push({ n, id, netns });
     }
     await this.#all('ADD', pods);
+    for (const { id } of pods) api.finish(id, 'Running', POD_NAMESPACE);
     return pods;
   }
 
   async remove(pods: readonly BenchPod[]): Promise<void> {
+    const { lab, api } = this.#options;
+    for (const { id } of pods) api.markDeleted(id, POD_NAMESPACE);
     await this.#all('DEL', pods);
-    for (const { netns } of pods) await this.#lab.networks.deleteNamespace(netns);
+    for (const { id, netns } of pods) {
+      await lab.networks.deleteNamespace(netns);
+      api.remove(id, POD_NAMESPACE);
+    }
   }
 
   async #all(verb: Verb, pods: readonly BenchPod[]): Promise<void> {
-    const contender = underway(this.#node);
+    const { node, stopwatch } = this.#options;
+    const contender = underway(node);
     const calls = pods.map((pod) => contender.call(verb, pod));
-    const answers = await this.#stopwatch.run(calls, { netns: contender.netns, ways: WAYS });
+    const answers = await stopwatch.run(calls, { netns: contender.netns, ways: WAYS });
     const failed = answers.calls.find(({ code }) => code !== 0);
     if (failed !== undefined) throw new Error(`${verb} failed with ${failed.code}: ${failed.said}`);
   }
