@@ -50,6 +50,25 @@ describe('what is idle goes back', () => {
     expect(node.madeOf('assign')).toHaveLength(made);
   });
 
+  test('a subnet with nothing left is read for more while no pod waits, and not asked for what it has not', () => {
+    const node = idle();
+    node.subnets = [subnetFacts(SUBNET, 0)];
+    for (let n = 0; n < 100; n++) node.refuseNext('assign', FULL).refuseNext('create', FULL);
+    // All that is held is used: headroom is missing, and nobody waits for it.
+    node.adds(...names(20).slice(12)).pass(200_000);
+    const before = node.made.length;
+    node.pass(600_000);
+    const calls = node.made.slice(before).map(({ action }) => action);
+    expect(calls.filter((action) => action === 'assign' || action === 'create')).toEqual([]);
+    expect(calls).toContain('listSubnets');
+    expect(calls.length).toBeLessThanOrEqual(10);
+
+    node.subnets = [subnetFacts(SUBNET, 100)];
+    node.refusals.length = 0;
+    node.pass(125_000);
+    expect(held(node)).toBe(28);
+  });
+
   test('the longest idle goes first', () => {
     const node = idle({ floor: 0, headroom: 0, ceiling: 100 });
     const [first, second] = [node.leased.p0?.[0], node.leased.p1?.[0]];
