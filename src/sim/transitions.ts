@@ -132,12 +132,13 @@ export const UNSHOWN: Readonly<Record<string, string>> = {
 };
 
 /** What one seed in a thousand shows: it may be seen, and a fixed set need not. Unit tests of the core have each:
- * drain, sweep-enis, lease (a link that lost its name) and quarantine (what a quarantined pod's repeated ADD is told). */
+ * drain, sweep-enis, lease (a link that lost its name, an ENI that went in its attach) and quarantine (what a quarantined pod's repeated ADD is told). */
 export const SELDOM: readonly string[] = [
   'eni draining -> gone',
   'eni draining -> deleting',
   'eni detaching -> gone',
   'eni attaching -> detaching',
+  'eni attaching -> gone',
   'eni deleting -> detaching',
   'address free -> cooling',
   'reason INTERNAL',

@@ -4,8 +4,9 @@ import type { CloudFailure } from '../../../src/core/cloud.ts';
 import type { Effect } from '../../../src/core/events.ts';
 import { type Cidr, hostCidr, type Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
+import { isPresent } from '../../../src/core/pool.ts';
 import type { LeaseRow } from '../../../src/core/rows.ts';
-import { Core, INSTANCE, pod, primaryFacts } from './harness.ts';
+import { Core, eniFacts, INSTANCE, pod, primaryFacts } from './harness.ts';
 
 const POD_MAC = '02:75:77:00:00:01' as Mac;
 const nameOf = (name: string): string => linkName(attachmentKey(pod(name)));
@@ -73,6 +74,34 @@ test('the address of a link whose name somebody changed cools, for want of a lea
   });
   core.start();
   expect(core.state.get('address', '10.0.1.20')?.state).toBe('cooling');
+});
+
+test('an ENI that goes before it was attached is remembered while an address of its blocks cools, and no longer', () => {
+  const targets = { floor: 1, headroom: 0, ceiling: 1 };
+  const before = new Core({ targets }).serving();
+  const create = before.callOf('create')?.call;
+  if (create?.action !== 'create') throw new Error('no create is in flight');
+  before.answer('create', { action: 'create', eni: eniFacts(1, ['10.0.1.21/32' as Cidr], create.tags) });
+  const eniIn = (core: Core) => [...core.state.all('eni')].find((eni) => isPresent(eni) && eni.id === 'eni-1')?.state;
+  expect(eniIn(before)).toBe('attaching');
+
+  // The block was another ENI's before, and a link of a pod that nobody knows still has the address.
+  const core = new Core({
+    targets,
+    rows: [...before.journal.values()],
+    epoch: 'e2',
+    nowMs: before.nowMs,
+    links: [{ name: nameOf('old'), index: 0x100001, fenced: false, addresses: ['10.0.1.21' as Ip], mtu: 9_001 }],
+  });
+  core.start();
+  const seen: (string | undefined)[] = [];
+  for (let n = 0; n < 300; n++) {
+    if (core.callOf('listEnis') !== undefined) core.answer('listEnis', { action: 'listEnis', enis: [primaryFacts] });
+    if (seen.at(-1) !== eniIn(core)) seen.push(eniIn(core));
+    core.advance(1_000);
+  }
+  expect(seen).toEqual(['attaching', 'gone', undefined]);
+  expect(core.state.get('address', '10.0.1.21')).toBeUndefined();
 });
 
 test('a block that is taken away while its pod is wired is told to the pod', () => {
