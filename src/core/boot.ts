@@ -10,6 +10,7 @@ import { afterBoot } from './forecast.ts';
 import { type Cidr, cidrContains, hostCidr, type Ip } from './ip.ts';
 import { release } from './lease.ts';
 import { linkName } from './link-name.ts';
+import { lookAtAll } from './look.ts';
 import { MAY_BE_PUT_OFF, settle, waitOut } from './operation.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, LeaseRow, NodeRow, Rows, RuntimeRow, Settings, Table } from './rows.ts';
@@ -95,6 +96,7 @@ function freshRuntime(nowMs: number): RuntimeRow {
     settings: DEFAULT_SETTINGS,
     flush: { inFlight: false },
     reap: { inFlight: false },
+    look: { inFlight: false },
     refused: [],
     fenced: [],
     numbers: [],
@@ -209,6 +211,7 @@ export function started(turn: Turn, event: Extract<Event, { kind: 'started' }>):
     judge(turn, lease, link, alive.has(lease.id));
   }
   for (const link of links.values()) orphan(turn, link);
+  lookAtAll(turn);
   for (const operation of turn.state.all('operation')) resumeAfterCrash(turn, operation.id);
 }
 

@@ -46,6 +46,24 @@ export interface WireFailure extends KernelFailure {
   readonly taken?: boolean;
 }
 
+/** What was not as planned and is put back: how much of each kind of object, and the first of it in a few words. */
+export interface Repair {
+  readonly count: number;
+  readonly kinds: Readonly<Record<string, number>>;
+  readonly names: readonly string[];
+}
+
+export const NO_REPAIR: Repair = { count: 0, kinds: {}, names: [] };
+
+export interface PodRepair extends Repair {
+  readonly lease: LeaseId;
+}
+
+/** What was missing in a pod's own namespace; with `failure` some of it still is. */
+export interface PodLook extends PodRepair {
+  readonly failure?: KernelFailure;
+}
+
 export type Event =
   /** The first event of a process: what the kernel holds, and which leases' namespaces still are who they were. */
   | {
@@ -94,8 +112,10 @@ export type Event =
   | { readonly kind: 'link-gone'; readonly mac: Mac; readonly name: string; readonly index: number }
   /** Before `started`: addresses that broken invariants named, for the third time. */
   | { readonly kind: 'doubted'; readonly addresses: readonly Ip[] }
-  /** Somebody else changed kernel state of ours. */
-  | { readonly kind: 'kernel-changed' }
+  /** Somebody else changed kernel state of ours on the host; `lost`: or anything anywhere, nobody heard what. */
+  | { readonly kind: 'kernel-changed'; readonly lost?: boolean }
+  /** Somebody else changed something in the namespace of the pod whose link on the host has this index. */
+  | { readonly kind: 'pod-changed'; readonly index: number }
   | { readonly kind: 'cloud-answered'; readonly operation: OperationId; readonly answer: Answer<CloudResult> }
   /**
    * `linkIndex` is the host side's, which a mended pod may have anew; left out where that failed. `unmade`: the very
@@ -118,18 +138,19 @@ export type Event =
       readonly done: boolean;
     }
   /**
-   * `changed` counts the steps it took: a sync that nothing but others' changes caused shows here what was put back.
+   * `changed` is what it took: of a sync that nothing but others' changes caused, what was put back.
    * `damaged` are pods whose host side was not as it was wired; what the kernel refused of putting that back,
    * `podFailure`, is no trouble of the node's.
    */
   | {
       readonly kind: 'synced';
       readonly sync: number;
-      readonly changed: number;
-      readonly damaged: readonly LeaseId[];
+      readonly changed: Repair;
+      readonly damaged: readonly PodRepair[];
       readonly failure?: KernelFailure;
       readonly podFailure?: KernelFailure;
     }
+  | { readonly kind: 'looked'; readonly pods: readonly PodLook[] }
   /** The budget broker grants calls, or says when it will. */
   | { readonly kind: 'budget-leased'; readonly lease: BudgetLease }
   | { readonly kind: 'journal'; readonly up: boolean; readonly detail: string }
@@ -158,6 +179,8 @@ export type Effect =
     }
   /** `pods` are the wired ones, where others may have changed their host side: it is put back too. */
   | { readonly kind: 'sync'; readonly sync: number; readonly plan: NodePlan; readonly pods: readonly PodPlan[] }
+  /** What is missing in the pods' own namespaces is put back there. */
+  | { readonly kind: 'look'; readonly pods: readonly PodPlan[] }
   | { readonly kind: 'cloud'; readonly operation: OperationId; readonly call: CloudCall }
   /** Only with `settings.brokered`; answered by `budget-leased`, or never. */
   | { readonly kind: 'ask-budget'; readonly asks: readonly BudgetAsk[] };

@@ -6,6 +6,7 @@
  * Pure arithmetic on `nowMs`; the data is plain, bounded and kept in the journal.
  * **Invariant:** between arrivals and refills the value only falls, and `nextChangeMs` says when.
  */
+import type { PoolId } from './brand.ts';
 
 /** Bursts of one size: how many, each counting less with age. */
 export interface Recurrence {
@@ -24,6 +25,11 @@ export interface Forecast {
   readonly count: number;
   /** Closed bursts by size, ascending; at most `SIZES_MAX`. */
   readonly sizes: readonly Recurrence[];
+}
+
+/** What a pool's arrivals and refills have taught. The burst that is still open is not in the journal. */
+export interface ForecastRow extends Forecast {
+  readonly pool: PoolId;
 }
 
 /** What a new ENI takes with usual latencies (aws-2026.json): create 133, attach 438, the link 2,000. */

@@ -97,7 +97,7 @@ type Cause =
   /** The cloud took this running pod's address away: it is asked for again, or its ENI is not the node's any more. */
   | { readonly code: 'ADDRESS_LOST'; readonly address: Ip; readonly eni?: string; readonly again: boolean }
   /** A rule, route, address or nft element of ours was changed by somebody else and put back. */
-  | { readonly code: 'DATAPATH_REPAIRED'; readonly steps: number }
+  | { readonly code: 'DATAPATH_REPAIRED'; readonly steps: number; readonly restored: readonly string[] }
   /** CHECK found the pod's interface not as ADD left it. */
   | { readonly code: 'NOT_AS_WIRED'; readonly problems: readonly string[] }
   | { readonly code: 'CONFIG_INVALID'; readonly detail: string }
@@ -240,7 +240,7 @@ function causeText(reason: Cause): string {
     case 'ADDRESS_LOST':
       return addressLostText(reason);
     case 'DATAPATH_REPAIRED':
-      return `somebody changed our kernel state; ${reason.steps} steps put it back: find the program that manages routes or nft on this node`;
+      return `somebody changed our kernel state, and it was put back (${repaired(reason)}): find the program that manages routes or nft on this node`;
     case 'NOT_AS_WIRED':
       return `the pod's network is not as it was wired: ${reason.problems.join('; ')}`;
     case 'CONFIG_INVALID':
@@ -249,6 +249,12 @@ function causeText(reason: Cause): string {
     case 'INTERNAL':
       return `${reason.detail}: this is a bug in Underway, please report it with the daemon's log`;
   }
+}
+
+/** More than a few is a flush. */
+function repaired({ steps, restored }: Extract<Reason, { code: 'DATAPATH_REPAIRED' }>): string {
+  const said = restored.slice(0, 3);
+  return [...said, ...(steps > said.length ? [`${steps - said.length} more`] : [])].join('; ');
 }
 
 /** The one error class: a reason, and what caused it. */

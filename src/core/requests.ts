@@ -69,6 +69,8 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
     const detail = `${doubted} is set apart since what is known of it was found wrong again and again`;
     return answer(turn, [event.request], refused({ code: 'INTERNAL', detail }));
   }
+  // It looks at all of the pod: what was put back there before counts no more.
+  turn.tx.remove('look', lease.id);
   // Of an adopted one it is not known whole before.
   const bandwidth = event.bandwidth ?? lease.bandwidth;
   const again: LeaseRow = {

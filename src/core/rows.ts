@@ -21,8 +21,9 @@ import type {
 import type { Priority } from './budget.ts';
 import type { CloudAction, CloudCall, CloudFailure, CloudFailureKind, InstanceLimits, SubnetFacts } from './cloud.ts';
 import type { KernelFailure } from './events.ts';
-import type { Forecast } from './forecast.ts';
+import type { ForecastRow } from './forecast.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
+import type { LookRow } from './look.ts';
 import type { Bandwidth } from './plan.ts';
 
 export const SCHEMA = 1;
@@ -58,13 +59,14 @@ export interface RuntimeRow {
   readonly startedMs: number;
   /**
    * Kernel state of the node: `wanted` counts changes, `done` the last one the kernel has, `mend` the last that others
-   * may have made, which pods' links are looked at for too.
+   * may have made, which pods' links are looked at for too; `partial` where busy ones are left to the next.
    */
   readonly sync: {
     readonly wanted: number;
     readonly done: number;
     readonly mend: number;
     readonly inFlight?: number;
+    readonly partial?: boolean;
     readonly notBeforeMs: number;
     /** Why the kernel did not take the last one, and since when it takes none. */
     readonly failure?: KernelFailure;
@@ -74,6 +76,7 @@ export interface RuntimeRow {
   readonly settings: Settings;
   readonly flush: { readonly inFlight: boolean };
   readonly reap: { readonly inFlight: boolean };
+  readonly look: { readonly inFlight: boolean };
   /** Pods that were refused of late, where headroom is learnt: when they ask again they are no new arrival. */
   readonly refused: readonly { readonly pod: string; readonly atMs: number }[];
   /** What this node held before its journal was lost, as the kernel still tells. */
@@ -119,11 +122,6 @@ export interface PoolRow {
   readonly targets: Targets;
   /** Since when there is more free than the shrink threshold. */
   readonly surplusSinceMs?: number;
-}
-
-/** What a pool's arrivals and refills have taught. The burst that is still open is not in the journal. */
-export interface ForecastRow extends Forecast {
-  readonly pool: PoolId;
 }
 
 export interface SubnetRow extends SubnetFacts {
@@ -265,8 +263,8 @@ export interface LeaseRow {
   readonly bandwidth?: Bandwidth;
   /** The newest ADD. */
   readonly sinceMs: number;
-  /** At most one kernel effect a lease; `mend` is the sync in flight, which puts its host side back. */
-  readonly busy: 'wire' | 'unwire' | 'verify' | 'mend' | undefined;
+  /** At most one kernel effect a lease; `mend` is the sync in flight, `look` the look into its namespace. */
+  readonly busy: 'wire' | 'unwire' | 'verify' | 'mend' | 'look' | undefined;
   readonly notBeforeMs: number;
   /** A DEL came while `busy`. */
   readonly doomed: boolean;
@@ -390,6 +388,7 @@ export interface Rows {
   readonly operation: OperationRow;
   readonly sighting: SightingRow;
   readonly deadLink: DeadLinkRow;
+  readonly look: LookRow;
   readonly link: LinkRow;
   readonly failure: FailureRow;
   readonly budget: BudgetRow;

@@ -14,6 +14,7 @@ import type { Family } from './ip.ts';
 import { noteRefused } from './learn.ts';
 import { answer, grant, podLinkGone, refused, retryUnwiring, unwired, verified, wired } from './lease.ts';
 import { isLinkName } from './link-name.ts';
+import { looked, planLook, podChanged } from './look.ts';
 import { missingFacts, SECOND_READ_MS } from './observe.ts';
 import { cloudAnswered, isFlying, resumeOperations, startOperation } from './operation.ts';
 import { expectedOf, holding, isCeilingUsed, waitersOf } from './pool.ts';
@@ -26,12 +27,11 @@ import { shrink } from './shrink.ts';
 import type { Tx } from './state.ts';
 import { readSubnets } from './subnet-reads.ts';
 import { readUses } from './subnet-use.ts';
-import { planSync, synced } from './sync.ts';
+import { kernelChanged, planSync, synced } from './sync.ts';
 import { Turn, type TurnContext } from './turn.ts';
 
 const REAP_AFTER_MS = 2_000;
 const REAP_COUNT_MAX = 16;
-const MEND_DELAY_MS = 100;
 /** Longer than a thousand nodes' two reads take at 20 a second. */
 const START_PATIENCE_MS = 120_000;
 
@@ -71,7 +71,9 @@ function apply(turn: Turn, event: Event): void {
     case 'link-gone':
       return isLinkName(event.name) ? podLinkGone(turn, event.name, event.index) : linkGone(turn, event);
     case 'kernel-changed':
-      return kernelChanged(turn);
+      return kernelChanged(turn, event);
+    case 'pod-changed':
+      return podChanged(turn, event.index);
     case 'cloud-answered':
       return cloudAnswered(turn, event.operation, event.answer);
     case 'wired':
@@ -86,6 +88,8 @@ function apply(turn: Turn, event: Event): void {
       return flushed(turn, event);
     case 'synced':
       return synced(turn, event);
+    case 'looked':
+      return looked(turn, event.pods);
     case 'budget-leased':
       return budgetLeased(turn, event.lease);
     case 'journal':
@@ -103,16 +107,6 @@ function configure(turn: Turn, event: Extract<Event, { kind: 'configured' }>): v
   // Whoever corrected the configuration, or made what it names, waits for no pause.
   for (const { id } of turn.state.all('unlisted')) turn.tx.remove('unlisted', id);
   turn.wantSync();
-}
-
-/** Somebody's changes come in bursts (a flush of all rules): one sync a moment later mends them together. */
-function kernelChanged(turn: Turn): void {
-  const { wanted: before } = turn.runtime.sync;
-  const mend = turn.wantSync();
-  const { sync } = turn.runtime;
-  // Only the first of a burst puts it off: somebody who never stops must not keep it from ever running.
-  const delayMs = sync.wanted === before ? 0 : MEND_DELAY_MS;
-  turn.setRuntime({ sync: { ...sync, mend, notBeforeMs: Math.max(sync.notBeforeMs, turn.nowMs + delayMs) } });
 }
 
 /** What follows from time and rows, whatever the event was. */
@@ -133,6 +127,7 @@ function plan(turn: Turn): void {
   progressEnis(turn);
   settleEnis(turn);
   planSync(turn);
+  planLook(turn);
   planFlush(turn);
   planReap(turn);
   askBroker(turn);

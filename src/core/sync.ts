@@ -8,11 +8,13 @@ import type { Event, KernelFailure } from './events.ts';
 import { eniServes } from './in-vain.ts';
 import { learnRefill } from './learn.ts';
 import { lookedAt, podPlan } from './lease.ts';
+import { lookAtAll } from './look.ts';
 import type { EniPlan, NodePlan } from './plan.ts';
 import { isPresent } from './pool.ts';
-import type { EniPresent, EniRow, LeaseRow } from './rows.ts';
+import type { EniPresent, EniRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 
+const MEND_DELAY_MS = 100;
 const SYNC_RETRY_MS = 1_000;
 /** A link that goes in the middle of a sync makes it fail too: what is gone by the next try is nobody's trouble. */
 const UNMENDED_MS = 2_000;
@@ -63,12 +65,25 @@ function plannable(turn: Turn): boolean {
   );
 }
 
+/** Somebody's changes come in bursts (a flush of all rules): one sync a moment later mends them together. */
+export function kernelChanged(turn: Turn, { lost = false }: { readonly lost?: boolean } = {}): void {
+  const { wanted: before } = turn.runtime.sync;
+  const mend = turn.wantSync();
+  const { sync } = turn.runtime;
+  // Only the first of a burst puts it off: somebody who never stops must not keep it from ever running.
+  const delayMs = sync.wanted === before ? 0 : MEND_DELAY_MS;
+  turn.setRuntime({ sync: { ...sync, mend, notBeforeMs: Math.max(sync.notBeforeMs, turn.nowMs + delayMs) } });
+  if (lost) lookAtAll(turn);
+}
+
 export function planSync(turn: Turn): void {
   const { sync } = turn.runtime;
   if (sync.inFlight !== undefined || sync.wanted <= sync.done || !plannable(turn) || !turn.due(sync.notBeforeMs))
     return;
-  turn.setRuntime({ sync: { ...sync, inFlight: sync.wanted } });
-  const pods = sync.mend > sync.done ? mendable(turn) : [];
+  const isMend = sync.mend > sync.done;
+  const ready = isMend ? turn.state.leasesIn('ready') : [];
+  const pods = ready.filter((lease) => lease.busy === undefined);
+  turn.setRuntime({ sync: { ...sync, inFlight: sync.wanted, partial: pods.length < ready.length } });
   // A fence that came in between would be undone by what was read before it.
   for (const lease of pods) turn.tx.put('lease', { ...lease, busy: 'mend' });
   const plans = pods.map((lease) => podPlan(turn, lease));
@@ -80,9 +95,6 @@ export function unmended({ runtime: { sync }, nowMs }: Pick<Turn, 'runtime' | 'n
   const { failure, failingSinceMs = nowMs } = sync;
   return sync.mend > sync.done && nowMs - failingSinceMs >= UNMENDED_MS ? failure : undefined;
 }
-
-/** Pods that run, and that nothing else is done about. */
-const mendable = (turn: Turn): LeaseRow[] => turn.state.leasesIn('ready').filter((lease) => lease.busy === undefined);
 
 export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): void {
   const { sync: number, failure } = event;
@@ -97,6 +109,7 @@ export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): v
     return;
   }
   turn.setRuntime({ sync: { ...rest, done: number, notBeforeMs: 0 } });
+  if (rest.partial) kernelChanged(turn);
   serveWhatIsDone(turn, number);
 }
 

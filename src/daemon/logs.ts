@@ -5,7 +5,7 @@
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { EniKey, LeaseId, OperationId } from '../core/brand.ts';
 import type { CloudCall } from '../core/cloud.ts';
-import type { Event } from '../core/events.ts';
+import type { Event, Repair } from '../core/events.ts';
 import { addressLost } from '../core/lost.ts';
 import { reasonText } from '../core/reasons.ts';
 import type { EniRow } from '../core/rows.ts';
@@ -13,6 +13,7 @@ import type { State } from '../core/state.ts';
 import type { Observation } from '../driver/driver.ts';
 import type { Handled } from './desk.ts';
 import { whoIs } from './refusals.ts';
+import { Repairs } from './repairs.ts';
 
 /** Written at once, not from a buffer: the last lines before a crash are the ones that are wanted. */
 export const openLog = (options: {
@@ -66,25 +67,18 @@ const DONE = {
   INVALID: 'invalid',
 } as const;
 
-const NOTHING_UNDONE = { steps: 0, leases: new Set<LeaseId>() };
-
 /** Hears the driver and writes what changed: ENIs, failed calls, addresses lost, the journal, the phase, kernel state put back. */
 export class Narrator {
   private readonly log: Logger;
-  private readonly onRepair: () => void;
+  private readonly repairs: Repairs;
   private readonly eniStates = new Map<EniKey, EniRow['state']>();
   private readonly calls = new Map<OperationId, CloudCall>();
   private lost: ReadonlySet<LeaseId> = new Set();
   private phase = '';
-  /** The plan of the sync in flight, and of the last one that the kernel has: equal when only others changed it. */
-  private planAsked = '';
-  private planDone: string | undefined;
-  /** What others undid and no sync has put back yet: of one that failed half way the next finds only the rest. */
-  private undone: { readonly steps: number; readonly leases: ReadonlySet<LeaseId> } = NOTHING_UNDONE;
 
-  constructor(log: Logger, onRepair: () => void) {
+  constructor(log: Logger, onRepair: (repair: Repair) => void) {
     this.log = log;
-    this.onRepair = onRepair;
+    this.repairs = new Repairs(log, onRepair);
   }
 
   observe(seen: Observation, state: State): void {
@@ -93,9 +87,10 @@ export class Narrator {
       else this.log.error({ why: seen.detail }, 'the journal cannot be written: pods are deleted but not added');
     } else if (seen.kind === 'effect') {
       if (seen.effect.kind === 'cloud') this.calls.set(seen.effect.operation, seen.effect.call);
-      if (seen.effect.kind === 'sync') this.planAsked = JSON.stringify(seen.effect.plan);
+      if (seen.effect.kind === 'sync') this.repairs.asked(seen.effect.plan);
     } else if (seen.kind === 'event') {
       this.heard(seen.event);
+      this.repairs.heard(seen.event, state, seen.nowMs);
       this.enis(state);
       this.losses(state);
       this.phases(state);
@@ -108,31 +103,8 @@ export class Narrator {
       this.calls.delete(event.operation);
       if (event.answer.ok) return this.log.debug({ ...call, operation: event.operation }, 'cloud call done');
       this.log.warn({ ...call, operation: event.operation, failure: event.answer.failure }, 'cloud call failed');
-    } else if (event.kind === 'synced') this.synced(event);
-    else if ((event.kind === 'wired' || event.kind === 'unwired') && event.failure !== undefined)
+    } else if ((event.kind === 'wired' || event.kind === 'unwired') && event.failure !== undefined)
       this.log.warn({ lease: event.lease, failure: event.failure }, `kernel refused: not ${event.kind}`);
-  }
-
-  /** A sync of the same plan as the last one took steps: somebody else had undone them. */
-  private synced({ changed, damaged, failure, podFailure }: Extract<Event, { kind: 'synced' }>): void {
-    if (podFailure !== undefined)
-      this.log.warn({ failure: podFailure, leases: damaged }, "kernel refused: pods' links are not as they were wired");
-    const isSamePlan = this.planDone === this.planAsked;
-    const steps = this.undone.steps || (isSamePlan ? changed : 0);
-    const leases = new Set([...this.undone.leases, ...damaged]);
-    if (failure !== undefined) {
-      this.undone = { steps, leases };
-      if (!isSamePlan) this.planDone = undefined;
-      return this.log.warn({ failure }, 'kernel refused: the node is not in sync');
-    }
-    this.undone = NOTHING_UNDONE;
-    this.planDone = this.planAsked;
-    if (steps + leases.size === 0) return;
-    this.onRepair();
-    this.log.warn(
-      { reason: 'DATAPATH_REPAIRED', steps, leases: [...leases] },
-      reasonText({ code: 'DATAPATH_REPAIRED', steps: steps + leases.size }),
-    );
   }
 
   private enis(state: State): void {

@@ -5,7 +5,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { LeaseId, OperationId } from '../core/brand.ts';
-import type { Effect, Event } from '../core/events.ts';
+import type { Effect, Event, Repair } from '../core/events.ts';
+import { AT_ONCE_COUNT_MAX } from '../core/look.ts';
 import { holding } from '../core/pool.ts';
 import { REASON_CODES } from '../core/reasons.ts';
 import type { State } from '../core/state.ts';
@@ -62,6 +63,11 @@ export class Metrics {
     'reason',
   ]);
   private readonly repairs = this.counter('datapath_repairs_total', 'Kernel state changed by others and put back', []);
+  private readonly restored = this.counter(
+    'datapath_restored_objects_total',
+    'What was put back by these repairs, by kind',
+    ['kind'],
+  );
   private readonly breaches = this.counter('invariant_breaches_total', 'Invariants found broken', []);
   private readonly addresses = this.gauge('addresses', 'Addresses of the pool', ['state', 'family']);
   private readonly enis = this.gauge('enis', 'ENIs that the node has or makes', ['kind', 'state']);
@@ -75,6 +81,11 @@ export class Metrics {
     'subnet_fragmentation_ratio',
     'Share of the free IPv4 addresses of the subnet that no prefix can be made of',
     ['subnet'],
+  );
+  private readonly restless = this.gauge(
+    'pods_undoing_repairs',
+    'Pods whose own network is undone again and again, and is put back ever more seldom',
+    [],
   );
   private readonly waiters = this.gauge('waiters', 'ADDs that wait for an address', []);
   private readonly podWatchUp = this.gauge('pod_watch_up', '1 while the pods bound to this node are heard of', []);
@@ -109,7 +120,10 @@ export class Metrics {
     else if (error !== undefined) this.refused.inc({ command: verb, reason: reasonBehind(error) });
   }
 
-  repaired = (): void => this.repairs.inc();
+  repaired = ({ kinds }: Repair): void => {
+    this.repairs.inc();
+    for (const [kind, count] of Object.entries(kinds)) this.restored.inc({ kind }, count);
+  };
   broke = (): void => this.breaches.inc();
   podWatch = (up: boolean): void => this.podWatchUp.set(up ? 1 : 0);
   podBound = (): void => this.podsBound.inc();
@@ -170,6 +184,7 @@ export class Metrics {
     }
     for (const eni of state.all('eni')) this.enis.inc({ kind: eni.kind, state: eni.state });
     for (const lease of state.all('lease')) this.leases.inc({ state: lease.state });
+    this.restless.set([...state.all('look')].filter(({ count }) => count >= AT_ONCE_COUNT_MAX).length);
     this.waiters.set(state.count('waiter'));
     for (const { id, freeCount4 } of state.all('subnet'))
       if (freeCount4 !== undefined) this.subnetFree.set({ subnet: id }, freeCount4);

@@ -40,6 +40,8 @@ export interface Datapath {
   repairPod(plan: PodPlan, actual: ActualPod): readonly Step[];
   /** The same for the host's half alone, of a pod that runs. Empty where its link is gone: the pod ended. */
   mendHost(plan: PodPlan, host: KernelState): readonly Step[];
+  /** Brings back what is missing inside a pod that runs. What another stands for stays: it may be the pod's will. */
+  mendPod(plan: PodPlan, pod: KernelState): readonly Step[];
   /**
    * Cuts a pod off. A step that fails with ENODEV says that the link is gone, which is success. The link is left: it
    * goes with the pod's namespace.

@@ -1,7 +1,7 @@
 /**
  * A kernel object in a few words, close to what the tools print, for sentences that people read.
  */
-import { type KernelObject, objectIdentity, type RouteObject } from './kernel-state.ts';
+import { type KernelObject, objectIdentity, type RouteObject, type RuleObject } from './kernel-state.ts';
 
 export function objectText(object: KernelObject): string {
   switch (object.kind) {
@@ -13,11 +13,23 @@ export function objectText(object: KernelObject): string {
       return routeText(object);
     case 'qdisc':
       return `limit of ${object.bytesPerSecond * 8} bit/s on ${object.link}`;
+    case 'rule':
+      return ruleText(object);
     case 'sysctl':
       return `${object.path} = ${object.value}`;
     default:
       return objectIdentity(object);
   }
+}
+
+function ruleText({ family, priority, from, mark, iif, table }: RuleObject): string {
+  return [
+    `${family === 4 ? '' : 'IPv6 '}rule ${priority}`,
+    ...(from === undefined ? [] : ['from', from]),
+    ...(iif === undefined ? [] : ['iif', iif]),
+    ...(mark === undefined ? [] : [`fwmark 0x${mark.value.toString(16)}/0x${mark.mask.toString(16)}`]),
+    `lookup ${table}`,
+  ].join(' ');
 }
 
 function routeText(route: RouteObject): string {

@@ -4,7 +4,7 @@
  */
 import type { Datapath } from './datapath.ts';
 import { diffNode, eniNumbers } from './veth/diff.ts';
-import { adopt, checkPod, mendHost, repairPod } from './veth/inspect.ts';
+import { adopt, checkPod, mendHost, mendPod, repairPod } from './veth/inspect.ts';
 import { fenced, wantedNode } from './veth/node.ts';
 import { fencePod, wantedPod, wirePod } from './veth/pod.ts';
 
@@ -16,6 +16,7 @@ export const veth: Datapath = {
   wirePod,
   repairPod,
   mendHost,
+  mendPod,
   fencePod,
   checkPod,
   adopt,

@@ -5,13 +5,15 @@
 
 import type { OperationId, RequestId } from '../core/brand.ts';
 import type { Answer, CloudCall, CloudResult } from '../core/cloud.ts';
-import type { Effect, Event, KernelFailure, NicLink, Reply } from '../core/events.ts';
+import type { Effect, Event, Reply } from '../core/events.ts';
 import type { PodPlan } from '../core/plan.ts';
 import type { Datapath } from '../datapath/datapath.ts';
-import type { KernelObject, KernelState, Step } from '../datapath/kernel-state.ts';
+import type { Step } from '../datapath/kernel-state.ts';
 import type { BudgetBroker } from '../ports/budget-broker.ts';
-import type { Kernel, StepFailure } from '../ports/kernel.ts';
+import type { Kernel } from '../ports/kernel.ts';
 import type { CallOptions, Provider } from '../ports/provider.ts';
+import { look, sync } from './repair.ts';
+import { applied, attempt, kernelFailure } from './steps.ts';
 
 export interface EffectPorts {
   readonly kernel: Kernel;
@@ -43,6 +45,8 @@ export function runEffect(effect: Effect, ports: EffectPorts): void {
       return report(ports, flush(effect, ports));
     case 'sync':
       return report(ports, sync(effect, ports));
+    case 'look':
+      return report(ports, look(effect, ports));
     case 'cloud':
       return report(ports, cloud(effect, ports));
     case 'ask-budget':
@@ -96,7 +100,9 @@ async function repairSteps(
 
 async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPorts): Promise<Event> {
   // ENODEV: the link went with its namespace, which is as good as the fence.
-  const failure = await applied(ports.kernel, ports.datapath.fencePod({ link, addresses }), ['ENODEV']);
+  const failure = await applied(ports.kernel, ports.datapath.fencePod({ link, addresses }), {
+    forgiven: ['ENODEV'],
+  });
   return { kind: 'unwired', lease, ...(failure && { failure }) };
 }
 
@@ -122,85 +128,6 @@ async function flush({ addresses, marks, markMask }: Of<'flush'>, { kernel }: Ef
 
 const flushed = (kernel: Kernel, what: Parameters<Kernel['flushConntrack']>[0]): Promise<boolean> =>
   kernel.flushConntrack(what).catch(() => false);
-
-const HOST_GONE: KernelFailure = { step: "find the host's network namespace", errno: 'ENONET' };
-
-async function sync({ sync, plan, pods }: Of<'sync'>, ports: EffectPorts): Promise<Event> {
-  const host = (await ports.kernel.read().catch(kernelFailure)) ?? HOST_GONE;
-  if ('errno' in host) return { kind: 'synced', sync, changed: 0, damaged: [], failure: host };
-  const steps = ports.datapath.diffNode(plan, host);
-  const failure = await applied(ports.kernel, steps);
-  if (failure === undefined) for (const link of resized(steps, host)) ports.enqueue({ kind: 'link-seen', ...link });
-  const partOf = pods.length === 0 ? undefined : byLink(host);
-  const mends = pods
-    .map((pod) => ({ lease: pod.lease, steps: ports.datapath.mendHost(pod, partOf?.(pod.link) ?? NOTHING) }))
-    .filter((mend) => mend.steps.length > 0);
-  const ofPods = mends.flatMap((mend) => mend.steps);
-  // ENODEV: the pod ended meanwhile.
-  const podFailure = await applied(ports.kernel, ofPods, ['ENODEV']);
-  const damaged = mends.map((mend) => mend.lease);
-  const failures = { ...(failure && { failure }), ...(podFailure && { podFailure }) };
-  return { kind: 'synced', sync, changed: steps.length, damaged, ...failures };
-}
-
-/** ENIs' links with the MTU that they have by now. The kernel tells it too, perhaps when pods have their addresses. */
-const resized = (steps: readonly Step[], { links }: KernelState): NicLink[] =>
-  steps.flatMap((step) => {
-    const { mtu, name: of } = step.do === 'set-link' ? step.link : {};
-    const link = mtu === undefined ? undefined : links.find(({ name }) => name === of);
-    return link === undefined || mtu === undefined ? [] : [{ mac: link.mac, name: link.name, index: link.index, mtu }];
-  });
-
-const NOTHING: KernelState = { links: [], objects: [] };
-
-/** The part of a state that one link makes: a pod is compared with its own, not with a thousand others'. */
-function byLink({ links, objects }: KernelState): (name: string) => KernelState {
-  const parts = new Map(links.map((link) => [link.name, { links: [link], objects: [] as KernelObject[] }]));
-  for (const object of objects) if ('link' in object) parts.get(object.link ?? '')?.objects.push(object);
-  return (name) => parts.get(name) ?? NOTHING;
-}
-
-/** The first failure that matters; undefined when all steps are done. */
-async function applied(
-  kernel: Kernel,
-  steps: readonly Step[],
-  forgiven: readonly string[] = [],
-): Promise<KernelFailure | undefined> {
-  const failed = await attempt(kernel, steps);
-  return failed.find(({ failure }) => !forgiven.includes(failure.errno))?.failure;
-}
-
-interface Failed {
-  /** Undefined where nobody knows how far the kernel came. */
-  readonly deed: Step['do'] | undefined;
-  /** As the core hears of it. */
-  readonly failure: KernelFailure;
-}
-
-async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): Promise<readonly Failed[]> {
-  if (steps.length === 0) return [];
-  try {
-    const failures = await kernel.apply(steps, netns === undefined ? undefined : { netns });
-    return failures.map((each) => ({ deed: each.step.do, failure: { step: stepText(each), errno: each.errno } }));
-  } catch (cause) {
-    return [{ deed: undefined, failure: kernelFailure(cause) }];
-  }
-}
-
-/** What the kernel port threw, such as EINTR for a read that changes interrupted every time, or EMFILE. */
-function kernelFailure(cause: unknown): KernelFailure {
-  if (!Error.isError(cause)) return { step: 'talk to the kernel', errno: 'EIO' };
-  const code = 'code' in cause && typeof cause.code === 'string' && cause.code !== '' ? cause.code : 'EIO';
-  return { step: cause.message, errno: code };
-}
-
-function stepText({ step, message }: StepFailure): string {
-  const what =
-    step.do === 'put' || step.do === 'remove'
-      ? `${step.do} ${step.object.kind} ${'link' in step.object ? (step.object.link ?? '') : ''}`
-      : step.do;
-  return message === '' ? what.trim() : `${what.trim()}: ${message}`;
-}
 
 async function cloud({ operation, call }: Of<'cloud'>, { provider, signal }: EffectPorts): Promise<Event> {
   const options: CallOptions = { signal, timeoutMs: provider.capabilities.callDeadlineMs };

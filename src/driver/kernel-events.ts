@@ -63,7 +63,8 @@ export function hearKernel(hearing: Hearing): () => void {
 
 /** The core's view of a kernel event; undefined when it is none of its business. */
 export function coreEvent(event: KernelEvent): Event | undefined {
-  if (event.kind === 'changed') return { kind: 'kernel-changed' };
+  if (event.kind === 'changed') return { kind: 'kernel-changed', ...(event.what === 'lost' && { lost: true }) };
+  if (event.kind === 'pod-changed') return event;
   const { mac, name, index } = event;
   if (event.kind === 'link-gone') return { kind: 'link-gone', mac, name, index };
   return isNic(event) ? { kind: 'link-seen', mac, name, index, mtu: event.mtu } : undefined;

@@ -41,7 +41,13 @@ export interface Deeds {
   release(request: { netns: Netns }): void;
   /** A descriptor of the whole process, bound (and listening, if TCP) inside the namespace; the caller owns it. */
   openSocket(request: ListeningSocket & { netns: Netns }): number;
-  listen(request: { netns: Netns; subscription: number; protocol: number; nftTables: readonly string[] }): void;
+  listen(request: {
+    netns: Netns;
+    subscription: number;
+    protocol: number;
+    nftTables: readonly string[];
+    quietEveryMs: number;
+  }): void;
   unlisten(request: { subscription: number }): void;
   /** Ends the worker when nothing is left that waits. */
   close(request: Record<never, never>): void;

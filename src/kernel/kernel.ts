@@ -17,6 +17,7 @@ import { WorkerClient } from './worker-client.ts';
 /** NSFS_MAGIC (linux/magic.h): the file system that namespace files are of. */
 const NSFS_MAGIC = 0x6e73_6673;
 const REOPEN_MS = 1_000;
+const QUIET_EVERY_MS = 30_000;
 /**
  * Between two questions to a gateway: twice as long each time, but no longer than `between`; after `all` it is the
  * network's matter. With many at work on links the kernel's own part (DAD's work, also for `nodad`) took over a second.
@@ -30,6 +31,8 @@ export interface KernelOptions {
   readonly netns?: string;
   /** nf_tables tables that are ours; `underway` without it. */
   readonly nftTables?: readonly string[];
+  /** How often that is read of which the kernel tells nobody, such as `accept_ra`; 30 s without it. */
+  readonly quietEveryMs?: number;
 }
 
 /** Starts the worker; `close` ends it. What is short and alone is done on the calling thread (lone-deed.ts). */
@@ -54,7 +57,7 @@ interface Way {
 
 /** For many namespaces on one worker, which `close` may then leave alone. */
 export function kernelOver(client: WorkerClient, options: KernelOptions & Way): Kernel {
-  const { netns: host, nftTables = [NFT_TABLE], lone, close } = options;
+  const { netns: host, nftTables = [NFT_TABLE], quietEveryMs = QUIET_EVERY_MS, lone, close } = options;
   const short = <D extends ShortDeed>(deed: D, request: Parameters<Deeds[D]>[0]) =>
     lone === undefined ? client.call(deed, request) : lone.call(deed, request);
   return {
@@ -73,7 +76,7 @@ export function kernelOver(client: WorkerClient, options: KernelOptions & Way): 
         : client.call('read', { netns, scope: { nftTables: [] }, keep: false }),
     identify: namespaceIdentity,
     flushConntrack: (what) => client.call('flushConntrack', { netns: host, what }),
-    listen: (listener) => listenFrom(client, { netns: host, protocol: PROTOCOL, nftTables }, listener),
+    listen: (listener) => listenFrom(client, { netns: host, protocol: PROTOCOL, nftTables, quietEveryMs }, listener),
     failed: client.failed,
     close,
   };

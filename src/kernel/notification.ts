@@ -4,15 +4,16 @@
  * Told by the port in the message: changes of links, addresses, IPv4 and IPv6 routes, rules, neighbours and nf_tables that
  * our own sockets made are not others' changes, and are not reported. Port 0 is the kernel's own doing. On the host a
  * removal by it counts (IPv6 routes go with a link that was set down) and the setting down itself, since IPv4 routes go
- * without a word, unless the link itself went in the same burst; in a pod only a process's changes count, since its
- * namespace's end removes everything.
+ * without a word, unless the link itself went in the same burst. So it is in a pod, of which only that it was changed is
+ * told: the kernel takes a namespace's number away before it takes the namespace apart, so of its end nothing is heard.
  * Not told apart: a sysctl written through /proc by us (NETCONF has no port); it is reported once and found right.
- * Not told: a pod's link that came, went up or was fenced, which is our own doing and has no port; only that it is gone.
+ * Not told: a pod's link that came, went up or was fenced, which is our own doing; only that it was set down, or is gone.
  *
  * Most of this is decided in the kernel (`UNHEARD`): wiring one pod makes about thirty notifications, and to wake up for
  * them and take them apart cost the worker 0.5 ms beside the answer to the ADD. A filter sees no namespace and, of a
  * route, no protocol: what it lets through is looked at here.
  */
+import { isLinkName } from '../core/link-name.ts';
 import type { KernelEvent } from '../ports/kernel.ts';
 import { attributeMap, attributeText, HEADER_BYTES, type Message, parseAttributes } from './netlink.ts';
 import { isOwnPort, OWN_TAG, TAG_MASK } from './own-port.ts';
@@ -37,8 +38,8 @@ const NFT_NEWGEN = (10 << 8) | 15;
 
 export interface Notified {
   readonly message: Message;
-  /** Of a namespace other than ours. */
-  readonly foreign: boolean;
+  /** Our number for the namespace where it is not ours. */
+  readonly namespace?: number;
 }
 
 export interface Interest {
@@ -61,6 +62,7 @@ const port = { at: 12, bytes: 4 } as const;
 const isOwn: Condition = { load: { ...port, mask: TAG_MASK }, is: [OWN_TAG] };
 const isNewLink: Condition = { load: type, is: [RTM_LINK.NEW] };
 const isPod: Condition = { load: { attribute: IFLA_GROUP, from: HEADER_BYTES + LINK_HEADER }, is: [POD_GROUPS] };
+const isLoopback: Condition = { load: { at: HEADER_BYTES + 2, bytes: 2 }, is: [LOOPBACK] };
 const flags = { at: HEADER_BYTES + 8, bytes: 4 } as const;
 const change = { at: HEADER_BYTES + 12, bytes: 4 } as const;
 
@@ -73,7 +75,9 @@ export const UNHEARD = {
     [isNewLink, { load: { ...change, mask: IFF_UP }, is: [0] }, isPod],
     [isNewLink, { load: change, is: [ALL_FLAGS] }, isPod],
     // Each new namespace's.
-    [isNewLink, { load: { at: HEADER_BYTES + 2, bytes: 2 }, is: [LOOPBACK] }],
+    [isNewLink, { load: { ...flags, mask: IFF_UP }, is: [IFF_UP] }, isLoopback],
+    [isNewLink, { load: { ...change, mask: IFF_UP }, is: [0] }, isLoopback],
+    [isNewLink, { load: change, is: [ALL_FLAGS] }, isLoopback],
     [
       { load: type, is: [RTM_NEWNETCONF] },
       { load: length, is: [NETCONF_CHANGE_BYTES], unless: true },
@@ -94,15 +98,25 @@ interface Found {
   readonly index?: number | undefined;
 }
 
-/** The events of one burst of rtnetlink: each link once, as it was last, and each kind of change once. */
-export function routeEvents(notified: readonly Notified[], interest: Interest): KernelEvent[] {
+/**
+ * The events of one burst of rtnetlink: each link once, as it was last, each kind of change once, and each pod once.
+ * `podLinks` tells the indexes of the host's links that lead into a namespace.
+ */
+export function routeEvents(
+  notified: readonly Notified[],
+  interest: Interest,
+  podLinks: (namespace: number) => readonly number[],
+): KernelEvent[] {
   const links = new Map<number, KernelEvent>();
   const found: Found[] = [];
-  for (const { message, foreign } of notified) {
+  const pods = new Set<number>();
+  for (const { message, namespace } of notified) {
     try {
-      if (!foreign) seeLink(links, message);
-      const change = isOthers(message, foreign) ? changeOf(message, foreign, interest) : undefined;
-      if (change !== undefined) found.push(change);
+      if (namespace === undefined) seeLink(links, message);
+      const change = isOthers(message, namespace) ? changeOf(message, interest) : undefined;
+      if (change === undefined) continue;
+      if (namespace === undefined) found.push(change);
+      else pods.add(namespace);
     } catch {
       // Cut short, or of a shape that no kernel we know has: what it told is lost.
       found.push({ what: 'lost' });
@@ -110,12 +124,16 @@ export function routeEvents(notified: readonly Notified[], interest: Interest): 
   }
   const isGone = (index: number | undefined) => index !== undefined && links.get(index)?.kind === 'link-gone';
   const changes = new Set(found.filter(({ index }) => !isGone(index)).map(({ what }) => what));
-  return [...links.values(), ...[...changes].map((what): KernelEvent => ({ kind: 'changed', what }))];
+  return [
+    ...links.values(),
+    ...[...changes].map((what): KernelEvent => ({ kind: 'changed', what })),
+    ...[...pods].flatMap(podLinks).map((index): KernelEvent => ({ kind: 'pod-changed', index })),
+  ];
 }
 
 export function nftEvents(notified: readonly Notified[], { nftTables }: Interest): KernelEvent[] {
-  const changed = notified.some(({ message, foreign }) => {
-    if (foreign || message.type === NFT_NEWGEN || isOwnPort(message.port)) return false;
+  const changed = notified.some(({ message, namespace }) => {
+    if (namespace !== undefined || message.type === NFT_NEWGEN || isOwnPort(message.port)) return false;
     const table = attributeMap(message.payload, NFGEN_BYTES).get(NFTA_TABLE);
     return table !== undefined && nftTables.includes(attributeText(table));
   });
@@ -134,33 +152,31 @@ function seeLink(links: Map<number, KernelEvent>, message: Message): void {
   }
 }
 
-function isOthers({ type, port }: Message, foreign: boolean): boolean {
+function isOthers({ type, port }: Message, namespace: number | undefined): boolean {
   if (port !== 0) return !isOwnPort(port);
-  if (type === RTM_NEWNETCONF) return !foreign;
-  return (
-    !foreign && [RTM_LINK.NEW, RTM_ADDRESS.DELETE, RTM_ROUTE.DELETE, RTM_RULE.DELETE].some((each) => each === type)
-  );
+  // No sysctl of a pod's is ours.
+  if (type === RTM_NEWNETCONF) return namespace === undefined;
+  return [RTM_LINK.NEW, RTM_ADDRESS.DELETE, RTM_ROUTE.DELETE, RTM_RULE.DELETE].some((each) => each === type);
 }
 
-function changeOf(message: Message, foreign: boolean, { protocol }: Interest): Found | undefined {
+function changeOf(message: Message, { protocol }: Interest): Found | undefined {
   const { type, payload } = message;
   switch (type) {
     case RTM_LINK.NEW:
-      return !foreign && isSetDown(message) ? { what: 'link', index: payload.readUInt32LE(4) } : undefined;
+      return isSetDown(message) || isStray(message) ? { what: 'link', index: payload.readUInt32LE(4) } : undefined;
     case RTM_ADDRESS.NEW:
     case RTM_ADDRESS.DELETE:
-      return { what: 'address', index: foreign ? undefined : payload.readUInt32LE(4) };
+      return { what: 'address', index: payload.readUInt32LE(4) };
     case RTM_NEIGHBOUR.NEW:
     case RTM_NEIGHBOUR.DELETE:
-      return { what: 'neighbour', index: foreign ? undefined : payload.readUInt32LE(4) };
+      return { what: 'neighbour', index: payload.readUInt32LE(4) };
     case RTM_QDISC.NEW:
     case RTM_QDISC.DELETE:
-      return isRootTbf(message) ? { what: 'qdisc', index: foreign ? undefined : payload.readUInt32LE(4) } : undefined;
+      return isRootTbf(message) ? { what: 'qdisc', index: payload.readUInt32LE(4) } : undefined;
     case RTM_ROUTE.NEW:
     case RTM_ROUTE.DELETE: {
       if (payload[5] !== protocol) return undefined;
-      const index = foreign ? undefined : attributeMap(payload, ROUTE_HEADER).get(RTA_OIF)?.readUInt32LE(0);
-      return { what: 'route', index };
+      return { what: 'route', index: attributeMap(payload, ROUTE_HEADER).get(RTA_OIF)?.readUInt32LE(0) };
     }
     case RTM_RULE.NEW:
     case RTM_RULE.DELETE:
@@ -171,6 +187,12 @@ function changeOf(message: Message, foreign: boolean, { protocol }: Interest): F
     default:
       return undefined;
   }
+}
+
+/** A pod's link that somebody took out of its group, by which its rights go. */
+function isStray(message: Message): boolean {
+  const { name, group } = decodeLink(message);
+  return isLinkName(name) && group >>> 16 !== POD_GROUPS;
 }
 
 function isSetDown(message: Message): boolean {

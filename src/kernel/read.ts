@@ -142,6 +142,14 @@ function readLink({ route }: Session, { name, kinds, protocol = 0 }: LinkScope):
   return { links: [link], objects: [...sysctls, ...kinds.flatMap(read)] };
 }
 
+/** What a change of which nobody is told of, or not by whom it was made: links with their sysctls, and addresses. */
+export function readQuiet(session: Session): string {
+  const { route } = session;
+  const links = route.dump(dumpLinks(), decodeReadLink);
+  const addresses = route.dumpSupported(dumpAddresses(), (m) => decodeAddress(m, (index) => String(index)));
+  return JSON.stringify([links, addresses, nodeSysctls(session)]);
+}
+
 /** The two that belong to no link. */
 function nodeSysctls(session: Session): SysctlObject[] {
   return session.inside(() =>

@@ -3,15 +3,21 @@
  * number for (the peer of a veth gives it one), through one socket with NETLINK_LISTEN_ALL_NSID.
  * One poll on libuv's pool waits for all subscriptions of the worker, at most 500 ms at a time, so that the worker's own
  * loop stays free and the process can exit.
+ * What the kernel tells nobody of (accept_ra, addr_gen_mode, use_oif_addrs_only) or tells without saying who did it is
+ * read from time to time, and told where it is not as it was.
  */
 import { closeSync, readSync, writeSync } from 'node:fs';
+import { systemClock } from '../ports/clock.ts';
 import type { KernelEvent } from '../ports/kernel.ts';
+import type { Netns } from './deeds.ts';
 import { addressOf, eventfd, MSG_DONTWAIT, poll, receiveMessage, SOL } from './libc.ts';
 import { codeOf } from './namespace.ts';
 import { parseMessages } from './netlink.ts';
 import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
-import { type Interest, type Notified, nftEvents, routeEvents, UNHEARD } from './notification.ts';
-import type { Session } from './session.ts';
+import { type Interest, type Notified, nftEvents, POD_GROUPS, routeEvents, UNHEARD } from './notification.ts';
+import { readQuiet } from './read.ts';
+import { decodeLink, dumpLinksOf, otherEndOf } from './rtnetlink/link.ts';
+import { Session } from './session.ts';
 
 /** RTNLGRP_*: link, neighbour, traffic control, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
 const ROUTE_GROUPS = [1, 3, 4, 5, 7, 8, 9, 11, 19, 24, 25] as const;
@@ -23,6 +29,8 @@ const POLL_MS = 500;
 const POLLIN = 1;
 /** cmsg type of the namespace's number. */
 const CMSG_NSID = 8;
+
+const LOST: KernelEvent = { kind: 'changed', what: 'lost' };
 
 class Ears {
   private readonly socket: NetlinkSocket;
@@ -69,44 +77,47 @@ class Ears {
     this.header.writeBigUInt64LE(BigInt(addressOf(this.control)), 32);
     this.header.writeBigUInt64LE(BigInt(this.control.length), 40);
     const length = receiveMessage(this.fd, this.header, MSG_DONTWAIT);
-    const foreign = hasNamespaceNumber(this.control.subarray(0, Number(this.header.readBigUInt64LE(40))));
+    const from = namespaceNumber(this.control.subarray(0, Number(this.header.readBigUInt64LE(40))));
     // A copy: the next datagram takes this one's place before these are looked at.
-    return parseMessages(Buffer.from(this.datagram.subarray(0, length))).map((message) => ({ message, foreign }));
+    const messages = parseMessages(Buffer.from(this.datagram.subarray(0, length)));
+    return messages.map((message) => ({ message, ...from }));
   }
 }
 
-/** struct cmsghdr: length, level, type; our own namespace's messages have none. */
-const hasNamespaceNumber = (control: Buffer): boolean =>
-  control.length >= 20 && control.readInt32LE(8) === SOL.NETLINK && control.readInt32LE(12) === CMSG_NSID;
+/** struct cmsghdr: length, level, type; then the number. Our own namespace's messages have none. */
+const namespaceNumber = (control: Buffer): Pick<Notified, 'namespace'> =>
+  control.length >= 20 && control.readInt32LE(8) === SOL.NETLINK && control.readInt32LE(12) === CMSG_NSID
+    ? { namespace: control.readInt32LE(16) }
+    : {};
+
+export interface Heard extends Interest {
+  /** How often that is read of which the kernel tells nobody. */
+  readonly quietEveryMs: number;
+}
 
 export class Subscription {
+  private readonly session: Session;
   private readonly route: Ears;
   private readonly nft: Ears;
-  private readonly interest: Interest;
+  private readonly interest: Heard;
   private readonly tell: (events: readonly KernelEvent[]) => void;
+  /** What the kernel is quiet about, as it was read last. */
+  private quiet: string;
+  private quietAtMs: number;
 
-  constructor(session: Session, interest: Interest, tell: (events: readonly KernelEvent[]) => void) {
+  /** Throws NoNamespaceError, and whatever the kernel refuses; nothing is left of it then. */
+  constructor(netns: Netns, interest: Heard, tell: (events: readonly KernelEvent[]) => void) {
     this.interest = interest;
     this.tell = tell;
-    [this.route, this.nft] = session.inside(() => {
-      const open: NetlinkSocket[] = [];
-      try {
-        const route = new NetlinkSocket(NETLINK.ROUTE);
-        open.push(route);
-        const nft = new NetlinkSocket(NETLINK.NETFILTER);
-        open.push(nft);
-        route.filter(UNHEARD.route);
-        nft.filter(UNHEARD.nft);
-        for (const group of ROUTE_GROUPS) route.join(group);
-        route.hearAllNamespaces();
-        nft.join(NFT_GROUP);
-        return [new Ears(route), new Ears(nft)];
-      } catch (error) {
-        // It will be tried again: nothing may be left of it.
-        for (const socket of open) socket.close();
-        throw error;
-      }
-    });
+    this.quietAtMs = systemClock.nowMs() + interest.quietEveryMs;
+    this.session = new Session(netns);
+    try {
+      this.quiet = readQuiet(this.session);
+      [this.route, this.nft] = openEars(this.session);
+    } catch (error) {
+      this.session.close();
+      throw error;
+    }
   }
 
   get fds(): readonly number[] {
@@ -116,18 +127,64 @@ export class Subscription {
   hear(): void {
     const route = this.route.drain();
     const nft = this.nft.drain();
-    const events: KernelEvent[] = [
-      ...routeEvents(route.notified, this.interest),
-      ...nftEvents(nft.notified, this.interest),
-      ...(route.lost || nft.lost ? [{ kind: 'changed', what: 'lost' } as const] : []),
-    ];
+    const events: KernelEvent[] = route.lost || nft.lost ? [LOST] : [];
+    try {
+      events.push(
+        ...routeEvents(route.notified, this.interest, (namespace) => podLinks(this.session, namespace)),
+        ...nftEvents(nft.notified, this.interest),
+        ...(this.hasQuietlyChanged() ? [{ kind: 'changed', what: 'sysctl' } as const] : []),
+      );
+    } catch {
+      // Changes interrupted a read every time: nobody knows whose.
+      events.push(LOST);
+    }
     if (events.length > 0) this.tell(events);
+  }
+
+  private hasQuietlyChanged(): boolean {
+    const nowMs = systemClock.nowMs();
+    if (nowMs < this.quietAtMs) return false;
+    this.quietAtMs = nowMs + this.interest.quietEveryMs;
+    const before = this.quiet;
+    this.quiet = readQuiet(this.session);
+    return this.quiet !== before;
   }
 
   close(): void {
     this.route.close();
     this.nft.close();
+    this.session.close();
   }
+}
+
+function openEars(session: Session): [route: Ears, nft: Ears] {
+  return session.inside(() => {
+    const open: NetlinkSocket[] = [];
+    try {
+      const route = new NetlinkSocket(NETLINK.ROUTE);
+      open.push(route);
+      const nft = new NetlinkSocket(NETLINK.NETFILTER);
+      open.push(nft);
+      route.filter(UNHEARD.route);
+      nft.filter(UNHEARD.nft);
+      for (const group of ROUTE_GROUPS) route.join(group);
+      route.hearAllNamespaces();
+      nft.join(NFT_GROUP);
+      return [new Ears(route), new Ears(nft)];
+    } catch (error) {
+      // It will be tried again: nothing may be left of it.
+      for (const socket of open) socket.close();
+      throw error;
+    }
+  });
+}
+
+/** The indexes of the host's links that lead into the namespace; none where it is gone by now. */
+function podLinks({ route }: Session, namespace: number): number[] {
+  const isPods = (group: number) => group >>> 16 === POD_GROUPS;
+  return route.dumpSupported(dumpLinksOf(namespace), (message) =>
+    isPods(decodeLink(message).group) ? otherEndOf(message) : undefined,
+  );
 }
 
 /** All subscriptions of the worker. */

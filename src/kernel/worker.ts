@@ -32,9 +32,9 @@ const deedsOf = (port: MessagePort): Deeds => ({
   release: ({ netns }) => hands.release(netns),
   openSocket: ({ netns, kind, address, port: number }) =>
     inNamespace(netns, () => openListeningSocket({ kind, address, port: number })),
-  listen({ netns, subscription, protocol, nftTables }) {
+  listen({ netns, subscription, ...interest }) {
     const tell = (events: Extract<Reply, { events: unknown }>['events']) => port.postMessage({ subscription, events });
-    listener.add(subscription, new Subscription(hands.host(netns), { protocol, nftTables }, tell));
+    listener.add(subscription, new Subscription(netns, interest, tell));
   },
   unlisten: ({ subscription }) => listener.remove(subscription),
   close() {

@@ -62,8 +62,13 @@ export type KernelEvent =
       readonly type: string;
     }
   | { readonly kind: 'link-gone'; readonly name: string; readonly index: number; readonly mac: Mac }
-  /** Somebody set a link down, changed routes, rules, addresses, neighbours or nft of ours, or events were lost (ENOBUFS): read again. */
+  /**
+   * On the host somebody set a link down, changed routes, rules, addresses, neighbours or nft of ours, or a sysctl is not
+   * as it was; `lost`: what was changed there or in a pod was not heard (ENOBUFS). Read again.
+   */
   | {
       readonly kind: 'changed';
       readonly what: 'link' | 'route' | 'rule' | 'address' | 'neighbour' | 'qdisc' | 'nft' | 'sysctl' | 'lost';
-    };
+    }
+  /** Somebody did so in the namespace of a pod; `index` is that of its link on the host. */
+  | { readonly kind: 'pod-changed'; readonly index: number };

@@ -24,6 +24,9 @@ import type { RowChange } from './row-watch.ts';
 /** An ENI of ours that nobody knows of is watched for so long. */
 const SWEEP_AGE_MS = 600_000;
 
+/** As many links as one pass over the kernel's lock may delete. */
+const REAP_COUNT_MAX = 16;
+
 export interface ConductOptions {
   readonly cloud: MemoryCloud;
   readonly instance: InstanceId;
@@ -39,6 +42,9 @@ export class Conduct {
   /** Since when each ENI is unattached. */
   private readonly looseSinceMs = new Map<EniId, number>();
   private readonly busy = new Set<LeaseId>();
+  private readonly wiring = new Set<LeaseId>();
+  /** By the sync in flight. */
+  private mended: readonly LeaseId[] = [];
   /** Requests of each attachment that nobody hung up. */
   private readonly open = new Map<AttachmentKey, Set<RequestId>>();
   private readonly keys = new Map<RequestId, AttachmentKey>();
@@ -72,8 +78,9 @@ export class Conduct {
 
   /** A new process: of an earlier one's effects and requests nothing comes back. */
   opened(): void {
-    for (const memory of [this.busy, this.open, this.keys, this.unasked, this.unassigns, this.doubtfulMs])
+    for (const memory of [this.busy, this.wiring, this.open, this.keys, this.unasked, this.unassigns, this.doubtfulMs])
       memory.clear();
+    this.mended = [];
   }
 
   /** The core took an event; the changes of its whole batch come with the first. */
@@ -95,6 +102,13 @@ export class Conduct {
       case 'unwired':
       case 'verified':
         this.busy.delete(event.lease);
+        this.wiring.delete(event.lease);
+        return;
+      case 'synced':
+        for (const lease of this.mended) this.busy.delete(lease);
+        return;
+      case 'looked':
+        for (const { lease } of event.pods) this.busy.delete(lease);
         return;
       case 'cloud-answered':
         return this.answered(event);
@@ -108,10 +122,24 @@ export class Conduct {
         const { lease, attachment } = effect.plan;
         const key = attachmentKey(attachment);
         if (effect.fresh && this.unasked.has(key)) this.options.breach(`${key} is served, and had hung up`);
+        this.wiring.add(lease);
         return this.begins(lease, effect.kind);
       }
+      case 'reap':
+        // A group delete holds the kernel's lock for about 20 ms.
+        if (effect.links.length > REAP_COUNT_MAX)
+          this.options.breach(`${effect.links.length} links are deleted in one pass`);
+        if (this.wiring.size > 0) this.options.breach(`links are deleted while ${[...this.wiring]} are being wired`);
+        return;
       case 'verify':
         return this.begins(effect.plan.lease, effect.kind);
+      case 'sync':
+        this.mended = effect.pods.map(({ lease }) => lease);
+        for (const lease of this.mended) this.begins(lease, effect.kind);
+        return;
+      case 'look':
+        for (const { lease } of effect.pods) this.begins(lease, effect.kind);
+        return;
       case 'unwire':
         // A link that no lease is behind has none to be busy with.
         return effect.lease === '' ? undefined : this.begins(effect.lease, effect.kind);

@@ -3,7 +3,7 @@
  * refuses what a real one refuses, so a wrong order of steps is an error here too.
  */
 import type { Mac } from '../core/brand.ts';
-import type { Ip } from '../core/ip.ts';
+import { familyOf, type Ip } from '../core/ip.ts';
 import type { ActualPod } from '../datapath/datapath.ts';
 import {
   type KernelObject,
@@ -14,56 +14,7 @@ import {
 } from '../datapath/kernel-state.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent, StepFailure } from '../ports/kernel.ts';
-
-class Namespace {
-  readonly id: string;
-  readonly links = new Map<string, LinkState>();
-  /** The other ends of veth pairs, by the name of this one. */
-  readonly peers = new Map<string, { readonly namespace: Namespace; readonly name: string }>();
-  /** By identity. */
-  readonly objects = new Map<string, KernelObject>();
-  /** Identities of what goes with each link. */
-  private readonly onLink = new Map<string, Set<string>>();
-
-  constructor(id: string) {
-    this.id = id;
-    this.links.set('lo', {
-      name: 'lo',
-      index: 1,
-      mac: '00:00:00:00:00:00' as Mac,
-      mtu: 65_536,
-      up: false,
-      group: 0,
-      alias: '',
-      type: '',
-    });
-  }
-
-  put(identity: string, object: KernelObject): void {
-    const before = this.objects.get(identity);
-    if (before !== undefined) this.onLink.get(linkOf(before) ?? '')?.delete(identity);
-    this.objects.set(identity, object);
-    const link = linkOf(object);
-    if (link === undefined) return;
-    const on = this.onLink.get(link);
-    if (on === undefined) this.onLink.set(link, new Set([identity]));
-    else on.add(identity);
-  }
-
-  remove(identity: string): void {
-    const object = this.objects.get(identity);
-    if (object === undefined) return;
-    this.objects.delete(identity);
-    this.onLink.get(linkOf(object) ?? '')?.delete(identity);
-  }
-
-  removeLink(name: string): void {
-    this.links.delete(name);
-    this.peers.delete(name);
-    for (const identity of this.onLink.get(name) ?? []) this.objects.delete(identity);
-    this.onLink.delete(name);
-  }
-}
+import { Namespace, put, remove } from './namespace.ts';
 
 /** As EC2's. */
 export const NIC_MTU = 9_001;
@@ -88,6 +39,8 @@ export class FakeKernel implements Kernel {
   private readonly options: FakeKernelOptions;
   private readonly failure = Promise.withResolvers<Error>();
   private isDeaf = false;
+  /** What the operating system gives a NIC whenever it is there. */
+  private readonly configured = new Map<Mac, readonly Ip[]>();
   /** NICs that came while nobody heard of it. */
   private readonly untold = new Set<Mac>();
   private nextId = 2;
@@ -134,8 +87,17 @@ export class FakeKernel implements Kernel {
   plug(name: string, mac: Mac, type = ''): void {
     const index = this.nextIndex++;
     this.host.links.set(name, { name, index, mac, mtu: NIC_MTU, up: false, group: 0, alias: '', type });
+    for (const ip of this.configured.get(mac) ?? []) put(this.host, ownAddress(name, ip));
     if (this.isDeaf) this.untold.add(mac);
     this.tell({ kind: 'link-seen', name, index, mac, mtu: NIC_MTU, type });
+  }
+
+  /** The operating system configures the NIC, now and whenever it comes. */
+  configure({ mac, primary4, primary6 }: { readonly mac: Mac; readonly primary4?: Ip; readonly primary6?: Ip }): void {
+    const addresses = [primary4, primary6].filter((ip) => ip !== undefined);
+    this.configured.set(mac, addresses);
+    for (const nic of this.nics())
+      if (nic.mac === mac) for (const ip of addresses) put(this.host, ownAddress(nic.name, ip));
   }
 
   /** The NIC's coming could be heard, if it has come. */
@@ -158,6 +120,19 @@ export class FakeKernel implements Kernel {
     if (object === undefined) return;
     this.host.remove(objectIdentity(object));
     this.tell({ kind: 'changed', what: 'route' });
+  }
+
+  /** Somebody removes an object in a pod, or sets its links down where none is chosen. */
+  sabotagePod(path: string, choose: (objects: readonly KernelObject[]) => KernelObject | undefined): void {
+    const pod = this.namespaces.get(path);
+    if (pod === undefined) return;
+    const object = choose([...pod.objects.values()]);
+    if (object !== undefined) pod.remove(objectIdentity(object));
+    else for (const link of [...pod.links.values()]) pod.links.set(link.name, { ...link, up: false });
+    for (const { namespace, name } of pod.peers.values()) {
+      const index = namespace.links.get(name)?.index;
+      if (index !== undefined) this.tell({ kind: 'pod-changed', index });
+    }
   }
 
   /** The process is dead: what it had not yet sent is never done, and nobody hears the answers. */
@@ -340,46 +315,12 @@ export class FakeKernel implements Kernel {
   }
 }
 
-const linkOf = (object: KernelObject): string | undefined =>
-  object.kind === 'address' || object.kind === 'neighbour' || object.kind === 'qdisc'
-    ? object.link
-    : object.kind === 'route'
-      ? object.link
-      : undefined;
-
-function put(namespace: Namespace, object: KernelObject): string | undefined {
-  const link = linkOf(object);
-  if (link !== undefined && !namespace.links.has(link)) return 'ENODEV';
-  if (object.kind === 'nft-set' || object.kind === 'nft-chain') {
-    if (!namespace.objects.has(`nft-table ${object.family} ${object.table}`)) return 'ENOENT';
-  }
-  if (object.kind === 'nft-element') {
-    if (!namespace.objects.has(`nft-set ${object.family} ${object.table} ${object.set.name}`)) return 'ENOENT';
-    const { verdict } = object.element;
-    const chain = verdict !== undefined && 'chain' in verdict ? verdict.chain : undefined;
-    if (chain !== undefined && !namespace.objects.has(`nft-chain ${object.family} ${object.table} ${chain}`))
-      return 'ENOENT';
-  }
-  namespace.put(objectIdentity(object), object);
-  return undefined;
-}
-
-function remove(namespace: Namespace, object: KernelObject): string | undefined {
-  const identity = objectIdentity(object);
-  const held = namespace.objects.get(identity);
-  // A route is named with its link: another link's route to the same address is not this one.
-  if (held?.kind === 'route' && object.kind === 'route' && object.link !== undefined && held.link !== object.link)
-    return undefined;
-  if (object.kind === 'nft-chain' && chainInUse(namespace, object.chain.name)) return 'EBUSY';
-  namespace.remove(identity);
-  return undefined;
-}
-
-function chainInUse(namespace: Namespace, chain: string): boolean {
-  for (const object of namespace.objects.values()) {
-    if (object.kind !== 'nft-element') continue;
-    const { verdict } = object.element;
-    if (verdict !== undefined && 'chain' in verdict && verdict.chain === chain) return true;
-  }
-  return false;
-}
+const ownAddress = (link: string, ip: Ip): KernelObject => ({
+  kind: 'address',
+  link,
+  address: `${ip}/${familyOf(ip) === 4 ? 32 : 128}`,
+  scope: 'global',
+  noPrefixRoute: false,
+  noDad: false,
+  deprecated: false,
+});

@@ -8,6 +8,7 @@ import { OWNER_TAGS, type Tags } from '../core/cloud.ts';
 import { type Cidr, cidrAddress, type Ip } from '../core/ip.ts';
 import type { Rows } from '../core/rows.ts';
 import { blockSize } from '../core/tally.ts';
+import type { KernelObject } from '../datapath/kernel-state.ts';
 import { exponential } from './exponential.ts';
 import { CLUSTER } from './node.ts';
 import type { Pod } from './pods.ts';
@@ -231,7 +232,7 @@ export class Misfortunes {
       case 'netns-gone':
         return this.pick(fault, 'running', (pod) => pods.vanish(pod));
       case 'sabotage':
-        return kernel.sabotage((objects) => objects[streams.pick('misfortune/sabotage', objects.length)]);
+        return this.sabotage();
       case 'unheard':
         kernel.deafen();
         return this.later(fault, () => kernel.undeafen());
@@ -256,6 +257,15 @@ export class Misfortunes {
       case 'reload':
         return node.configure({ targets: drawTargets(streams, 'reload') });
     }
+  }
+
+  /** Somebody removes what is ours, on the host or in a pod. */
+  private sabotage(): void {
+    const { kernel, streams } = this.world;
+    const one = (objects: readonly KernelObject[]) => objects[streams.pick('misfortune/sabotage', objects.length)];
+    if (streams.uniform('misfortune/sabotage/where') < 0.5) return kernel.sabotage(one);
+    const isDown = streams.uniform('misfortune/sabotage/down') < 0.2;
+    this.pick('sabotage', 'running', ({ netns }) => kernel.sabotagePod(netns, isDown ? () => undefined : one));
   }
 
   /** A driver resets its NIC: the link goes, with all that is on it, and comes back. */

@@ -11,13 +11,16 @@ import type { Capabilities } from '../core/cloud.ts';
 import { isRead, OWNER_TAGS } from '../core/cloud.ts';
 import type { NicLink } from '../core/events.ts';
 import { type Cidr, cidrBase, cidrContains, type Family, familyOf, hostCidr, type Ip } from '../core/ip.ts';
+import { podPlan } from '../core/lease.ts';
 import { isLinkName, linkName } from '../core/link-name.ts';
+import { AT_ONCE_COUNT_MAX } from '../core/look.ts';
 import { isPresent } from '../core/pool.ts';
 import type { BlockRow, LeaseRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import { Tx } from '../core/state.ts';
 import { nodePlan } from '../core/sync.ts';
 import { Turn } from '../core/turn.ts';
+import type { KernelState } from '../datapath/kernel-state.ts';
 import { veth } from '../datapath/veth.ts';
 import type { Cooldowns } from './cooldowns.ts';
 import type { MemoryJournal } from './journal.ts';
@@ -315,13 +318,27 @@ export class Oracle {
     const told = [...state.all('link')].map(({ mac, name, index }) => `${mac} ${name} ${index}`);
     const there = kernel.nics().map(({ mac, name, index }) => `${mac} ${name} ${index}`);
     if (told.sort().join() !== there.sort().join()) this.breach(`the core knows of NICs ${told}, there are ${there}`);
-    const plan = nodePlan(new Turn(new Tx(state), { nowMs: 0, wallMs: 0, capabilities }));
+    const turn = new Turn(new Tx(state), { nowMs: 0, wallMs: 0, capabilities });
+    const plan = nodePlan(turn);
     const actual = { links: [...kernel.host.links.values()], objects: [...kernel.host.objects.values()] };
     const steps = veth.diffNode(plan, actual);
     if (steps.length > 0) this.breach(`the kernel needs ${steps.length} more steps: ${JSON.stringify(steps[0])}`);
+    this.podsAreWired(turn, actual);
     for (const object of actual.objects) {
       if (object.kind !== 'route' || object.link === undefined || !isLinkName(object.link)) continue;
       if (!links.includes(object.link)) this.breach(`a route to ${object.destination} by ${object.link} is left`);
+    }
+  }
+
+  /** What somebody removed is back, also inside; there but where it was removed again and again. */
+  private podsAreWired(turn: Turn, host: KernelState): void {
+    for (const lease of turn.state.leasesIn('ready')) {
+      const inside = this.options.kernel.namespaceAt(lease.netns.path);
+      const isRestless = (turn.state.get('look', lease.id)?.count ?? 0) >= AT_ONCE_COUNT_MAX;
+      if (inside === undefined || isRestless) continue;
+      const pod = { links: [...inside.links.values()], objects: [...inside.objects.values()] };
+      for (const sentence of veth.checkPod(podPlan(turn, lease), { host, pod }))
+        this.breach(`${lease.id} is not as it was wired: ${sentence}`);
     }
   }
 

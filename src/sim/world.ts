@@ -177,8 +177,10 @@ export class World {
     const [subnet] = this.subnets;
     if (subnet === undefined) throw new Error('a scenario has a subnet');
     const { id, primaryEni } = cloud.launch({ instanceType: scenario.instanceType, subnet });
-    const mac = cloud.truth.eni(primaryEni)?.mac;
-    if (mac !== undefined) kernel.plug('eth0', mac);
+    const primary = cloud.truth.eni(primaryEni);
+    if (primary === undefined) throw new Error('an instance has a primary ENI');
+    kernel.configure(primary);
+    kernel.plug('eth0', primary.mac);
     return id;
   }
 

@@ -1,7 +1,9 @@
 /**
  * The whole of veth mode, put by the Kernel port into real namespaces and read back, by us and by the tools.
  */
-import type { KernelState, Step } from '../../src/datapath/kernel-state.ts';
+import type { KernelObject, KernelState, Step } from '../../src/datapath/kernel-state.ts';
+import { objectText } from '../../src/datapath/object-text.ts';
+import { repairOf } from '../../src/datapath/repair.ts';
 import { secondaryEnis } from '../../src/datapath/veth/node.ts';
 import { veth } from '../../src/datapath/veth.ts';
 import type { Kernel, KernelEvent } from '../../src/ports/kernel.ts';
@@ -185,7 +187,9 @@ test('a change by another program is heard, ours are not', async () => {
     expect(await kernel.apply(veth.diffNode(n1, await state()))).toEqual([]);
 
     tool(plan.netns, 'ip', 'route', 'del', 'default');
-    expect(await heard(events, (event) => event.kind === 'changed' && event.what === 'route')).toBe(true);
+    const isOfPod = (event: KernelEvent) => event.kind === 'pod-changed' && event.index === plan.linkIndex;
+    expect(await heard(events, isOfPod)).toBe(true);
+    expect(events.filter(({ kind }) => kind === 'changed')).toHaveLength(1);
     const repair = veth.repairPod(plan, { host: await state(), pod: await state(plan.netns) });
     expect(repair).toMatchObject([{ do: 'put', at: 'pod', object: { kind: 'route', destination: '0.0.0.0/0' } }]);
     expect(await kernel.apply(repair, plan)).toEqual([]);
@@ -210,6 +214,88 @@ test("wiring and fencing a pod is not heard; another program's sysctl is, and th
     expect(events).toEqual([{ kind: 'changed', what: 'sysctl' }]);
     expect(await kernel.apply([{ do: 'delete-link', at: 'host', name: pod.link }])).toEqual([]);
     expect(await heard(events, (event) => event.kind === 'link-gone' && event.name === pod.link)).toBe(true);
+  } finally {
+    stop();
+  }
+});
+
+/** How another program takes it away. */
+function removal(object: KernelObject): string[] {
+  switch (object.kind) {
+    case 'address':
+      return ['address', 'del', object.address, 'dev', object.link];
+    case 'neighbour':
+      return ['neighbour', 'del', object.address, 'dev', object.link];
+    case 'route':
+      return [`-${object.family}`, 'route', 'del', object.destination, 'dev', object.link ?? ''];
+    default:
+      throw new Error(`no pod has a ${object.kind} here`);
+  }
+}
+
+describe('in a pod', () => {
+  const events: KernelEvent[] = [];
+  let stop = () => {};
+  beforeAll(() => {
+    stop = kernel.listen((event) => events.push(event));
+  });
+  afterAll(() => stop());
+  const isOfPod = (event: KernelEvent) => event.kind === 'pod-changed' && event.index === plan.linkIndex;
+
+  test('each object that somebody removes is heard and, alone, put back; ours is heard no more', async () => {
+    for (const object of veth.wantedPod(plan).pod) {
+      tool(plan.netns, 'ip', ...removal(object));
+      const steps = veth.mendPod(plan, await state(plan.netns));
+      expect(repairOf(steps).names[0]).toBe(`${objectText(object)} in the pod`);
+      expect(await heard(events, isOfPod)).toBe(true);
+      events.length = 0;
+      expect(await kernel.apply(steps, plan)).toEqual([]);
+      expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+      expect(events).toEqual([]);
+    }
+  });
+
+  test.each(['lo', 'eth0'])('%s that is set down is heard, and all that went with it is put back', async (link) => {
+    tool(plan.netns, 'ip', 'link', 'set', link, 'down');
+    expect(await heard(events, isOfPod)).toBe(true);
+    events.length = 0;
+    const steps = veth.mendPod(plan, await state(plan.netns));
+    expect(repairOf(steps).names[0]).toBe(`link ${link} in the pod: up`);
+    expect(await kernel.apply(steps, plan)).toEqual([]);
+    expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+    for (const to of plan.addresses) expect(tool(host, 'ping', '-c1', '-W1', to)).toContain('1 received');
+  });
+
+  test('of a namespace that ends nothing is heard but that the link on the host is gone', async () => {
+    const netns = await nets.make();
+    const pod = { ...p3, netns, link: 'uw00000000000d7', linkIndex: 100_107, addresses: [ip('10.0.1.24')] };
+    expect(await kernel.apply(veth.wirePod(pod), pod)).toEqual([]);
+    events.length = 0;
+    await nets.networks.deleteNamespace(netns);
+    expect(await heard(events, (event) => event.kind === 'link-gone' && event.name === pod.link)).toBe(true);
+    expect(events.filter(({ kind }) => kind === 'pod-changed')).toEqual([]);
+  });
+});
+
+test('sysctls that the kernel tells nobody of are heard when they are read, and put back', async () => {
+  const events: KernelEvent[] = [];
+  const paths = ['eth0/accept_ra', 'eth1/addr_gen_mode', 'eth1/use_oif_addrs_only'].map(
+    (name) => `net/ipv6/conf/${name}`,
+  );
+  const stop = nets.networks.kernel({ netns: host, quietEveryMs: 100 }).listen((event) => events.push(event));
+  const isQuiet = (event: KernelEvent) => event.kind === 'changed' && event.what === 'sysctl';
+  try {
+    // Until that is so, what is set may be what is read first.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (const path of paths) {
+      events.length = 0;
+      tool(host, 'sh', '-c', `echo 0 > /proc/sys/${path}`);
+      expect(await heard(events, isQuiet)).toBe(true);
+      const steps = veth.diffNode(n1, await state());
+      expect(repairOf(steps).names).toEqual([expect.stringContaining(path)]);
+      expect(await kernel.apply(steps)).toEqual([]);
+      expect(veth.diffNode(n1, await state())).toEqual([]);
+    }
   } finally {
     stop();
   }

@@ -36,6 +36,7 @@ const EFFECTS: Readonly<Record<Effect['kind'], boolean>> = {
   reap: true,
   flush: true,
   sync: true,
+  look: true,
   cloud: true,
   'ask-budget': false,
 };

@@ -1,7 +1,7 @@
 /**
  * A wired pod compared with its plan: what differs, in sentences and in the steps that mend it.
  * One comparison serves CHECK, a repeated ADD and self-repair, so what is reported is what is repaired. Self-repair is
- * unasked, and so keeps to the host's half: what the pod's own namespace holds may be the pod's will.
+ * unasked: inside the pod, where what differs may be the pod's will, it only brings back what is missing.
  */
 
 import type { FoundLink } from '../../core/events.ts';
@@ -11,6 +11,7 @@ import { HOST_MAC, type PodPlan } from '../../core/plan.ts';
 import { parseAlias } from '../alias.ts';
 import type { ActualPod } from '../datapath.ts';
 import {
+  type AddressObject,
   type KernelObject,
   type KernelState,
   type LinkChange,
@@ -22,7 +23,7 @@ import {
 import { LINK_GROUP, POD_TABLE, PROTOCOL } from '../numbering.ts';
 import { objectText } from '../object-text.ts';
 import { sameObject } from '../same-object.ts';
-import { hostLinkChange, wantedInside, wantedOnHost, wirePod } from './pod.ts';
+import { hostLinkChange, usableAtOnce, wantedInside, wantedOnHost, wirePod } from './pod.ts';
 import { rateOf } from './shaper.ts';
 
 /** One thing that is not as planned. */
@@ -42,10 +43,47 @@ export function repairPod(plan: PodPlan, actual: ActualPod): Step[] {
   return [...(leftOver ? [{ do: 'delete-link', at: 'host', name: plan.link } as const] : []), ...wirePod(plan)];
 }
 
+/**
+ * Without an address of the node's that it has lost the routes lack their source and lead to the pod all the same; the
+ * kernel takes no route with a source that is not there (EINVAL).
+ */
 export function mendHost(plan: PodPlan, host: KernelState): Step[] {
   if (!host.links.some((link) => link.name === plan.link)) return [];
-  return hostDifferences(plan, host).map(({ mend }) => mend);
+  const has = new Set(host.objects.flatMap((object) => (object.kind === 'address' ? [addressIn(object)] : [])));
+  const nodeAddresses = plan.nodeAddresses.filter((ip) => has.has(ip));
+  const mends = hostDifferences({ ...plan, nodeAddresses }, host).map(({ mend }) => mend);
+  if (nodeAddresses.length === plan.nodeAddresses.length) return mends;
+  // What is as it is wanted with its source is right.
+  const wrong = new Set(hostDifferences(plan, host).map(({ mend }) => targetOf(mend)));
+  return mends.filter((mend) => wrong.has(targetOf(mend)));
 }
+
+const targetOf = (step: Step): string => (step.do === 'put' ? objectIdentity(step.object) : JSON.stringify(step));
+
+export function mendPod(plan: PodPlan, pod: KernelState): Step[] {
+  const { ifname } = plan.attachment;
+  // Another's link of that name, such as a bridge that a virtual machine is put behind, or none: the pod ended.
+  if (pod.links.find((link) => link.name === ifname)?.mac !== plan.podMac) return [];
+  const down = pod.links.filter((link) => !link.up && (link.name === 'lo' || link.name === ifname));
+  const missing = wantedInside(plan).filter((object) => !pod.objects.some((found) => standsFor(found, object)));
+  return [
+    ...down.map(({ name }): Step => ({ do: 'set-link', at: 'pod', link: { name, up: true } })),
+    ...missing.map((object): Step => ({ do: 'put', at: 'pod', object })),
+    ...missing.flatMap((object) => (object.kind === 'address' ? usableAtOnce(ifname, addressIn(object)) : [])),
+  ];
+}
+
+/** What is wanted, or what somebody has put in its place: another way to where it led, the address elsewhere. */
+function standsFor(found: KernelObject, wanted: KernelObject): boolean {
+  if (wanted.kind === 'address') return found.kind === 'address' && addressIn(found) === addressIn(wanted);
+  // A limit is not the pod's to choose.
+  if (wanted.kind === 'qdisc') return sameObject(wanted, found);
+  if (objectIdentity(found) === objectIdentity(wanted)) return true;
+  if (wanted.kind !== 'route' || found.kind !== 'route' || found.protocol === PROTOCOL) return false;
+  return found.family === wanted.family && found.table === wanted.table && found.destination === wanted.destination;
+}
+
+const addressIn = ({ address }: AddressObject): Ip => address.slice(0, address.indexOf('/')) as Ip;
 
 export function adopt(host: KernelState): FoundLink[] {
   return host.links

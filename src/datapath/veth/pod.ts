@@ -60,7 +60,7 @@ export function wirePod(plan: PodPlan): Step[] {
     { do: 'set-link', at: 'pod', link: { name: 'lo', up: true } },
     { do: 'set-link', at: 'pod', link: { name: ifname, up: true } },
     ...pod.filter((object) => !isFirst(object)).map((object) => put('pod', object)),
-    ...plan.addresses.filter((ip) => familyOf(ip) === 6).map((ip) => put('pod', localRoute(ifname, ip))),
+    ...plan.addresses.flatMap((ip) => usableAtOnce(ifname, ip)),
     ...host.filter((object) => object.kind !== 'sysctl' && !isFirst(object)).map((object) => put('host', object)),
   ];
 }
@@ -69,6 +69,9 @@ export function wirePod(plan: PodPlan): Step[] {
  * The kernel makes an IPv6 address's own local route in the work that checks for duplicates, also where there is nothing
  * to check, and that work waits for RTNL: until then the pod drops what comes for it. This one is there at once.
  */
+export const usableAtOnce = (link: string, ip: Ip): Step[] =>
+  familyOf(ip) === 6 ? [put('pod', localRoute(link, ip))] : [];
+
 const localRoute = (link: string, ip: Ip): RouteObject => ({
   kind: 'route',
   type: 'local',

@@ -12,6 +12,7 @@ const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
+  LINK: 5,
   QDISC: 6,
   LINKINFO: 18,
   IFALIAS: 20,
@@ -21,6 +22,7 @@ const IFLA = {
   EXT_MASK: 29,
   NUM_TX_QUEUES: 31,
   NUM_RX_QUEUES: 32,
+  TARGET_NETNSID: 46,
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 const VETH_INFO_PEER = 1;
@@ -109,6 +111,18 @@ export const dumpLinks = (): Buffer =>
     writeHeader(writer);
     writer.attributeU32(IFLA.EXT_MASK, SKIP_STATS);
   });
+
+/** Of another namespace, by our number for it (Linux 4.20). */
+export const dumpLinksOf = (namespace: number): Buffer =>
+  encodeMessage({ type: RTM_LINK.GET, flags: NLM.DUMP }, (writer) => {
+    writeHeader(writer);
+    writer.attributeU32(IFLA.EXT_MASK, SKIP_STATS);
+    writer.attributeU32(IFLA.TARGET_NETNSID, namespace);
+  });
+
+/** A veth's other end, which may be in another namespace, by its index there; undefined for a link that has none. */
+export const otherEndOf = ({ payload }: Message): number | undefined =>
+  attributeMap(payload, LINK_HEADER).get(IFLA.LINK)?.readUInt32LE(0);
 
 export const indexOf = ({ payload }: Message): number => payload.readInt32LE(4);
 

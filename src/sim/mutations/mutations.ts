@@ -277,6 +277,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "turn.tx.put('block', { id, eni, state: 'ready', sync: turn.wantSync(), idleSinceMs: turn.nowMs });",
   },
   {
+    name: 'a pod that somebody changed is not looked at',
+    file: 'src/core/look.ts',
+    find: '  if (lease !== undefined) wantLook(turn, lease);\n',
+    replace: '',
+  },
+  {
     name: 'an ADD is answered before the kernel has it',
     file: 'src/core/lease.ts',
     find: "  turn.tx.put('lease', { ...lease, busy: 'wire' });\n",

@@ -5,7 +5,7 @@
 import { DEFAULT_SETTINGS, type Identity, openState } from '../../core/boot.ts';
 import { type Attachment, attachmentKey, type PoolId, type RequestId } from '../../core/brand.ts';
 import { type Answer, type CloudResult, isRead } from '../../core/cloud.ts';
-import type { Effect, Event, Reply } from '../../core/events.ts';
+import { type Effect, type Event, NO_REPAIR, type Reply } from '../../core/events.ts';
 import { breaches } from '../../core/invariants.ts';
 import { type Cidr, cidrContains } from '../../core/ip.ts';
 import { linkName } from '../../core/link-name.ts';
@@ -281,7 +281,9 @@ export class Stepper {
       case 'flush':
         return { kind: 'flushed', addresses: work.addresses, marks: work.marks, done: true };
       case 'sync':
-        return { kind: 'synced', sync: work.sync, changed: 0, damaged: [] };
+        return { kind: 'synced', sync: work.sync, changed: NO_REPAIR, damaged: [] };
+      case 'look':
+        return { kind: 'looked', pods: work.pods.map(({ lease }) => ({ lease, ...NO_REPAIR })) };
     }
   }
 
@@ -316,6 +318,7 @@ function leasesOf(work: Work): readonly string[] {
     case 'unwire':
       return work.lease === '' ? [] : [work.lease];
     case 'sync':
+    case 'look':
       return work.pods.map(({ lease }) => lease);
     default:
       return [];

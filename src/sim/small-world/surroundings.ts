@@ -17,7 +17,7 @@ export interface Call {
 }
 
 /** What the kernel was asked and has not answered. */
-export type Work = Extract<Effect, { kind: 'wire' | 'unwire' | 'verify' | 'reap' | 'flush' | 'sync' }>;
+export type Work = Extract<Effect, { kind: 'wire' | 'unwire' | 'verify' | 'reap' | 'flush' | 'sync' | 'look' }>;
 
 export interface Pod {
   readonly n: number;

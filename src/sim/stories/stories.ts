@@ -149,6 +149,18 @@ export const STORIES: readonly Story[] = [
     },
   },
   {
+    name: 'somebody removes what is ours, on the host and in pods',
+    shape: { targets: { floor: 3, headroom: 0, ceiling: 3 } },
+    begin: withPods(2),
+    act: async (world) => {
+      world.kernel.sabotage((objects) => objects.find(({ kind }) => kind === 'rule'));
+      const [one, other] = world.wantedPods().map(({ pod }) => pod.netns);
+      if (one !== undefined) world.kernel.sabotagePod(one, (objects) => objects.find(({ kind }) => kind === 'route'));
+      if (other !== undefined) world.kernel.sabotagePod(other, () => undefined);
+      await world.pass(2_000);
+    },
+  },
+  {
     name: 'a pod comes and another goes, crossing',
     shape: { targets: { floor: 0, headroom: 0, ceiling: 2 } },
     begin: withPods(2),

@@ -136,9 +136,10 @@ export class StoryWorld {
       instanceType: this.shape.instanceType ?? 't3.medium',
       subnet: subnet.id,
     });
-    const mac = cloud.truth.eni(primaryEni)?.mac;
-    if (mac !== undefined && ![...kernel.host.links.values()].some((link) => link.mac === mac))
-      kernel.plug('eth0', mac);
+    const primary = cloud.truth.eni(primaryEni);
+    if (primary === undefined) throw new Error('an instance has a primary ENI');
+    kernel.configure(primary);
+    if (!kernel.nics().some(({ mac }) => mac === primary.mac)) kernel.plug('eth0', primary.mac);
     return id;
   }
 

@@ -216,8 +216,8 @@ export class PointNode {
   }
 
   async #isAtRest(): Promise<boolean> {
-    const { eni, block, lease, address, operation, waiter, runtime } = await this.#state();
-    if (runtime === undefined || operation.length + waiter.length > 0) return false;
+    const { eni, block, lease, address, operation, waiter, look, runtime } = await this.#state();
+    if (runtime === undefined || operation.length + waiter.length + look.length > 0) return false;
     const synced = runtime.every(({ phase, sync }) => phase === 'serving' && sync.done === sync.wanted);
     const ready = [...eni, ...block, ...lease].every(({ state }) => state === 'ready');
     // The daemon's clock is the machine's, and its background read is minutes away.

@@ -2,9 +2,11 @@
  * Each reason as the core gives it to a pod: its code, its numbers, and that what it says of the future comes true.
  * The sentences in docs/errors.md are these.
  */
+
 import { readFileSync } from 'node:fs';
 import type { RequestId } from '../../../src/core/brand.ts';
 import type { CloudFailure } from '../../../src/core/cloud.ts';
+import { NO_REPAIR } from '../../../src/core/events.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import { type Prospect, prospect } from '../../../src/core/prospect.ts';
 import { REASON_CODES, type Reason, type ReasonCode, reasonText } from '../../../src/core/reasons.ts';
@@ -356,7 +358,11 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   NETNS_GONE: { code: 'NETNS_GONE', netns: '/var/run/netns/cni-1' },
   IFNAME_TAKEN: { code: 'IFNAME_TAKEN', ifname: 'eth0', netns: '/var/run/netns/cni-1' },
   ADDRESS_LOST: { code: 'ADDRESS_LOST', address: '10.0.1.23' as Ip, eni: 'eni-1', again: true },
-  DATAPATH_REPAIRED: { code: 'DATAPATH_REPAIRED', steps: 3 },
+  DATAPATH_REPAIRED: {
+    code: 'DATAPATH_REPAIRED',
+    steps: 4,
+    restored: ['rule 700 lookup 7700', 'route unreachable 10.0.1.9/32 in table 7700'],
+  },
   NOT_AS_WIRED: { code: 'NOT_AS_WIRED', problems: ['eth0 is down'] },
   CONFIG_INVALID: {
     code: 'CONFIG_INVALID',
@@ -374,7 +380,7 @@ function refuseSyncs(core: Core, ms: number): void {
   for (let passed = 0; passed < ms; passed += 1_000) {
     const { inFlight } = core.state.runtime.sync;
     const failure = { step: 'put nft-table', errno: 'EOPNOTSUPP' };
-    if (inFlight !== undefined) core.send({ kind: 'synced', sync: inFlight, changed: 0, damaged: [], failure });
+    if (inFlight !== undefined) core.send({ kind: 'synced', sync: inFlight, changed: NO_REPAIR, damaged: [], failure });
     core.advance(1_000);
   }
 }

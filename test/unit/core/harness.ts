@@ -26,7 +26,14 @@ import type {
   EniFacts,
   SubnetFacts,
 } from '../../../src/core/cloud.ts';
-import type { Effect, Event, FoundLink, NicLink, Reply } from '../../../src/core/events.ts';
+import {
+  type Effect,
+  type Event,
+  type FoundLink,
+  type NicLink,
+  NO_REPAIR,
+  type Reply,
+} from '../../../src/core/events.ts';
 import { breaches, touchedBreaches } from '../../../src/core/invariants.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { PoolRow, Settings } from '../../../src/core/rows.ts';
@@ -212,7 +219,9 @@ export class Core {
       case 'flush':
         return this.send({ kind: 'flushed', addresses: effect.addresses, marks: effect.marks, done: true });
       case 'sync':
-        return this.send({ kind: 'synced', sync: effect.sync, changed: 0, damaged: [] });
+        return this.send({ kind: 'synced', sync: effect.sync, changed: NO_REPAIR, damaged: [] });
+      case 'look':
+        return this.send({ kind: 'looked', pods: effect.pods.map(({ lease }) => ({ lease, ...NO_REPAIR })) });
       default:
         return this;
     }

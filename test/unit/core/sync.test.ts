@@ -1,6 +1,6 @@
 /** Syncs that the kernel refuses. */
 import type { RequestId } from '../../../src/core/brand.ts';
-import type { Effect } from '../../../src/core/events.ts';
+import { type Effect, NO_REPAIR } from '../../../src/core/events.ts';
 import { Core, eniFacts, nic, pod } from './harness.ts';
 
 const FAILURE = { step: 'put route eth1', errno: 'ENODEV' } as const;
@@ -24,7 +24,13 @@ function last(core: Core): Sync {
 }
 
 const refuse = (core: Core): Core =>
-  core.send({ kind: 'synced', sync: last(core).sync, changed: 3, damaged: [], failure: FAILURE });
+  core.send({
+    kind: 'synced',
+    sync: last(core).sync,
+    changed: { ...NO_REPAIR, count: 3 },
+    damaged: [],
+    failure: FAILURE,
+  });
 
 function status(core: Core): string {
   core.replies.delete('status');
@@ -91,8 +97,8 @@ describe('while the host side of pods is put back', () => {
   test('a pod that was damaged is not wired anew', () => {
     const core = mending();
     const before = core.effects.length;
-    const damaged = last(core).pods.map(({ lease }) => lease);
-    core.send({ kind: 'synced', sync: last(core).sync, changed: 0, damaged });
+    const damaged = last(core).pods.map(({ lease }) => ({ ...NO_REPAIR, count: 1, lease }));
+    core.send({ kind: 'synced', sync: last(core).sync, changed: NO_REPAIR, damaged });
     expect(kinds(core, before)).toEqual([]);
   });
 });

@@ -76,9 +76,10 @@ export class TestNode {
     });
     const { id, primaryEni } = this.cloud.launch({ instanceType, subnet: this.subnet });
     this.instance = id;
-    const mac = this.cloud.truth.eni(primaryEni)?.mac;
-    if (mac !== undefined && ![...this.kernel.host.links.values()].some((link) => link.mac === mac))
-      this.kernel.plug(`eth${this.links++}`, mac);
+    const primary = this.cloud.truth.eni(primaryEni);
+    if (primary === undefined) throw new Error('an instance has a primary ENI');
+    this.kernel.configure(primary);
+    if (!this.kernel.nics().some(({ mac }) => mac === primary.mac)) this.kernel.plug(`eth${this.links++}`, primary.mac);
     const capabilities = ec2Capabilities(figures);
     this.provider = new MemoryProvider({ cloud: this.cloud, instance: id, capabilities, clock: promptClock });
     this.boot('b0000000-0000-4000-8000-000000000001');

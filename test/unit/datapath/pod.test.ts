@@ -1,8 +1,11 @@
 import type { LeaseId } from '../../../src/core/brand.ts';
+import { familyOf, hostCidr, type Ip } from '../../../src/core/ip.ts';
 import { HOST_MAC } from '../../../src/core/plan.ts';
 import { formatAlias, parseAlias } from '../../../src/datapath/alias.ts';
 import { type KernelObject, objectIdentity } from '../../../src/datapath/kernel-state.ts';
 import { LINK_GROUP, LOCAL_TABLE } from '../../../src/datapath/numbering.ts';
+import { objectText } from '../../../src/datapath/object-text.ts';
+import { repairOf } from '../../../src/datapath/repair.ts';
 import { veth } from '../../../src/datapath/veth.ts';
 import { link, run, type World } from './interpreter.ts';
 import { cidr, eth0, mac, n1, p3 } from './n1.ts';
@@ -168,8 +171,24 @@ test('an alias gives back its lease and attachment, and no other text does', () 
   expect(() => formatAlias(long)).toThrow(/alias has \d+ bytes, 255 is the kernel's most/);
 });
 
-test('what others did on the host is mended there; what differs inside the pod is left to the pod', () => {
-  const unrouted = without(wired, 'host', (object) => object.kind !== 'neighbour');
+/** The node's own addresses, which the operating system gave it. */
+const atHome = (world: World): World => ({
+  ...world,
+  host: { ...world.host, objects: [...world.host.objects, ...p3.nodeAddresses.map((ip) => own('eth0', ip))] },
+});
+const own = (on: string, ip: Ip): KernelObject => ({
+  kind: 'address',
+  link: on,
+  address: `${ip}/${familyOf(ip) === 4 ? 32 : 128}`,
+  scope: 'global',
+  noPrefixRoute: false,
+  noDad: true,
+  deprecated: false,
+});
+
+test('what others did on the host is mended there, and nothing inside the pod', () => {
+  const home = atHome(wired);
+  const unrouted = without(home, 'host', (object) => object.kind !== 'neighbour' && object.kind !== 'address');
   const inside = without(setLink(unrouted, 'pod', 'eth0', { mtu: 1400 }), 'pod', ({ kind }) => kind === 'route');
   const down = setLink(inside, 'host', p3.link, { up: false });
   const steps = veth.mendHost(p3, down.host);
@@ -178,7 +197,84 @@ test('what others did on the host is mended there; what differs inside the pod i
     'put host',
     'put host',
   ]);
-  expect(run(down, steps)).toEqual({ host: wired.host, pod: inside.pod });
-  expect(veth.mendHost(p3, wired.host)).toEqual([]);
+  const mended = run(down, steps);
+  expect(veth.checkPod(p3, { host: mended.host, pod: wired.pod })).toEqual([]);
+  expect(mended.pod).toEqual(inside.pod);
+  expect(veth.mendHost(p3, home.host)).toEqual([]);
   expect(veth.mendHost(p3, EMPTY.host)).toEqual([]);
+});
+
+test('while the node has lost its own address the routes lead to the pod without it, and have it again when it is back', () => {
+  const unrouted = without(wired, 'host', ({ kind }) => kind === 'route');
+  const away = run(unrouted, veth.mendHost(p3, unrouted.host));
+  const routes = (world: World) => world.host.objects.filter((object) => object.kind === 'route');
+  expect(routes(away).map(({ destination, source }) => [destination, source])).toEqual(
+    p3.addresses.map((ip) => [hostCidr(ip), undefined]),
+  );
+  expect(veth.mendHost(p3, away.host)).toEqual([]);
+  const back = atHome(away);
+  const again = run(back, veth.mendHost(p3, back.host));
+  expect(routes(again).map(({ source }) => source)).toEqual(p3.nodeAddresses);
+});
+
+describe('inside a pod', () => {
+  const net1 = {
+    ...p3,
+    attachment: { ...p3.attachment, ifname: 'net1' },
+    link: 'uw00000000000d3',
+    linkIndex: 100_103,
+    addresses: ['10.0.1.22' as Ip, '2001:db8:1::22' as Ip],
+    podMac: mac('02:75:77:01:00:04'),
+  };
+  const beside = without(run(wired, veth.wirePod(net1)), 'pod', isLocal);
+  const wanted = (
+    [
+      ['eth0', p3],
+      ['net1', net1],
+    ] as const
+  ).flatMap(([ifname, plan]) => veth.wantedPod(plan).pod.map((object) => ({ ifname, plan, object })));
+
+  test.each(wanted.map((one) => [`${one.ifname}: ${objectText(one.object)}`, one] as const))(
+    '%s is put back where it is missing, and it alone',
+    (_, { plan, object }) => {
+      const broken = without(beside, 'pod', (one) => objectIdentity(one) === objectIdentity(object));
+      expect(broken.pod.objects).toHaveLength(beside.pod.objects.length - 1);
+      const steps = veth.mendPod(plan, broken.pod);
+      expect(repairOf(steps.slice(0, 1))).toMatchObject({ count: 1, names: [`${objectText(object)} in the pod`] });
+      const mended = without(run(broken, steps), 'pod', isLocal);
+      expect(veth.checkPod(plan, mended)).toEqual([]);
+      expect(veth.mendPod(plan, mended.pod)).toEqual([]);
+    },
+  );
+
+  test.each(['lo', 'eth0'])('%s is set up where it is down', (name) => {
+    const down = setLink(wired, 'pod', name, { up: false });
+    const steps = veth.mendPod(p3, down.pod);
+    expect(repairOf(steps).names).toEqual([`link ${name} in the pod: up`]);
+    expect(run(down, steps)).toEqual(wired);
+  });
+
+  test('what somebody put in the place of ours stays', () => {
+    const route = (object: KernelObject) => object.kind === 'route' && object.destination === '0.0.0.0/0';
+    const vpn = wired.pod.objects.filter(route).map((object) => ({ ...object, protocol: 3, metric: 50 }));
+    const ways = without(wired, 'pod', route);
+    expect(veth.mendPod(p3, { ...ways.pod, objects: [...ways.pod.objects, ...vpn] })).toEqual([]);
+    expect(veth.mendPod(p3, ways.pod)).toHaveLength(1);
+
+    const [ip] = p3.addresses;
+    const moved = without(wired, 'pod', (object) => object.kind === 'address' && object.address === `${ip}/32`);
+    expect(veth.mendPod(p3, moved.pod)).toHaveLength(1);
+    const bridged = { ...moved.pod, objects: [...moved.pod.objects, ...(ip === undefined ? [] : [own('br0', ip)])] };
+    expect(veth.mendPod(p3, bridged)).toEqual([]);
+
+    expect(veth.mendPod(p3, setLink(wired, 'pod', 'eth0', { mtu: 1_400 }).pod)).toEqual([]);
+    const other = setLink(
+      without(wired, 'pod', () => true),
+      'pod',
+      'eth0',
+      { mac: HOST_MAC },
+    );
+    expect(veth.mendPod(p3, other.pod)).toEqual([]);
+    expect(veth.mendPod(p3, EMPTY.pod)).toEqual([]);
+  });
 });

@@ -3,7 +3,7 @@
  */
 import { DEFAULT_SETTINGS } from '../../../src/core/boot.ts';
 import type { RequestId } from '../../../src/core/brand.ts';
-import type { Effect, Event } from '../../../src/core/events.ts';
+import { type Effect, type Event, NO_REPAIR } from '../../../src/core/events.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import type { EniRow } from '../../../src/core/rows.ts';
 import { Driver, type Failpoint } from '../../../src/driver/driver.ts';
@@ -62,7 +62,7 @@ async function start(options: { readonly failpoint?: (at: Failpoint) => void } =
     if (effect.kind === 'wire')
       driver.enqueue({ kind: 'wired', lease: effect.plan.lease, linkIndex: effect.plan.linkIndex });
     if (effect.kind === 'unwire') driver.enqueue({ kind: 'unwired', lease: effect.lease });
-    if (effect.kind === 'sync') driver.enqueue({ kind: 'synced', sync: effect.sync, changed: 0, damaged: [] });
+    if (effect.kind === 'sync') driver.enqueue({ kind: 'synced', sync: effect.sync, changed: NO_REPAIR, damaged: [] });
     if (effect.kind === 'flush')
       driver.enqueue({ kind: 'flushed', addresses: effect.addresses, marks: effect.marks, done: true });
   };

@@ -10,7 +10,7 @@ import { systemClock } from '../../../src/ports/clock.ts';
 import type { Provider } from '../../../src/ports/provider.ts';
 import { VirtualClock } from '../../../src/sim/clock.ts';
 import { FakeKernel } from '../../../src/sim/kernel.ts';
-import { Core, pod } from '../core/harness.ts';
+import { Core, pod, primaryFacts } from '../core/harness.ts';
 import { n1, p3 } from '../datapath/n1.ts';
 
 class CountsReads extends FakeKernel {
@@ -101,6 +101,9 @@ test.each(['before', 'after'] as const)(
 
 test('a sync puts the host side of many pods back from one read, and asks nothing of the pods', async () => {
   const kernel = new CountsReads({ clock: systemClock });
+  const [primary4, primary6] = p3.nodeAddresses;
+  kernel.configure({ mac: primaryFacts.mac, ...(primary4 && { primary4 }), ...(primary6 && { primary6 }) });
+  kernel.plug('eth0', primaryFacts.mac);
   const pods = Array.from({ length: 20 }, (_, n) => {
     const attachment = pod(`c${n}`);
     const link = linkName(attachmentKey(attachment));
@@ -115,7 +118,7 @@ test('a sync puts the host side of many pods back from one read, and asks nothin
   for (const { link } of pods) kernel.sabotage((all) => all.find((one) => one.kind === 'route' && one.link === link));
   const nothing = { vpcCidrs: [], masquerade: false, markMask: 0x7f, enis: [] };
   const answer = await answerOf({ kind: 'sync', sync: 1, plan: nothing, pods }, kernel);
-  expect(answer).toMatchObject({ kind: 'synced', damaged: pods.map(({ lease }) => lease) });
+  expect(answer).toMatchObject({ kind: 'synced', damaged: pods.map(({ lease }) => ({ lease, count: 1 })) });
   expect(answer).not.toHaveProperty('podFailure');
   // The first is this test's own.
   expect(kernel.reads).toEqual(['the host', 'the host']);

@@ -69,7 +69,7 @@ describe('notifications that were lost', () => {
     expect(await within(10)).toEqual([]);
     kernel.undeafen();
     expect(await within(10)).toEqual([
-      { kind: 'kernel-changed' },
+      { kind: 'kernel-changed', lost: true },
       gone('eth1', 3),
       gone(linkOf('a'), a?.linkIndex ?? 0),
       seen('eth0', 2),
@@ -110,13 +110,13 @@ describe('notifications that were lost', () => {
     kernel.deafen();
     kernel.deleteNamespace('/ns/a');
     kernel.undeafen();
-    expect(await within(2_500)).toEqual([{ kind: 'kernel-changed' }]);
+    expect(await within(2_500)).toEqual([{ kind: 'kernel-changed', lost: true }]);
     kernel.read = read;
     expect(await within(1_000)).toContainEqual(expect.objectContaining({ kind: 'link-gone', name: linkOf('a') }));
     kernel.read = refusal;
     kernel.deafen();
     kernel.undeafen();
-    expect(await within(100)).toEqual([{ kind: 'kernel-changed' }]);
+    expect(await within(100)).toEqual([{ kind: 'kernel-changed', lost: true }]);
     stop();
     kernel.read = read;
     expect(await within(5_000)).toEqual([]);

@@ -3,7 +3,7 @@ import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { RouteObject } from '../../../src/datapath/kernel-state.ts';
 import { encodeMessage, type Message, parseMessages } from '../../../src/kernel/netlink.ts';
 import { putTable } from '../../../src/kernel/nftables/table.ts';
-import { type Interest, nftEvents, routeEvents } from '../../../src/kernel/notification.ts';
+import { routeEvents as heard, type Interest, type Notified, nftEvents } from '../../../src/kernel/notification.ts';
 import { nextPort } from '../../../src/kernel/own-port.ts';
 import { removeAddress } from '../../../src/kernel/rtnetlink/address.ts';
 import { createVeth, RTM_LINK } from '../../../src/kernel/rtnetlink/link.ts';
@@ -29,11 +29,15 @@ const route: RouteObject = {
 };
 
 /** A notification is laid out as the request that would have made it. */
-function told(bytes: Buffer, port: number, foreign = false): { message: Message; foreign: boolean } {
+function told(bytes: Buffer, port: number, namespace?: number): { message: Message } & Notified {
   const [message] = parseMessages(bytes);
   if (message === undefined) throw new Error('no message');
-  return { message: { ...message, port }, foreign };
+  return { message: { ...message, port }, ...(namespace !== undefined && { namespace }) };
 }
+/** Two links of the host lead into namespace 5, none into any other. */
+const routeEvents = (notified: readonly Notified[], of: Interest) =>
+  heard(notified, of, (namespace) => (namespace === 5 ? [100, 101] : []));
+const podChanged = [100, 101].map((index) => ({ kind: 'pod-changed', index }));
 const linkMessage = (type: number): Buffer => {
   const bytes = createVeth({ name: 'uw0', index: 9, mac, mtu: 1500 }, { name: 'p', mac, mtu: 1500 }, 3);
   bytes.writeUInt16LE(type, 4);
@@ -60,7 +64,7 @@ test('what the kernel removes by itself is reported on the host, unless it went 
   expect(routeEvents([told(putRoute(route, 9), KERNEL)], interest)).toEqual([]);
 });
 
-test("in a pod's namespace only what a process did counts, and its links are not the host's", () => {
+test('of a pod only that somebody changed it is told, once, and which of our links lead there', () => {
   const address = {
     kind: 'address',
     link: 'eth0',
@@ -70,13 +74,12 @@ test("in a pod's namespace only what a process did counts, and its links are not
     noDad: false,
     deprecated: false,
   } as const;
-  const ended = [
-    told(removeAddress(address, 2), KERNEL, true),
-    told(removeRoute(route, 2), KERNEL, true),
-    told(linkMessage(RTM_LINK.DELETE), KERNEL, true),
-  ];
-  expect(routeEvents(ended, interest)).toEqual([]);
-  expect(routeEvents([told(removeAddress(address, 2), OTHERS, true)], interest)).toEqual(changed('address'));
+  const removal = removeAddress(address, 2);
+  expect(routeEvents([told(removal, OTHERS, 5), told(removeRoute(route, 2), OTHERS, 5)], interest)).toEqual(podChanged);
+  // What an ioctl asked for has no port.
+  expect(routeEvents([told(removal, KERNEL, 5)], interest)).toEqual(podChanged);
+  expect(routeEvents([told(removal, OURS, 5), told(removal, OTHERS, 6)], interest)).toEqual([]);
+  expect(routeEvents([told(linkMessage(RTM_LINK.DELETE), KERNEL, 5)], interest)).toEqual([]);
 });
 
 test('a link is told once a burst, as it was last', () => {
@@ -91,8 +94,8 @@ test('a link that somebody set down is a change, not one that came down, goes, o
     bytes.writeUInt32LE(change, IFI.change);
     return bytes;
   };
-  const what = (bytes: Buffer, port: number, foreign = false) =>
-    routeEvents([told(bytes, port, foreign)], interest).filter(({ kind }) => kind === 'changed');
+  const what = (bytes: Buffer, port: number, namespace?: number) =>
+    routeEvents([told(bytes, port, namespace)], interest).filter(({ kind }) => kind.endsWith('changed'));
   for (const port of [KERNEL, OTHERS])
     for (const group of [0, 0x5557_0000]) expect(what(down(group, 1), port)).toEqual(changed('link'));
   const up = down(0, 1);
@@ -100,7 +103,7 @@ test('a link that somebody set down is a change, not one that came down, goes, o
   expect(what(up, OTHERS)).toEqual([]);
   expect(what(down(0, 0xffff_ffff), KERNEL)).toEqual([]);
   expect(what(down(0x5557_0001, 1), KERNEL)).toEqual([]);
-  expect(what(down(0x5557_0000, 1), OTHERS, true)).toEqual([]);
+  expect(what(down(0x5557_0000, 1), OTHERS, 5)).toEqual(podChanged);
   const gone = [told(down(0, 1), KERNEL), told(linkMessage(RTM_LINK.DELETE), KERNEL)];
   expect(routeEvents(gone, interest).map(({ kind }) => kind)).toEqual(['link-gone']);
 });

@@ -1,7 +1,9 @@
 /** Defects of amazon-vpc-cni-k8s (docs/peers-defects.md names their sources), each by a story in which it would show. */
+
 import type { EniId, RequestId, SubnetId } from '../../../../src/core/brand.ts';
 import { attachmentKey } from '../../../../src/core/brand.ts';
 import type { CloudCall } from '../../../../src/core/cloud.ts';
+import { NO_REPAIR } from '../../../../src/core/events.ts';
 import type { Ip } from '../../../../src/core/ip.ts';
 import { linkName } from '../../../../src/core/link-name.ts';
 import { holding } from '../../../../src/core/pool.ts';
@@ -304,7 +306,7 @@ test('aws, a failed update of rules is not retried: kernel state that could not 
   node.send({
     kind: 'synced',
     sync: failed.sync,
-    changed: 0,
+    changed: NO_REPAIR,
     damaged: [],
     failure: { step: 'put rule', errno: 'EBUSY' } as never,
   });

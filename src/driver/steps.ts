@@ -1,0 +1,48 @@
+/**
+ * Steps as the core hears of them: what the kernel port refused of a batch, or threw.
+ */
+import type { KernelFailure } from '../core/events.ts';
+import type { Step } from '../datapath/kernel-state.ts';
+import type { Kernel, StepFailure } from '../ports/kernel.ts';
+
+/** The first failure that matters; undefined when all steps are done. The pod's steps are done in `netns`. */
+export async function applied(
+  kernel: Kernel,
+  steps: readonly Step[],
+  { forgiven = [], netns }: { readonly forgiven?: readonly string[]; readonly netns?: string } = {},
+): Promise<KernelFailure | undefined> {
+  const failed = await attempt(kernel, steps, netns);
+  return failed.find(({ failure }) => !forgiven.includes(failure.errno))?.failure;
+}
+
+export interface Failed {
+  /** Undefined where nobody knows how far the kernel came. */
+  readonly deed: Step['do'] | undefined;
+  /** As the core hears of it. */
+  readonly failure: KernelFailure;
+}
+
+export async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): Promise<readonly Failed[]> {
+  if (steps.length === 0) return [];
+  try {
+    const failures = await kernel.apply(steps, netns === undefined ? undefined : { netns });
+    return failures.map((each) => ({ deed: each.step.do, failure: { step: stepText(each), errno: each.errno } }));
+  } catch (cause) {
+    return [{ deed: undefined, failure: kernelFailure(cause) }];
+  }
+}
+
+/** What the kernel port threw, such as EINTR for a read that changes interrupted every time, or EMFILE. */
+export function kernelFailure(cause: unknown): KernelFailure {
+  if (!Error.isError(cause)) return { step: 'talk to the kernel', errno: 'EIO' };
+  const code = 'code' in cause && typeof cause.code === 'string' && cause.code !== '' ? cause.code : 'EIO';
+  return { step: cause.message, errno: code };
+}
+
+function stepText({ step, message }: StepFailure): string {
+  const what =
+    step.do === 'put' || step.do === 'remove'
+      ? `${step.do} ${step.object.kind} ${'link' in step.object ? (step.object.link ?? '') : ''}`
+      : step.do;
+  return message === '' ? what.trim() : `${what.trim()}: ${message}`;
+}
