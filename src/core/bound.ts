@@ -15,7 +15,7 @@ export interface BoundRow {
 }
 
 /** A pod that has not come by then (it lacks an image's secret, a volume, a node that lives) is waited for no more. */
-export const EXPECTED_MS = 120_000;
+const EXPECTED_MS = 120_000;
 
 /** The same pod is told twice by an API server's second list: that does not prolong it. */
 export function podBound(turn: Turn, pod: PodRef): void {

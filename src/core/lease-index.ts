@@ -12,8 +12,9 @@ interface PodCount {
   /** Leases and waiters of each. */
   readonly asking: Map<string, number>;
   readonly bound: Set<string>;
-  /** How many of `bound` are not in `asking`. */
-  expected: number;
+  /** How many of `asking` are attachments without a pod, and how many of `bound` are not in `asking`. */
+  unnamed: number;
+  silent: number;
 }
 
 export class LeaseIndex {
@@ -43,11 +44,13 @@ export class LeaseIndex {
 
   podCount(pool: PoolId): number {
     const pods = this.pods.get(pool);
-    return pods === undefined ? 0 : pods.asking.size + pods.expected;
+    return pods === undefined ? 0 : pods.asking.size + this.expectedCount(pool);
   }
 
   expectedCount(pool: PoolId): number {
-    return this.pods.get(pool)?.expected ?? 0;
+    const pods = this.pods.get(pool);
+    // A lease that was adopted from its link names no pod: it is one of those that are bound.
+    return pods === undefined ? 0 : Math.max(0, pods.silent - pods.unnamed);
   }
 
   waiterCount(pool: PoolId): number {
@@ -93,7 +96,9 @@ export class LeaseIndex {
     const count = before + (add ? 1 : -1);
     if (count > 0) pods.asking.set(name, count);
     else pods.asking.delete(name);
-    if (count + before === 1 && pods.bound.has(name)) pods.expected += add ? -1 : 1;
+    if (count + before !== 1) return;
+    if (row.pod === undefined) pods.unnamed += add ? 1 : -1;
+    else if (pods.bound.has(name)) pods.silent += add ? -1 : 1;
   }
 
   bound({ pod, pool, sinceMs }: BoundRow, add: boolean): void {
@@ -103,13 +108,13 @@ export class LeaseIndex {
       pods.bound.add(name);
       this.lastBoundMs = sinceMs;
     } else pods.bound.delete(name);
-    if (!pods.asking.has(name)) pods.expected += add ? 1 : -1;
+    if (!pods.asking.has(name)) pods.silent += add ? 1 : -1;
   }
 
   private podsOf(pool: PoolId): PodCount {
     const known = this.pods.get(pool);
     if (known !== undefined) return known;
-    const pods = { asking: new Map(), bound: new Set<string>(), expected: 0 };
+    const pods = { asking: new Map(), bound: new Set<string>(), unnamed: 0, silent: 0 };
     this.pods.set(pool, pods);
     return pods;
   }

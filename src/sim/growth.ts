@@ -38,6 +38,7 @@ export class Growth {
       else if (table === 'pool' || table === 'link' || cameBack(table, before)) calls = [];
     }
     for (const pool of state.all('pool')) {
+      if (changes.some(({ table }) => table === 'bound')) this.expected(state, pool);
       if (calls.some(({ call }) => asks(call) && sizeOf(call, 4) > 0)) this.ceiling(state, pool);
       for (const { id, call } of calls) if (call.action === 'create') this.needs(state, pool, id);
     }
@@ -61,6 +62,12 @@ export class Growth {
     return undefined;
   }
 
+  private expected(state: State, pool: PoolRow): void {
+    const counted = state.expectedCount(pool.id);
+    const there = expectedIn(state);
+    if (counted !== there) this.options.breach(`${there} pods are expected, and ${counted} are counted`);
+  }
+
   /** Of IPv4: nobody goes short of what a node does not use of an IPv6 prefix. */
   private ceiling(state: State, pool: PoolRow): void {
     const held = heldBy(state, pool, 4) + askedBy(state, pool, 4);
@@ -72,7 +79,7 @@ export class Growth {
   private needs(state: State, pool: PoolRow, create: OperationRow['id']): void {
     const { floor, headroom } = pool.targets;
     if (headroom === 'auto') return;
-    const pods = state.count('lease') + state.waiterCount(pool.id);
+    const pods = state.count('lease') + state.waiterCount(pool.id) + expectedIn(state);
     const spared = pool.families.every((family) => {
       const { cooling, quarantined } = restingOf(state, pool, family);
       const there = heldBy(state, pool, family) + askedBy(state, pool, family, isNotCreate) - quarantined;
@@ -108,6 +115,15 @@ export class Growth {
     const reserved = [...state.all('operation')].reduce((sum, { call }) => sum + sizeOf(call, 4), 0);
     return subnet.freeCount4 - reserved >= lack + ROOMY_COUNT;
   }
+}
+
+/** Pods that were bound and neither hold a lease nor wait; leases that name no pod are some of them. */
+function expectedIn(state: State): number {
+  const asking = [...state.all('lease'), ...state.all('waiter')];
+  const names = new Set(asking.map(({ pod }) => pod?.name));
+  const unnamed = new Set(asking.flatMap(({ pod, key }) => (pod === undefined ? [key] : [])));
+  const silent = [...state.all('bound')].filter(({ pod }) => !names.has(pod.name));
+  return Math.max(0, silent.length - unnamed.size);
 }
 
 const asks = (call: CloudCall): boolean =>

@@ -227,6 +227,7 @@ export class Oracle {
    */
   settled(state: State, { putsOffRemoval = false } = {}): void {
     if (state.count('waiter') > 0) this.breach(`${state.count('waiter')} pods still wait`);
+    if (state.count('bound') > 0) this.breach(`${state.count('bound')} pods are still expected`);
     for (const { call, state: at } of state.all('operation')) {
       // A quiet node reads from time to time.
       if (!isRead(call.action)) this.breach(`${call.action} is still ${at}`);

@@ -9,7 +9,7 @@ import type { Event, Reply } from '../core/events.ts';
 import type { Ip } from '../core/ip.ts';
 import type { Bandwidth } from '../core/plan.ts';
 import type { Reason } from '../core/reasons.ts';
-import type { NetnsRef } from '../core/rows.ts';
+import type { NetnsRef, PodRef } from '../core/rows.ts';
 import type { VirtualClock } from './clock.ts';
 import type { FakeKernel } from './kernel.ts';
 
@@ -23,7 +23,8 @@ export interface Pod {
   readonly netns: string;
   state: 'adding' | 'running' | 'deleting' | 'gone';
   addresses: readonly Ip[];
-  readonly startedMs: number;
+  /** When it first asked. */
+  startedMs: number;
   /** How long it lives once it runs. */
   readonly lifeMs: number;
   /** Who its namespace is. */
@@ -43,6 +44,8 @@ export interface PodsOptions {
   readonly streams: Streams;
   readonly send: (event: Event) => void;
   readonly up: () => boolean;
+  /** A new pod asks when it is told to; at once without it. */
+  readonly bind?: (pod: Pod, ask: () => void) => void;
   readonly onRunning: (pod: Pod) => void;
   readonly onStopped: (pod: Pod) => void;
   /** What each pod asks to be limited to. */
@@ -53,6 +56,8 @@ export interface PodsOptions {
   /** The daemon said what cannot be. */
   readonly onBreach?: (text: string) => void;
 }
+
+export const podRef = ({ name }: Pod): PodRef => ({ namespace: 'default', name, uid: name });
 
 export class Pods {
   readonly all = new Map<string, Pod>();
@@ -94,8 +99,16 @@ export class Pods {
       addedMs: Number.NEGATIVE_INFINITY,
     };
     this.all.set(attachmentKey(pod.attachment), pod);
-    this.add(pod);
+    const { bind } = this.options;
+    if (bind === undefined) this.add(pod);
+    else bind(pod, () => this.asks(pod));
     return pod;
+  }
+
+  private asks(pod: Pod): void {
+    if (pod.state !== 'adding') return;
+    pod.startedMs = this.options.clock.nowMs();
+    this.add(pod);
   }
 
   /** The same ADD once more while the first is in flight, or when it was answered: nothing may change by it. */
@@ -128,9 +141,9 @@ export class Pods {
 
   /** As from now: a shim that asks again keeps the deadline that it had. */
   private addEvent(pod: Pod, netns: NetnsRef): (request: RequestId) => Event {
-    const { attachment, name, bandwidth } = pod;
+    const { attachment, bandwidth } = pod;
     const deadlineMs = this.options.clock.nowMs() + SHIM_DEADLINE_MS;
-    const wishes = { pod: { namespace: 'default', name, uid: name }, ...(bandwidth && { bandwidth }) };
+    const wishes = { pod: podRef(pod), ...(bandwidth && { bandwidth }) };
     return (request) => ({ kind: 'add', request, attachment, netns, ...wishes, deadlineMs });
   }
 

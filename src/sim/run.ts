@@ -134,6 +134,7 @@ class Run {
   private async heal(): Promise<void> {
     const { world } = this;
     this.arrivals.end();
+    world.scheduler?.end();
     this.misfortunes.end();
     const healedMs = world.clock.nowMs();
     world.refusals.healed(() => world.clock.nowMs() - healedMs);

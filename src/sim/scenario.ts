@@ -87,6 +87,8 @@ export interface Scenario {
   readonly primaryEni: 'use' | 'skip';
   readonly targets: Targets;
   readonly settings: Partial<Settings>;
+  /** Whether the node is told which pods are bound to it, and how well. */
+  readonly watch: 'off' | 'told' | 'misheard';
   /** Lengths of the IPv4 subnets of the pool, the primary's first. */
   readonly subnetLengths: readonly number[];
   /** Which families each of them has a range of; of all that pods want there is one at least. */
@@ -135,6 +137,7 @@ export function drawScenario(seed: number, overrides: Overrides = {}): Scenario 
     },
     subnetLengths,
     subnetFamilies: drawRanges(streams, families, subnetLengths.length),
+    watch: one('watch', ['off', 'off', 'told', 'misheard']),
     faults: new Set(on.filter((fault) => overrides.without?.includes(fault) !== true)),
     // By all classes that were drawn, so that leaving one out does not bring the others closer together.
     misfortuneMs: one('misfortune', [20_000, 60_000, 180_000]) * Math.max(1, on.length),

@@ -24,10 +24,11 @@ import { FakeKernel } from './kernel.ts';
 import { Neighbours } from './neighbours.ts';
 import { type NodeOptions, SimNode } from './node.ts';
 import { Oracle } from './oracle.ts';
-import { Pods } from './pods.ts';
+import { type Pod, Pods } from './pods.ts';
 import { Refusals } from './refusals.ts';
 import { RowWatch } from './row-watch.ts';
 import { type FaultClass, type Scenario, STRIKES_CALLS } from './scenario.ts';
+import { Scheduler } from './scheduler.ts';
 import { ServingOrder } from './serving-order.ts';
 import { Trace } from './trace-log.ts';
 import { UnluckyProvider } from './unlucky-provider.ts';
@@ -53,6 +54,7 @@ export class World {
   readonly journal = new MemoryJournal();
   readonly node: SimNode;
   readonly pods: Pods;
+  readonly scheduler: Scheduler | undefined;
   readonly oracle: Oracle;
   readonly neighbours: Neighbours;
   readonly refusals: Refusals;
@@ -115,14 +117,23 @@ export class World {
     this.node = this.newNode();
     if (KERNEL_FAULTS.every((fault) => !scenario.faults.has(fault)))
       this.ways = new Ways({ kernel, capabilities, breach });
+    const { watch } = scenario;
+    const send = (event: Event): void => this.node.send(event);
+    if (watch !== 'off')
+      this.scheduler = new Scheduler({ clock, streams: this.streams, misheard: watch === 'misheard', send });
+    const { scheduler } = this;
     this.pods = new Pods({
       clock,
       kernel,
       streams: this.streams,
-      send: (event) => this.node.send(event),
+      send,
       up: () => this.node.driver !== undefined,
       onRunning: (pod) => this.oracle.running(pod),
-      onStopped: (pod) => this.oracle.stopped(pod),
+      onStopped: (pod) => {
+        this.oracle.stopped(pod);
+        scheduler?.ended(pod);
+      },
+      ...(scheduler && { bind: (pod: Pod, ask: () => void) => scheduler.bind(pod, ask) }),
       netnsLingersMs: () => this.netnsLingersMs(),
       onRefused: (pod, verb, reason) => this.refusals.heard(pod, verb, reason),
       onBreach: breach,
@@ -154,6 +165,7 @@ export class World {
         this.conduct.opened();
         this.rows.follow(state);
         this.coverage.opened(state);
+        this.scheduler?.listed();
       },
       observe: (seen) => {
         if (seen.kind === 'effect') {

@@ -13,7 +13,7 @@ const RANGE = 150;
  * Seeds that show what few do: the run itself prints which ("seen in few seeds"). Where a change of core or simulator
  * makes one of them show something else, a longer run names others.
  */
-const ALSO = [179, 186, 348, 349, 243, 383, 398, 399, 406, 453, 564, 618, 1038, 6531, 6631, 6676];
+const ALSO = [179, 186, 348, 349, 243, 383, 398, 399, 406, 453, 564, 618, 735, 1038, 6531, 6631, 6676];
 const SEEDS = RANGE + ALSO.length;
 /** What a seed is made of, at least. */
 const EVENTS_MIN = 3_000;

@@ -289,4 +289,22 @@ export const MUTATIONS: readonly Mutation[] = [
     replace:
       "  turn.tx.put('lease', { ...lease, busy: 'wire' });\n  if (fresh) answer(turn, lease.adds, { kind: 'added', plan: podPlan(turn, lease), pool: lease.pool, enis: enisOfLease(turn.state, lease) });\n",
   },
+  {
+    name: 'a pod that never comes is expected for ever',
+    file: 'src/core/bound.ts',
+    find: 'const EXPECTED_MS = 120_000;',
+    replace: 'const EXPECTED_MS = 1e12;',
+  },
+  {
+    name: 'a bound pod that asks is counted twice',
+    file: 'src/core/lease-index.ts',
+    find: '    else if (pods.bound.has(name)) pods.silent += add ? -1 : 1;\n',
+    replace: '',
+  },
+  {
+    name: 'nothing is asked for until a bound pod asks',
+    file: 'src/core/grow.ts',
+    find: 'const pods = Math.max(demand(turn.state, pool), asked + expectedOf(turn.state, pool));',
+    replace: 'const pods = asked;',
+  },
 ];

@@ -21,6 +21,8 @@ const START_MS = 3_000;
 /** A new ENI takes about 3 s, a give-back of it 60 s of surplus, a cooldown 30 s before that, and 3 s of calls. */
 const ENI_MS = 6_000;
 const GIVE_BACK_MS = 130_000;
+/** No cloud call is as short. */
+const AT_ONCE_MS = 50;
 
 const started = async (world: StoryWorld): Promise<void> => {
   world.start();
@@ -203,6 +205,21 @@ export const STORIES: readonly Story[] = [
       await world.pass(START_MS);
       world.kernel.sabotage((objects) => objects.find(({ kind }) => kind === 'qdisc'));
       await world.pass(START_MS);
+    },
+  },
+  {
+    name: 'pods that are bound find their ENI when they ask',
+    shape: { primaryEni: 'skip', boundMs: ENI_MS },
+    begin: started,
+    act: async (world) => {
+      world.wantMany(2);
+      await world.pass(2 * ENI_MS);
+    },
+    goal: ({ pods, cloud }, undisturbed) => {
+      if (!undisturbed) return [];
+      const creates = cloud.calls.filter(({ action }) => action === 'create-eni').length;
+      const longMs = Math.max(...pods.waitsMs);
+      return [...(longMs > AT_ONCE_MS ? [`a pod waited ${longMs} ms`] : []), ...(creates > 1 ? ['two were made'] : [])];
     },
   },
   {

@@ -18,7 +18,7 @@ import { MemoryJournal } from '../journal.ts';
 import { FakeKernel } from '../kernel.ts';
 import { SimNode } from '../node.ts';
 import { Oracle } from '../oracle.ts';
-import { type Pod, Pods } from '../pods.ts';
+import { type Pod, Pods, podRef } from '../pods.ts';
 
 /** How often somebody looks whether each pod that is wanted is there. */
 const CONTROLLER_MS = 5_000;
@@ -36,6 +36,8 @@ export interface Shape {
   readonly restartMs?: number;
   /** How long after its DEL a sandbox's namespace goes; at once without it. */
   readonly netnsLingersMs?: number;
+  /** The node is told of each pod so long before it asks; never without it. */
+  readonly boundMs?: number;
   /** What every pod asks to be limited to. */
   readonly bandwidth?: Bandwidth;
 }
@@ -114,7 +116,13 @@ export class StoryWorld {
       onStopped: (pod) => this.oracle.stopped(pod),
       netnsLingersMs: () => shape.netnsLingersMs ?? 0,
       ...(shape.bandwidth && { bandwidth: shape.bandwidth }),
+      ...(shape.boundMs && { bind: (pod: Pod, ask: () => void) => this.bind(pod, ask) }),
     });
+  }
+
+  private bind(pod: Pod, ask: () => void): void {
+    this.node.send({ kind: 'pod-bound', pod: podRef(pod) });
+    this.clock.after(this.shape.boundMs ?? 0, ask);
   }
 
   private network(): InstanceId {

@@ -1,6 +1,8 @@
 /** Pods that were bound here are demand before they ask; nothing else follows from them. */
+import { attachmentKey } from '../../../src/core/brand.ts';
+import { linkName } from '../../../src/core/link-name.ts';
 import type { PodRef } from '../../../src/core/rows.ts';
-import { Core } from './harness.ts';
+import { Core, pod } from './harness.ts';
 
 const ref = (name: string, uid = name): PodRef => ({ namespace: 'default', name, uid });
 
@@ -95,4 +97,18 @@ test('what the pool grew by for pods that never came goes back', () => {
   core.advance(81_000);
   const call = core.callOf('unassign')?.call;
   expect(call?.action === 'unassign' && call.blocks.length).toBe(2);
+});
+
+test('a pod that was adopted from its link, which names none, is one of those that are bound', () => {
+  const first = serving(1).add('a');
+  const lease = first.state.leaseOf(attachmentKey(pod('a')));
+  if (lease === undefined) throw new Error('a has no lease');
+  const { id, attachment, addresses, linkIndex: index } = lease;
+  const link = { name: linkName(lease.key), index, fenced: false, lease: { id, attachment }, addresses, mtu: 9_001 };
+  const core = new Core({ links: [link] }).start();
+  expect([core.state.leaseOf(lease.key)?.pod, demandOf(core)]).toEqual([undefined, 1]);
+  bind(core, 'a');
+  expect(demandOf(core)).toBe(1);
+  bind(core, 'b');
+  expect(demandOf(core)).toBe(2);
 });

@@ -5,6 +5,7 @@
 import type { EniKey, InstanceId } from '../../../src/core/brand.ts';
 import type { EniFacts, Tags } from '../../../src/core/cloud.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
+import type { EniRow } from '../../../src/core/rows.ts';
 import { Core, eniFacts, INSTANCE, primaryFacts } from './harness.ts';
 
 const MINUTE_MS = 60_000;
@@ -130,6 +131,27 @@ test('an ENI of ours that somebody gave to another instance is neither detached 
   // Its pod is told, and the row is kept as long as the pod names its address.
   expect(core.state.get('eni', key)?.state).toBe('gone');
   expect([...core.state.all('lease')].map(({ state }) => state)).toEqual(['lost']);
+});
+
+test('an ENI whose attach a power loss forgot, and that is no more, is kept as long as a pod names its address', () => {
+  const first = new Core({ targets: { floor: 0, headroom: 2, ceiling: 100 } }).serving();
+  first.bringUpEni(1);
+  first.answer('modify', { action: 'modify' }).add('a');
+  const rows = [...first.journal.values()].map((row) =>
+    row.table === 'eni' && (row.row as EniRow).kind === 'secondary'
+      ? { ...row, row: { ...(row.row as EniRow), state: 'attaching' } }
+      : row,
+  );
+  const targets = { floor: 0, headroom: 0, ceiling: 100 };
+  const core = new Core({ targets, rows, epoch: 'e2', bootId: 'boot-2', nowMs: 8_000 }).start();
+  const key = [...core.state.all('eni')].find(({ kind }) => kind === 'secondary')?.key as EniKey;
+  const states: unknown[] = [];
+  for (let n = 0; n < 60; n++) {
+    const state = core.state.get('eni', key)?.state;
+    if (states.at(-1) !== state) states.push(state);
+    givesBackWithin(core, 1_000, () => [primaryFacts]);
+  }
+  expect(states).toEqual(['attaching', 'gone', undefined]);
 });
 
 test('a copy of our tags does not take the row of the ENI that they were copied from', () => {
