@@ -145,10 +145,14 @@ export function linkSeen(turn: Turn, { mac, name, index, mtu }: NicLink): void {
   const known = turn.state.get('link', mac);
   if (known !== undefined && known.index !== index) return;
   if (known?.name !== name || known.mtu !== mtu) turn.tx.put('link', { mac, name, index, mtu });
-  // Another MTU is for pods to come.
-  if (known?.name === name) return;
+  const isNew = known?.name !== name;
   for (const eni of turn.state.all('eni')) {
     if (!isPresent(eni) || eni.mac !== mac) continue;
+    // What hangs on it is read again: the kernel drops routes without a word. Another MTU is for pods to come.
+    if (!isNew) {
+      if (eni.kind !== 'foreign') turn.wantSync();
+      continue;
+    }
     // The link is the proof that the attach was done, also when its answer was lost.
     if (eni.state === 'attaching' || eni.state === 'available') {
       endOperation(turn, eni.key, 'attach');

@@ -1,5 +1,5 @@
 /** Which link is an ENI's: the NIC, also where something made upon it has the same MAC. */
-import { attachmentKey } from '../../../src/core/brand.ts';
+import { attachmentKey, type Mac } from '../../../src/core/brand.ts';
 import type { EniFacts } from '../../../src/core/cloud.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import type { EniPlan } from '../../../src/core/plan.ts';
@@ -36,6 +36,17 @@ test('a link that comes with the MAC of an ENI takes nothing from it, nor does i
   expect(planned(core)).toEqual(['1:eth0', '2:eth1']);
   core.send({ kind: 'link-gone', ...nic(mac, 1) }).advance(200);
   expect(planned(core)).toEqual(['1:eth0']);
+});
+
+test('whatever is told of an ENI’s link, what hangs on it is read again; of a link that is none, nothing is', () => {
+  const core = twoEnis();
+  const syncs = () => core.effects.filter(({ kind }) => kind === 'sync').length;
+  const before = syncs();
+  core.send({ kind: 'link-seen', ...nic(mac, 1) });
+  expect(syncs()).toBe(before + 1);
+  core.send({ kind: 'link-seen', mac: '02:00:00:00:00:99' as Mac, name: 'docker0', index: 50, mtu: 1_500 });
+  core.send({ kind: 'link-seen', mac, name: 'eth1.100', index: 77, mtu: 9_001 }).advance(10_000);
+  expect(syncs()).toBe(before + 1);
 });
 
 test('of two links with one MAC at the start the older is the NIC', () => {
