@@ -18,14 +18,16 @@ const PAUSE_MS = 250;
 const HELP = `underway install [--bin-dir DIR] [--conf-dir DIR] [--wait SECONDS] ...
 
 Puts the CNI binary into the runtime's folder, waits until the daemon of this node can serve, and only then puts the
-network's configuration list where the runtime finds it. What is there already is left as it is, so it may be run again.
+network's configuration list where the runtime finds it. What is as it should be is not written again; what differs is
+replaced, with a warning where it is the list. So it may be run again.
 
   --bin-dir DIR      where the runtime has its plugins; default ${BIN_DIR}
   --conf-dir DIR     where the runtime looks for networks; default ${CONF_DIR}
   --binary FILE      the CNI binary; default the one that came with this program
   --socket PATH      the daemon's socket; default ${DEFAULT_PLACES.socket}
   --state-dir DIR    the daemon's state folder; default ${DEFAULT_PLACES.stateDir}
-  --portmap CHOICE   chain the plugin portmap, for hostPort: always, never, or (default) auto: where it is in --bin-dir
+  --portmap CHOICE   chain the plugin portmap, for hostPort: always, never, or (default) auto: where it is in --bin-dir,
+                     or the list that is there has it
   --wait SECONDS     for the daemon, at most; default ${WAIT_S}
   --networkd DIR     also keep systemd-networkd from removing our rules and routes, by two files under DIR (/etc/systemd)
 

@@ -4,7 +4,8 @@
  *
  * Invariants: the list is written at most once a process, after the binary, and never taken away: without it a runtime can
  * not even end its pods, and STATUS says when none can be added. A binary that somebody removed (a package manager that
- * takes /opt/cni/bin for its own) is put back; the list is not, since that is how a person takes a node out.
+ * takes /opt/cni/bin for its own) is put back; the list is not before the next start, since that is how a person takes a
+ * node out.
  */
 import type { Logger } from 'pino';
 import { isBinaryThere, ownBinary, placeBinary } from '../install/binary.ts';

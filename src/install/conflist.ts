@@ -5,14 +5,18 @@
  * is a part of each attachment and of the runtime's own records; it comes after the binaries that it names.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Placed, placeFile } from './place.ts';
 
 export const NETWORK_NAME = 'underway';
 export const CONFLIST_NAME = '10-underway.conflist';
 
-/** Whether `portmap` (hostPort) is chained behind us; `auto`: where its binary is in the plugins' folder. */
+/**
+ * Whether `portmap` (hostPort) is chained behind us; `auto`: where its binary is in the plugins' folder, or was when the
+ * present list was written. By a list without it the DELs of running pods would never call it, and hostPort's traffic
+ * would go on to whoever gets their addresses next.
+ */
 export const PORTMAP_CHOICES = ['auto', 'always', 'never'] as const;
 export type PortmapChoice = (typeof PORTMAP_CHOICES)[number];
 
@@ -26,7 +30,10 @@ export interface ConflistPlace {
 /** What a runtime passes on (docs/parameters.md); some of it only so that who asks for it hears that it cannot be had. */
 const CAPABILITIES = { bandwidth: true, 'io.kubernetes.cri.pod-annotations': true, dns: true, ips: true, mac: true };
 
-/** Those that a list may ask for; the last one that a libcni without `cniVersions` knows is NEWEST_ALONE. */
+/**
+ * Those that a list may ask for: all of src/protocol/version.ts but 0.3.0, since whoever knows `cniVersions` knows its
+ * correction 0.3.1 as well. The last one that a libcni without `cniVersions` knows is NEWEST_ALONE.
+ */
 const VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
 const NEWEST_ALONE = '1.0.0';
 const ASK_MS = 1_000;
@@ -51,19 +58,23 @@ const PORTMAP = { type: 'portmap', capabilities: { portMappings: true }, snat: t
 
 interface Chained {
   readonly versions: readonly string[];
+  /** It is not in the plugins' folder, where that is known. */
+  readonly isAway: boolean;
 }
 
 /**
  * portmap, where it is chained. A runtime refuses every pod whose chain names a binary that is not there, and every pod
  * whose chain has a plugin that does not speak the version of the list: so it is asked which it speaks.
  */
-function chainedIn({ binDir, portmap }: ConflistPlace): Chained | undefined {
+function chainedIn({ binDir, portmap }: ConflistPlace, present: PresentList | undefined): Chained | undefined {
   const binary = binDir === null ? undefined : join(binDir, 'portmap');
   const isThere = binary !== undefined && existsSync(binary);
-  if (portmap === 'never' || (portmap === 'auto' && !isThere)) return undefined;
+  if (portmap === 'never' || (portmap === 'auto' && !isThere && present?.chainsPortmap !== true)) return undefined;
   const answer = isThere ? versionsOf(binary) : undefined;
+  const before = present?.chainsPortmap === true ? spoken(present.versions) : undefined;
   // Every portmap since 2021 speaks 1.0.0.
-  return { versions: answer ?? VERSIONS.filter((version) => version <= NEWEST_ALONE) };
+  const versions = answer ?? before ?? VERSIONS.filter((version) => version <= NEWEST_ALONE);
+  return { versions, isAway: binary !== undefined && !isThere };
 }
 
 /** What the plugin says that it speaks; undefined where it says nothing that we understand. */
@@ -71,11 +82,39 @@ function versionsOf(binary: string): readonly string[] | undefined {
   const env = { CNI_COMMAND: 'VERSION' };
   const { stdout } = spawnSync(binary, { env, input: '{"cniVersion":"1.0.0"}', timeout: ASK_MS, encoding: 'utf8' });
   try {
-    const { supportedVersions: said } = JSON.parse(stdout);
-    const isKnown = Array.isArray(said) && said.some((version) => version !== '1.1.0' && VERSIONS.includes(version));
-    return isKnown ? said : undefined;
+    return spoken(JSON.parse(stdout).supportedVersions);
   } catch {
     return undefined;
+  }
+}
+
+/** Versions of which a list can be made: one at least that may stand alone in it. */
+function spoken(versions: unknown): readonly string[] | undefined {
+  const isList = Array.isArray(versions) && versions.some((one) => one !== '1.1.0' && VERSIONS.includes(one));
+  return isList ? versions : undefined;
+}
+
+/** What is there under our list's name: ours, or what a person made of it. */
+interface PresentList {
+  readonly text: string;
+  readonly chainsPortmap: boolean;
+  readonly versions: unknown;
+}
+
+function presentAt(path: string): PresentList | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    // Not there, or nothing to read: placeFile says what is in the way.
+    return undefined;
+  }
+  try {
+    const { plugins, cniVersions } = JSON.parse(text);
+    const chainsPortmap = Array.isArray(plugins) && plugins.some((plugin) => plugin?.type === PORTMAP.type);
+    return { text, chainsPortmap, versions: cniVersions };
+  } catch {
+    return { text, chainsPortmap: false, versions: undefined };
   }
 }
 
@@ -86,18 +125,27 @@ export interface PlacedList extends Placed {
 
 /** Throws Error with a sentence that names the file. */
 export function placeConflist(place: ConflistPlace): PlacedList {
-  const chained = chainedIn(place);
-  const placed = placeFile({
-    path: join(place.confDir, CONFLIST_NAME),
-    content: conflistText({ chained }),
-    mode: 0o644,
-  });
+  const path = join(place.confDir, CONFLIST_NAME);
+  const present = presentAt(path);
+  const chained = chainedIn(place, present);
+  const content = conflistText({ chained });
+  const placed = placeFile({ path, content, mode: 0o644 });
   const rivals = rivalsOf(place.confDir).map(
-    (name) => `${join(place.confDir, name)} sorts before ${CONFLIST_NAME}: the runtime takes it instead, remove it`,
+    (name) =>
+      `${join(place.confDir, name)} sorts before ${CONFLIST_NAME}: the runtime takes it instead; remove it, unless it is meant to be`,
   );
+  const isReplaced = present !== undefined && present.text !== content;
+  const isKept = place.portmap === 'auto' && chained?.isAway === true;
   const isOld = chained !== undefined && !chained.versions.includes('1.1.0');
-  return { ...placed, notes: [...rivals, ...(isOld ? [OLD_PORTMAP] : [])] };
+  const notes = [isReplaced && replacedAt(path), isKept && PORTMAP_KEPT, isOld && OLD_PORTMAP];
+  return { ...placed, notes: [...rivals, ...notes.filter((note) => note !== false)] };
 }
+
+const replacedAt = (path: string): string =>
+  `${path} was another, and was replaced: if a person had changed it, put an own list under a name that sorts before it, or set cni.confDir to null`;
+
+const PORTMAP_KEPT =
+  'portmap is chained by the list and not among the plugins: it stays, since running pods need it to end, and the runtime makes no pod until it is back; to do without it drain the node and set portmap to never';
 
 const OLD_PORTMAP =
   'portmap does not speak CNI 1.1.0, so no runtime asks for STATUS or GC: use one of containernetworking-plugins 1.6 or later, or set portmap to never';

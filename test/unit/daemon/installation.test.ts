@@ -117,6 +117,25 @@ describe('a daemon', () => {
   );
 
   test(
+    'puts its list back at its next start where somebody removed or changed it, and warns of what it replaced',
+    async () => {
+      await node.serve(cni());
+      await node.daemon?.stop();
+      rmSync(conflist());
+      await node.serve(cni());
+      expect(existsSync(conflist())).toBe(true);
+      const replaced = () => node.log.filter(({ why }) => /conflist was another, and was replaced/.test(String(why)));
+      expect(replaced()).toEqual([]);
+      await node.daemon?.stop();
+      writeFileSync(conflist(), '{"name":"mine"}');
+      await node.serve(cni());
+      expect(replaced()).toHaveLength(1);
+      expect(JSON.parse(readFileSync(conflist(), 'utf8')).name).toBe('underway');
+    },
+    LIMIT_MS,
+  );
+
+  test(
     'says which network the runtime takes instead',
     async () => {
       mkdirSync(confDir);

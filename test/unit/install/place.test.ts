@@ -153,7 +153,7 @@ describe('the network’s configuration list', () => {
   test('is for every runtime: 1.0.0 for one that knows no list of versions, else the newest that both speak', () => {
     const list = place();
     expect(list).toMatchObject({ cniVersion: '1.0.0', name: 'underway', loadOnlyInlinedPlugins: true });
-    expect(list.cniVersions).toEqual(SUPPORTED_VERSIONS.slice(1));
+    expect(list.cniVersions).toEqual(SUPPORTED_VERSIONS.filter((version) => version !== '0.3.0'));
     expect(list.plugins).toEqual([{ type: 'underway', capabilities: expect.objectContaining({ bandwidth: true }) }]);
     expect(readdirSync(folder)).toEqual(['10-underway.conflist']);
     expect(modeOf(join(folder, '10-underway.conflist'))).toBe(0o644);
@@ -187,6 +187,42 @@ describe('the network’s configuration list', () => {
     expect(notes).toEqual(
       cniVersions.includes('1.1.0') ? [] : [expect.stringMatching(/^portmap does not speak CNI 1\.1\.0/)],
     );
+  });
+
+  test('portmap that is away for an upgrade stays chained, as it was, until it is to be chained never', () => {
+    const binary = join(folder, 'bin/portmap');
+    const choice = (portmap: ConflistPlace['portmap']) => placed({ binDir: join(folder, 'bin'), portmap });
+    const text = () => readFileSync(join(folder, '10-underway.conflist'), 'utf8');
+    mkdirSync(join(folder, 'bin'));
+    writeFileSync(binary, `#!/bin/sh\necho '{"supportedVersions":["1.0.0","1.1.0"]}'\n`, { mode: 0o755 });
+    expect(choice('auto')).toMatchObject({ outcome: 'written', notes: [] });
+    const before = text();
+    expect(JSON.parse(before).plugins).toMatchObject([{}, { type: 'portmap' }]);
+    rmSync(binary);
+    const kept = expect.stringMatching(/^portmap is chained .* it stays, .* drain the node and set portmap to never$/);
+    expect(choice('auto')).toMatchObject({ outcome: 'unchanged', notes: [kept] });
+    expect(placed()).toMatchObject({ outcome: 'unchanged', notes: [] });
+    expect(choice('always')).toMatchObject({ outcome: 'unchanged', notes: [] });
+    expect(text()).toBe(before);
+    expect(choice('never')).toMatchObject({ outcome: 'written', notes: [expect.stringMatching(/was replaced/)] });
+    expect(JSON.parse(text()).plugins).toMatchObject([{ type: 'underway' }]);
+  });
+
+  test.each([
+    ['with another plugin', (text: string) => text.replace('"plugins": [', '"plugins": [{"type":"tuning"},')],
+    ['that is none', () => 'plugins: none'],
+    ['of nothing', () => 'null'],
+  ])('a list %s is replaced, and a warning says what to do', (_, edit) => {
+    const path = join(folder, '10-underway.conflist');
+    expect(placed().notes).toEqual([]);
+    const before = readFileSync(path, 'utf8');
+    writeFileSync(path, edit(before));
+    const replaced = new RegExp(
+      `^${path} was another, and was replaced: .* sorts before it, .* cni\\.confDir to null$`,
+    );
+    expect(placed()).toMatchObject({ outcome: 'written', notes: [expect.stringMatching(replaced)] });
+    expect(readFileSync(path, 'utf8')).toBe(before);
+    expect(placed()).toMatchObject({ outcome: 'unchanged', notes: [] });
   });
 
   test('what sorts before it is named', () => {
