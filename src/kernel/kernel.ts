@@ -1,5 +1,5 @@
 /**
- * The Kernel port on Linux, over netlink in a worker thread.
+ * The Kernel port on Linux, over netlink in a worker thread; a pod's short deed that is alone is done on this one.
  *
  * `listen` does not report what our own sockets changed: links apart, which are told whoever changed them, every
  * notification carries the port of the socket that asked for the change (notification.ts says what that covers).

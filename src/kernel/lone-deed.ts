@@ -1,10 +1,11 @@
 /**
- * A short deed that is alone is done on the thread that asks for it: to wake the worker and be woken by it takes 0.36 ms,
+ * A pod's short deed that is alone is done on the thread that asks for it: to wake the worker and be woken by it takes 0.36 ms,
  * as long as half of a pod's wiring. Several at once are the worker's, beside which this thread takes the next requests.
  *
  * RTNL may be held by others for some 20 ms, and this thread then waits for it, as the one request does that asked; while
  * the worker is at anything (a sync, a reap, the rest of a burst) nothing is done here.
  */
+import { isLinkName } from '../core/link-name.ts';
 import type { Step } from '../datapath/kernel-state.ts';
 import type { Deeds } from './deeds.ts';
 import type { Failpoint } from './failpoint.ts';
@@ -62,12 +63,25 @@ export class LoneDeeds {
   }
 }
 
-/** A table has one owner, the worker's socket; deleting a link waits for an RCU barrier (20 ms). */
-export const isShort = (steps: readonly Step[]): boolean =>
-  steps.length <= STEPS_MAX &&
-  steps.every(
-    (step) =>
-      step.do === 'create-veth' ||
-      step.do === 'set-link' ||
-      ((step.do === 'put' || step.do === 'remove') && !isNft(step.object)),
-  );
+/**
+ * Of a pod alone: a NIC's driver works under RTNL, deleting a link waits for an RCU barrier (20 ms), and a table of
+ * nf_tables has one owner, the worker's socket.
+ */
+export const isShort = (steps: readonly Step[]): boolean => steps.length <= STEPS_MAX && steps.every(isOfPod);
+
+function isOfPod(step: Step): boolean {
+  switch (step.do) {
+    case 'create-veth':
+      return true;
+    case 'set-link':
+      return step.at === 'pod' || isLinkName(step.link.name);
+    case 'put':
+    case 'remove': {
+      const { object, at } = step;
+      if (isNft(object) || object.kind === 'sysctl') return false;
+      return at === 'pod' || ('link' in object && object.link !== undefined && isLinkName(object.link));
+    }
+    default:
+      return false;
+  }
+}

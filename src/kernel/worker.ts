@@ -1,6 +1,6 @@
 /**
- * The thread that speaks netlink. It does one deed after the other, each to its end, so a namespace is entered and left
- * within one, and a slow RTNL never stalls the event loop of the process.
+ * The thread that speaks netlink, but for a pod's deed that is alone (lone-deed.ts). It does one deed after the other, each
+ * to its end, so a namespace is entered and left within one, and what takes long never stalls the event loop of the process.
  */
 import { stat } from 'node:fs/promises';
 import { type MessagePort, parentPort } from 'node:worker_threads';

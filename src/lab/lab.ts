@@ -52,7 +52,7 @@ export class Lab {
     };
     this.nodes = instances
       .filter(({ name }) => name.startsWith('node-'))
-      .map((instance) => new LabNode(instance, { lab: folder, networks, settings }));
+      .map((instance) => new LabNode(instance, { lab: folder, networks, settings, shipped: options.shipped }));
   }
 
   /** Up, with its daemons ready. Rejects with a sentence, and then leaves nothing behind. */

@@ -20,6 +20,8 @@ export interface LabOptions {
   readonly exact: boolean;
   /** A daemon runs on each node. */
   readonly daemons: boolean;
+  /** The one that `npm run build` made, instead of the sources as they are. */
+  readonly shipped: boolean;
   readonly seed: number;
   /** Where the lab's files are, without its name. */
   readonly stateRoot: string;
@@ -38,6 +40,7 @@ export const DEFAULT_LAB: Omit<LabOptions, 'stateRoot'> = {
   fast: false,
   exact: false,
   daemons: true,
+  shipped: false,
   seed: 1,
   daemonConfig: {},
 };

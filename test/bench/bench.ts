@@ -22,9 +22,9 @@ export class Bench {
     process.stderr.write(`[${this.seconds.toFixed(1).padStart(6)} s] ${text}\n`);
   }
 
-  /** With a cloud that answers at once, and names of its own. */
+  /** With a cloud that answers at once, names of its own, and the daemon as it is shipped. */
   async lab(options: Partial<LabOptions>): Promise<Lab> {
-    const lab = await createLab({ name: `uwb${process.pid.toString(36)}`, fast: true, ...options });
+    const lab = await createLab({ name: `uwb${process.pid.toString(36)}`, fast: true, shipped: true, ...options });
     this.#labs.add(lab);
     return lab;
   }

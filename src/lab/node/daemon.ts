@@ -23,14 +23,22 @@ const STOP_LIMIT_MS = 10_000;
 export class NodeDaemon {
   readonly folder: NodeFolder;
   readonly #netns: string;
+  readonly #shipped: boolean;
   #child: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
   /** How the last one ended: an exit code or a signal. */
   ending: string | undefined;
 
-  constructor({ folder, netns }: { readonly folder: NodeFolder; readonly netns: string }) {
+  /** Throws with a sentence where the one to be `shipped` was not built. */
+  constructor({
+    folder,
+    netns,
+    shipped,
+  }: { readonly folder: NodeFolder; readonly netns: string; readonly shipped: boolean }) {
+    if (shipped && !existsSync(SHIPPED)) throw new Error('the node daemon is not built: run `npm run build` first');
     this.folder = folder;
     this.#netns = netns;
+    this.#shipped = shipped;
   }
 
   get pid(): number | undefined {
@@ -40,7 +48,7 @@ export class NodeDaemon {
   /** One runs already: nothing happens. `env` is over a nearly empty one; the machine's own AWS settings stay out. */
   start(env: Readonly<Record<string, string>> = {}): void {
     if (this.#child !== undefined) return;
-    const program = existsSync(SHIPPED) ? [SHIPPED] : [process.execPath, SOURCE];
+    const program = this.#shipped ? [SHIPPED] : [process.execPath, SOURCE];
     const log = openSync(this.folder.log, 'a');
     const child = spawnIn(this.#netns, [...program, '--config', this.folder.config], {
       // A terminal's Ctrl-C is for the lab, which then stops its daemons in order.

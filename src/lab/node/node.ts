@@ -28,11 +28,17 @@ export class LabNode {
       lab,
       networks,
       settings,
-    }: { lab: LabFolder; networks: Networks; settings: Omit<NodeSettings, 'nodeName' | 'services'> },
+      shipped,
+    }: {
+      readonly lab: LabFolder;
+      readonly networks: Networks;
+      readonly settings: Omit<NodeSettings, 'nodeName' | 'services'>;
+      readonly shipped: boolean;
+    },
   ) {
     this.instance = instance;
     this.folder = nodeFolder(lab, instance.name);
-    this.daemon = new NodeDaemon({ folder: this.folder, netns: instance.netns });
+    this.daemon = new NodeDaemon({ folder: this.folder, netns: instance.netns, shipped });
     this.#networks = networks;
     writeNodeFiles(this.folder, { ...settings, nodeName: instance.name, services: instance.services });
   }
