@@ -3,7 +3,9 @@
  * `Mi` 2^20, `m` a thousandth.
  */
 
-const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)|([eE][+-]?\d+))?$/;
+/** The longest that says anything: the text is a pod's, and may have as much as an annotation holds. */
+const LENGTH_MAX = 64;
+const QUANTITY = /^([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)|([eE][+-]?\d+))?$/;
 
 const SUFFIX: Readonly<Record<string, number>> = {
   n: 1e-9,
@@ -25,6 +27,7 @@ const SUFFIX: Readonly<Record<string, number>> = {
 
 /** The whole number that Kubernetes takes it for, which rounds up; undefined for a text that is none. */
 export function parseQuantity(text: string): number | undefined {
+  if (text.length > LENGTH_MAX) return undefined;
   const [, number, suffix = '', exponent = ''] = QUANTITY.exec(text) ?? [];
   if (number === undefined) return undefined;
   // 15 digits, or 1.1k would be 1101: a product of doubles is not exact.

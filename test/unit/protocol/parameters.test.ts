@@ -48,12 +48,18 @@ test.each([
   expect(parseQuantity(text)).toBe(value);
 });
 
-test.each(['', ' ', 'M', '10 M', '10MB', '10mi', '1e', '1e1.5', '1_000', '0x10', '10Mbit', 'Infinity', '١'])(
+test.each(['', ' ', 'M', '10 M', '10MB', '10mi', '1e', '1e1.5', '1_000', '0x10', '10Mbit', 'Infinity', '١', '.', '1..'])(
   'no quantity: "%s"',
   (text) => {
     expect(parseQuantity(text)).toBeUndefined();
   },
 );
+
+test('a text is read up to 64 characters, whatever it says: no work grows with what a pod’s owner writes', () => {
+  expect(parseQuantity('1'.padStart(64, '0'))).toBe(1);
+  expect(parseQuantity('1'.padStart(65, '0'))).toBeUndefined();
+  expect(parseQuantity(`${'9'.repeat(256 * 1024)}x`)).toBeUndefined();
+});
 
 test('a limit by the capability, in either spelling; 0 is none', () => {
   const goStyle = { IngressRate: 10_000_000, IngressBurst: 4_294_967_295, EgressRate: 0, EgressBurst: 0 };
