@@ -12,6 +12,13 @@ export interface CniError {
   readonly details?: string;
 }
 
+export interface Refused {
+  readonly error: CniError;
+}
+
+/** What came of looking at something that a caller wrote. */
+export type Checked<T> = { readonly value: T } | Refused;
+
 /** Codes of the specification. From 100 on they are the plugin's own; the shim has 120 and 121 (src/cni/failure.h). */
 export const CODE = {
   incompatibleVersion: 1,

@@ -3,7 +3,7 @@
  * is dropped (`capabilities` too: libcni leaves it in although the specification says that it must not be set).
  */
 import { z } from 'zod';
-import { type CniError, CODE, type Verb } from './error.ts';
+import { type Checked, CODE, type Refused, type Verb } from './error.ts';
 import { runtimeConfig } from './runtime-config.ts';
 import { type CniVersion, isSince, isSupported, SUPPORTED_VERSIONS } from './version.ts';
 
@@ -72,9 +72,7 @@ const networkConfig = z
 
 export type NetworkConfig = z.infer<typeof networkConfig> & { readonly cniVersion: CniVersion };
 
-export type Checked<T> = { readonly value: T } | { readonly error: CniError };
-
-const invalid = (msg: string, details?: string): { readonly error: CniError } => ({
+const invalid = (msg: string, details?: string): Refused => ({
   error: { code: CODE.invalidConfig, msg, ...(details !== undefined && { details }) },
 });
 

@@ -14,7 +14,7 @@ import type { Bandwidth } from '../core/plan.ts';
 import type { PodRef } from '../core/rows.ts';
 import { bandwidthOf } from './bandwidth.ts';
 import { podOf } from './cni-args.ts';
-import { type CniError, CODE, type Verb } from './error.ts';
+import { type Checked, type CniError, CODE, type Refused, type Verb } from './error.ts';
 import { checkConfig, checkName, NAME, type NetworkConfig, versionOf } from './network-config.ts';
 import { type Told, toldBy } from './told.ts';
 import { unsupportedField } from './unsupported.ts';
@@ -83,9 +83,7 @@ const envelope = z.object({
 });
 type Envelope = z.infer<typeof envelope>;
 
-type Step<T> = { readonly value: T } | { readonly error: CniError };
-
-const fail = (code: number, msg: string, details?: string): { readonly error: CniError } => ({
+const fail = (code: number, msg: string, details?: string): Refused => ({
   error: { code, msg, ...(details !== undefined && { details }) },
 });
 
@@ -105,7 +103,7 @@ export function parseRequest(body: string): ParsedRequest {
 }
 
 /** The envelope, and the configuration in it as an object not yet looked into. Code 6. */
-function openEnvelope(body: string): Step<{ readonly sent: Envelope; readonly raw: object }> {
+function openEnvelope(body: string): Checked<{ readonly sent: Envelope; readonly raw: object }> {
   if (body.length > ENVELOPE_BYTES_MAX)
     return fail(CODE.undecodable, `the request has more than ${ENVELOPE_BYTES_MAX} bytes`);
   const outer = parseJson(body, 'the request');
@@ -123,7 +121,7 @@ function openEnvelope(body: string): Step<{ readonly sent: Envelope; readonly ra
   return { value: { sent: sent.data, raw: raw.value } };
 }
 
-function parseJson(text: string, what: string): Step<unknown> {
+function parseJson(text: string, what: string): Checked<unknown> {
   try {
     return { value: JSON.parse(text) };
   } catch (error) {
@@ -135,7 +133,7 @@ function parseJson(text: string, what: string): Step<unknown> {
   }
 }
 
-function checkVerb(sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
+function checkVerb(sent: Envelope, raw: object, asked: Asked): Checked<CniRequest> {
   switch (sent.command) {
     case 'ADD':
     case 'CHECK':
@@ -153,7 +151,7 @@ function checkVerb(sent: Envelope, raw: object, asked: Asked): Step<CniRequest> 
   }
 }
 
-function checkInPod(verb: 'ADD' | 'CHECK', sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
+function checkInPod(verb: 'ADD' | 'CHECK', sent: Envelope, raw: object, asked: Asked): Checked<CniRequest> {
   const named = checkNames(verb, sent, ['containerId', 'netns', 'ifname']);
   if ('error' in named) return named;
   const checked = checkConfig(raw, verb);
@@ -174,7 +172,7 @@ function checkInPod(verb: 'ADD' | 'CHECK', sent: Envelope, raw: object, asked: A
 function checkWishes(
   config: NetworkConfig,
   args: string,
-): Step<{ readonly pod?: PodRef; readonly bandwidth?: Bandwidth }> {
+): Checked<{ readonly pod?: PodRef; readonly bandwidth?: Bandwidth }> {
   const error = unsupportedField(config);
   if (error !== undefined) return { error };
   const checked = config.runtimeConfig === undefined ? { value: undefined } : bandwidthOf(config.runtimeConfig);
@@ -185,7 +183,7 @@ function checkWishes(
 }
 
 /** Of the configuration only the name: an old or half-broken one must not keep an address from being freed. */
-function checkDel(sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
+function checkDel(sent: Envelope, raw: object, asked: Asked): Checked<CniRequest> {
   const named = checkNames('DEL', sent, ['containerId', 'ifname']);
   if ('error' in named) return named;
   const network = checkName(raw);
@@ -195,7 +193,7 @@ function checkDel(sent: Envelope, raw: object, asked: Asked): Step<CniRequest> {
   return { value: { ...asked, verb: 'DEL', attachment, ...(netns !== '' && { netns }) } };
 }
 
-function checkNetworkWide(verb: 'GC' | 'STATUS', raw: object, asked: Asked): Step<CniRequest> {
+function checkNetworkWide(verb: 'GC' | 'STATUS', raw: object, asked: Asked): Checked<CniRequest> {
   const checked = checkConfig(raw, verb);
   if ('error' in checked) return checked;
   const { name: network, validAttachments } = checked.value;
@@ -208,7 +206,7 @@ const VARIABLES = { containerId: 'CNI_CONTAINERID', netns: 'CNI_NETNS', ifname: 
 type Variable = keyof typeof VARIABLES;
 
 /** Code 4, naming what is missing or wrong. CNI_PATH is not asked for: the shim does that, and nothing here uses it. */
-function checkNames(verb: Verb, sent: Envelope, needed: readonly Variable[]): Step<Record<Variable, string>> {
+function checkNames(verb: Verb, sent: Envelope, needed: readonly Variable[]): Checked<Record<Variable, string>> {
   const { containerId = '', netns = '', ifname = '' } = sent;
   const missing = needed.filter((variable) => !sent[variable]).map((variable) => VARIABLES[variable]);
   if (missing.length > 0)

@@ -4,8 +4,8 @@
  */
 import { type Mac, parseMac } from '../core/brand.ts';
 import { type Ip, parseIp } from '../core/ip.ts';
-import { CODE } from './error.ts';
-import type { Checked, PrevResult } from './network-config.ts';
+import { type Checked, CODE } from './error.ts';
+import type { PrevResult } from './network-config.ts';
 
 export interface Told {
   readonly ifname: string;
