@@ -6,22 +6,15 @@
  * leaves them to us.
  */
 import type { Bandwidth, Rate } from '../core/plan.ts';
-import { type CniError, CODE } from './error.ts';
+import { type Checked, CODE, type Refused } from './error.ts';
 import { parseQuantity } from './quantity.ts';
-import type { RuntimeConfig } from './runtime-config.ts';
+import { ANNOTATION, type RuntimeConfig } from './runtime-config.ts';
 
 /** What the kubelet and the runtimes allow (pkg/util/bandwidth): 1k to 1P. */
 const BITS_PER_SECOND = { min: 1e3, max: 1e15 } as const;
 
-const ANNOTATION = {
-  ingress: 'kubernetes.io/ingress-bandwidth',
-  egress: 'kubernetes.io/egress-bandwidth',
-} as const;
-
 const DIRECTIONS = ['ingress', 'egress'] as const;
 type Direction = (typeof DIRECTIONS)[number];
-
-type Checked<T> = { readonly value: T } | { readonly error: CniError };
 
 /** Undefined where nothing limits the pod. Code 7 for a rate that is none. */
 export function bandwidthOf(runtime: RuntimeConfig): Checked<Bandwidth | undefined> {
@@ -54,7 +47,7 @@ function annotated({ podAnnotations }: RuntimeConfig, direction: Direction): Che
 
 const isReasonable = (bits: number): boolean => bits >= BITS_PER_SECOND.min && bits <= BITS_PER_SECOND.max;
 
-function refused(key: string, value: string | number): { readonly error: CniError } {
+function refused(key: string, value: string | number): Refused {
   const shown = JSON.stringify(value).slice(0, 80);
   const msg = `${key} is ${shown}: it must be a rate from 1k to 1P bits a second, such as "10M"`;
   return { error: { code: CODE.invalidConfig, msg } };

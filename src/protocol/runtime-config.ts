@@ -1,7 +1,8 @@
 /**
  * `runtimeConfig`: what the runtime adds for the capabilities that the conflist declares. containerd writes Go's field
  * names (`HostPort`), since its structs carry no JSON tags; CRI-O writes the convention's (`hostPort`). Go's parsers
- * do not notice, so keys are compared without case; and Go writes an absent list as null.
+ * do not notice, so keys are compared without case; and Go writes an absent list as null. What is not named here is
+ * dropped: `portMappings` are portmap's.
  */
 import { z } from 'zod';
 
@@ -35,47 +36,39 @@ const bandwidth = z.preprocess(
     })),
 );
 
-const portMapping = z.preprocess(
-  folded,
-  z
-    .object({
-      hostport: z.int().min(0).max(65_535),
-      containerport: z.int().min(0).max(65_535),
-      protocol: z.string().default('tcp'),
-      hostip: z.string().default(''),
-    })
-    .transform(({ hostport, containerport, protocol, hostip }) => ({
-      hostPort: hostport,
-      containerPort: containerport,
-      protocol: protocol.toLowerCase(),
-      hostIp: hostip,
-    })),
-);
-
 const dns = z.preprocess(folded, z.object({ servers: texts, searches: texts, options: texts }));
 
 /** Annotations are user-controlled and a snapshot of the sandbox's creation; their keys keep their case. */
 const POD_ANNOTATIONS = 'io.kubernetes.cri.pod-annotations';
+
+export const ANNOTATION = {
+  ingress: 'kubernetes.io/ingress-bandwidth',
+  egress: 'kubernetes.io/egress-bandwidth',
+} as const;
+
+/** Those alone: a pod may have 256 KiB of others, which a waiting ADD would keep. */
+const podAnnotations = z.object({
+  [ANNOTATION.ingress]: z.string().optional(),
+  [ANNOTATION.egress]: z.string().optional(),
+});
 
 export const runtimeConfig = z.preprocess(
   folded,
   z
     .object({
       bandwidth: bandwidth.optional(),
-      portmappings: z.array(portMapping).default([]),
       dns: dns.optional(),
       ips: texts,
       ipranges: z.unknown().optional(),
       mac: z.string().optional(),
       infinibandguid: z.unknown().optional(),
       deviceid: z.unknown().optional(),
-      [POD_ANNOTATIONS]: z.record(z.string(), z.string()).default({}),
+      [POD_ANNOTATIONS]: podAnnotations.default({}),
     })
     .transform(({ bandwidth, dns, mac, ...rest }) => ({
       ...(bandwidth && { bandwidth }),
       ...(dns && { dns }),
       ...(mac !== undefined && { mac }),
-      portMappings: rest.portmappings,
       ips: rest.ips,
       /** Only whether they are there matters: none is supported (unsupported.ts). */
       ...(rest.ipranges !== undefined && { ipRanges: rest.ipranges }),

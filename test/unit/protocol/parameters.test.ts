@@ -48,12 +48,25 @@ test.each([
   expect(parseQuantity(text)).toBe(value);
 });
 
-test.each(['', ' ', 'M', '10 M', '10MB', '10mi', '1e', '1e1.5', '1_000', '0x10', '10Mbit', 'Infinity', '١', '.', '1..'])(
-  'no quantity: "%s"',
-  (text) => {
-    expect(parseQuantity(text)).toBeUndefined();
-  },
-);
+test.each([
+  '',
+  ' ',
+  'M',
+  '10 M',
+  '10MB',
+  '10mi',
+  '1e',
+  '1e1.5',
+  '1_000',
+  '0x10',
+  '10Mbit',
+  'Infinity',
+  '١',
+  '.',
+  '1..',
+])('no quantity: "%s"', (text) => {
+  expect(parseQuantity(text)).toBeUndefined();
+});
 
 test('a text is read up to 64 characters, whatever it says: no work grows with what a pod’s owner writes', () => {
   expect(parseQuantity('1'.padStart(64, '0'))).toBe(1);

@@ -1,6 +1,8 @@
 import { type CniRequest, ENVELOPE_BYTES_MAX, parseRequest } from '../../../src/protocol/request.ts';
 
 const CONFIG = { cniVersion: '1.1.0', name: 'underway', type: 'underway' };
+const ANNOTATIONS = 'io.kubernetes.cri.pod-annotations';
+const INGRESS = 'kubernetes.io/ingress-bandwidth';
 const ENVELOPE = {
   command: 'ADD',
   containerId: 'c1',
@@ -135,18 +137,18 @@ test('a pod that was refused its interface name, or its path, can still be delet
     expect(request(sent({ command: 'DEL', ifname }))).toMatchObject({ verb: 'DEL', attachment: { ifname } });
 });
 
-test('runtimeConfig: containerd spells it as Go does, CRI-O as the convention; annotations keep their case', () => {
+test('runtimeConfig: containerd spells it as Go does, CRI-O as the convention; what nobody here reads is dropped', () => {
   const goStyle = {
     bandwidth: { IngressRate: 1e6, IngressBurst: 4_294_967_295, EgressRate: 0, EgressBurst: 0 },
     dns: { Servers: ['10.0.0.2'], Searches: null, Options: null },
     portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'TCP', HostIP: '' }],
-    'io.kubernetes.cri.pod-annotations': { 'Example.com/A': 'B' },
+    [ANNOTATIONS]: { [INGRESS]: '1M', 'example.com/a': 'x'.repeat(100_000) },
   };
   const convention = {
     bandwidth: { ingressRate: 1e6, ingressBurst: 4_294_967_295 },
     dns: { servers: ['10.0.0.2'] },
     portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
-    'io.kubernetes.cri.pod-annotations': { 'Example.com/A': 'B' },
+    [ANNOTATIONS]: { [INGRESS]: '1M', 'example.com/a': 'x'.repeat(100_000) },
   };
   const [go, cri] = [goStyle, convention].map((runtimeConfig) => {
     const parsed = request(sent({}, { ...CONFIG, runtimeConfig }));
@@ -156,9 +158,8 @@ test('runtimeConfig: containerd spells it as Go does, CRI-O as the convention; a
   expect(go).toEqual({
     bandwidth: { ingressRate: 1e6, ingressBurst: 4_294_967_295, egressRate: 0, egressBurst: 0 },
     dns: { servers: ['10.0.0.2'], searches: [], options: [] },
-    portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIp: '' }],
     ips: [],
-    podAnnotations: { 'Example.com/A': 'B' },
+    podAnnotations: { [INGRESS]: '1M' },
   });
 });
 
@@ -229,9 +230,10 @@ describe('what cannot be served is refused with the specification’s code, in t
     ['no type', sent({}, { cniVersion: '1.1.0', name: 'n' }), 7, 'type'],
     ['dns of another type', sent({}, { ...CONFIG, dns: { nameservers: '10.0.0.2' } }), 7, 'dns.nameservers'],
     [
-      'a port too high',
-      sent({}, { ...CONFIG, runtimeConfig: { portMappings: [{ hostPort: 70_000, containerPort: 1 }] } }),
+      'a limit of another type',
+      sent({}, { ...CONFIG, runtimeConfig: { [ANNOTATIONS]: { [INGRESS]: 7 } } }),
       7,
+      `runtimeConfig.${ANNOTATIONS}.${INGRESS}`,
     ],
     ['CHECK without prevResult', sent({ command: 'CHECK' }), 7, 'prevResult'],
     [
