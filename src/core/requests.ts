@@ -54,7 +54,7 @@ function joinWaiter(turn: Turn, waiter: WaiterRow, event: Of<'add'>): void {
   turn.tx.put('waiter', {
     ...waiter,
     netns: event.netns,
-    ...(event.bandwidth && { bandwidth: event.bandwidth }),
+    ...limitsOf(waiter, event),
     requests: [...waiter.requests, event.request],
     deadlineMs: Math.max(waiter.deadlineMs, deadlineOf(turn, event)),
   });
@@ -71,17 +71,22 @@ function addAgain(turn: Turn, lease: LeaseRow, event: Of<'add'>): void {
   }
   // It looks at all of the pod: what was put back there before counts no more.
   turn.tx.remove('look', lease.id);
-  // Of an adopted one it is not known whole before.
-  const bandwidth = event.bandwidth ?? lease.bandwidth;
   const again: LeaseRow = {
     ...lease,
-    ...(bandwidth && { bandwidth }),
+    ...limitsOf(lease, event),
     sinceMs: turn.nowMs,
     adds: [...lease.adds, event.request],
   };
   if (lease.busy !== undefined) return turn.tx.put('lease', again);
   wire(turn, { ...again, netns: event.netns }, false);
 }
+
+/**
+ * A repeated ADD changes a limit or brings one, and takes none away: of a pod that runs it would stay in force while nothing
+ * here knew of it. Of an adopted one they are not known whole before.
+ */
+const limitsOf = (before: WaiterRow | LeaseRow, { bandwidth }: Of<'add'>): Pick<LeaseRow, 'bandwidth'> =>
+  bandwidth === undefined ? {} : { bandwidth: { ...before.bandwidth, ...bandwidth } };
 
 /** From its link alone: neither its namespace nor when it was asked for is known before its next ADD. */
 const isAdopted = ({ netns }: LeaseRow): boolean => netns.id === '';

@@ -112,8 +112,8 @@ export class Pods {
   }
 
   /** The same ADD once more while the first is in flight, or when it was answered: nothing may change by it. */
-  addAgain(pod: Pod): void {
-    this.add(pod);
+  addAgain(pod: Pod, bandwidth = pod.bandwidth): void {
+    this.add(pod, bandwidth);
   }
 
   /**
@@ -140,15 +140,15 @@ export class Pods {
   }
 
   /** As from now: a shim that asks again keeps the deadline that it had. */
-  private addEvent(pod: Pod, netns: NetnsRef): (request: RequestId) => Event {
-    const { attachment, bandwidth } = pod;
+  private addEvent(pod: Pod, netns: NetnsRef, bandwidth = pod.bandwidth): (request: RequestId) => Event {
+    const { attachment } = pod;
     const deadlineMs = this.options.clock.nowMs() + SHIM_DEADLINE_MS;
     const wishes = { pod: podRef(pod), ...(bandwidth && { bandwidth }) };
     return (request) => ({ kind: 'add', request, attachment, netns, ...wishes, deadlineMs });
   }
 
-  private add(pod: Pod): void {
-    const event = this.addEvent(pod, { path: pod.netns, id: pod.netnsId });
+  private add(pod: Pod, bandwidth = pod.bandwidth): void {
+    const event = this.addEvent(pod, { path: pod.netns, id: pod.netnsId }, bandwidth);
     let sent = 0;
     let sentMs = 0;
     const send = (request: RequestId): Event => {

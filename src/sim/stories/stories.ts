@@ -195,12 +195,14 @@ export const STORIES: readonly Story[] = [
     },
   },
   {
-    name: 'a limited pod, a restart, and somebody who takes the limit away',
+    name: 'a limited pod, an ADD that names one limit only, a restart, and somebody who takes the other away',
     shape: { bandwidth: { ingress: { bitsPerSecond: 10e6 }, egress: { bitsPerSecond: 20e6 } } },
     begin: started,
     act: async (world) => {
-      world.want();
+      const { pod } = world.want();
       await world.pass(ENI_MS);
+      world.pods.addAgain(pod, { egress: { bitsPerSecond: 20e6 } });
+      await world.pass(START_MS);
       world.node.crash();
       await world.pass(START_MS);
       world.kernel.sabotage((objects) => objects.find(({ kind }) => kind === 'qdisc'));
