@@ -279,7 +279,7 @@ function mended(request: CniRequest, answer: HttpAnswer): HttpAnswer {
   const body = answer.body
     .replace(/not found/gi, 'not there')
     .replace(/no such file or directory/gi, 'a file or path is missing');
-  return { ...answer, headers: { ...answer.headers, 'content-length': Buffer.byteLength(body) }, body };
+  return { ...answer, body };
 }
 
 const ownNamespace = (path: string): Reason => ({

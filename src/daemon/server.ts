@@ -12,7 +12,7 @@ import { errorAnswer } from '../protocol/answer.ts';
 import { CODE } from '../protocol/error.ts';
 import { ENVELOPE_BYTES_MAX } from '../protocol/request.ts';
 import { NEWEST_VERSION } from '../protocol/version.ts';
-import { type Answerer, takeWholeRequests } from './whole-request.ts';
+import { ANSWER_TYPE, type Answerer, answerText, takeWholeRequests } from './whole-request.ts';
 
 /** Of a body that is too large this much is read and dropped, so that its sender hears why; then the line is cut. */
 const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
@@ -168,13 +168,8 @@ function refuseBytes(error: Error, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const { body } = errorAnswer(
-    { code: CODE.undecodable, msg: `the request is no HTTP/1.1: ${error.message}` },
-    NEWEST_VERSION,
-  );
-  socket.end(
-    `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
+  const msg = `the request is no HTTP/1.1: ${error.message}`;
+  socket.end(answerText(errorAnswer({ code: CODE.undecodable, msg }, NEWEST_VERSION)));
 }
 
 function handle(request: IncomingMessage, response: ServerResponse, routes: Routes): void {
@@ -182,9 +177,7 @@ function handle(request: IncomingMessage, response: ServerResponse, routes: Rout
   if (path !== '/v1/cni') return servePage(request, response, routes.pages);
   if (request.method !== 'POST') return send(response, page(405, 'POST /v1/cni takes CNI requests\n'));
   readBody(request, response, (body) => {
-    const gone = routes.cni(body, (answer) => {
-      if (!response.destroyed) response.writeHead(answer.status, answer.headers).end(answer.body);
-    });
+    const gone = routes.cni(body, (answer) => send(response, { ...answer, type: ANSWER_TYPE }));
     response.on('close', () => {
       if (!response.writableEnded) gone();
     });
@@ -204,8 +197,9 @@ function readBody(request: IncomingMessage, response: ServerResponse, whole: (bo
   request.on('end', () => {
     if (length <= ENVELOPE_BYTES_MAX) return whole(Buffer.concat(chunks).toString());
     const msg = `the request has more than ${ENVELOPE_BYTES_MAX} bytes`;
-    const { headers, body } = errorAnswer({ code: CODE.undecodable, msg }, NEWEST_VERSION);
-    response.writeHead(413, { ...headers, connection: 'close' }).end(body);
+    const { body } = errorAnswer({ code: CODE.undecodable, msg }, NEWEST_VERSION);
+    response.setHeader('connection', 'close');
+    send(response, { status: 413, type: ANSWER_TYPE, body });
   });
   // A body that breaks off: nobody is there to answer.
   request.on('error', () => undefined);
@@ -225,6 +219,7 @@ function servePage(request: IncomingMessage, response: ServerResponse, pages: Ro
 
 const page = (status: number, body: string): Page => ({ status, type: 'text/plain; charset=utf-8', body });
 
+/** With its length: else Node sends chunks, which the shim does not take. */
 function send(response: ServerResponse, { status, type, body }: Page): void {
   if (response.destroyed) return;
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);

@@ -3,7 +3,7 @@
  * ADD 0.3 ms less. Everything else (a person with curl, a large configuration, a slow or a broken sender) is node:http's
  * from its first byte on, with its limits.
  */
-import type { Server } from 'node:http';
+import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpAnswer } from '../protocol/answer.ts';
 
@@ -14,7 +14,8 @@ const HEAD_END = '\r\n\r\n';
 /** Of a request whose body is not simply the bytes after its head, or whose sender waits before it sends it. */
 const NOT_PLAIN = /^(?:transfer-encoding|expect):/im;
 const CONTENT_LENGTH = /^content-length: *(\d{1,7})\r?$/im;
-const STATUS_TEXT: Readonly<Record<number, string>> = { 200: 'OK', 400: 'Bad Request', 503: 'Service Unavailable' };
+
+export const ANSWER_TYPE = 'application/json';
 
 export type Answerer = (body: string, respond: (answer: HttpAnswer) => void) => () => void;
 
@@ -55,9 +56,9 @@ function cut(this: Socket): void {
 
 function converse(socket: Socket, body: string, answer: Answerer): void {
   let isAnswered = false;
-  const gone = answer(body, ({ status, body }) => {
+  const gone = answer(body, (answered) => {
     isAnswered = true;
-    if (!socket.destroyed) socket.end(response(status, body), () => socket.destroy());
+    if (!socket.destroyed) socket.end(answerText(answered), () => socket.destroy());
   });
   // Half open: who has stopped sending may still listen, but the shim does not; a killed one is heard of by this.
   socket.on('end', () => socket.writableEnded || socket.destroy());
@@ -76,6 +77,7 @@ function wholeBody(piece: Buffer): string | undefined {
   return piece.toString('utf8', start);
 }
 
-const response = (status: number, body: string): string =>
-  `HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? ''}\r\ncontent-type: application/json\r\n` +
+/** The whole of an answer that is the last on its connection. */
+export const answerText = ({ status, body }: HttpAnswer): string =>
+  `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${ANSWER_TYPE}\r\n` +
   `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`;

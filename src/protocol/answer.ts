@@ -11,23 +11,15 @@ import { addResult, type PodNetwork } from './result.ts';
 
 export interface HttpAnswer {
   readonly status: number;
-  /** To be sent as they are: the shim takes no chunks, and Node sends chunks after a writeHead without a length. */
-  readonly headers: { readonly 'content-type': string; readonly 'content-length': number };
   /** JSON, or empty: the specification gives DEL, CHECK, GC and STATUS no result. */
   readonly body: string;
 }
 
-const httpAnswer = (status: number, body: string): HttpAnswer => ({
-  status,
-  headers: { 'content-type': 'application/json', 'content-length': new TextEncoder().encode(body).length },
-  body,
-});
-
 /** The answer to a request that was understood. An `added` to another verb than ADD has no result either. */
 export function answerTo(request: CniRequest, reply: Reply): HttpAnswer {
   if (reply.kind === 'refused') return errorAnswer(errorOf(reply.reason, request.verb), request.cniVersion);
-  if (reply.kind === 'done' || request.verb !== 'ADD') return httpAnswer(200, '');
-  return httpAnswer(200, addResult(podNetwork(reply.plan), request.config));
+  if (reply.kind === 'done' || request.verb !== 'ADD') return { status: 200, body: '' };
+  return { status: 200, body: addResult(podNetwork(reply.plan), request.config) };
 }
 
 /** 400 for what the caller must change, 503 for all else; a person with curl sees which. */
@@ -39,7 +31,7 @@ export function errorAnswer(error: CniError, cniVersion: string): HttpAnswer {
     CODE.undecodable,
     CODE.invalidConfig,
   ];
-  return httpAnswer(callers.includes(error.code) ? 400 : 503, errorJson(error, cniVersion));
+  return { status: callers.includes(error.code) ? 400 : 503, body: errorJson(error, cniVersion) };
 }
 
 const podNetwork = (plan: PodPlan): PodNetwork => ({

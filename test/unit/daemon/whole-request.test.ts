@@ -4,7 +4,7 @@ import { createServer, request, type Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { takeWholeRequests } from '../../../src/daemon/whole-request.ts';
+import { answerText, takeWholeRequests } from '../../../src/daemon/whole-request.ts';
 import type { HttpAnswer } from '../../../src/protocol/answer.ts';
 
 const ENVELOPE = '{"command":"ADD","args":"naïve"}';
@@ -19,11 +19,7 @@ let rest: string[];
 let gone: number;
 let answer: ((answer: HttpAnswer) => void) | undefined;
 
-const ok = (body: string): HttpAnswer => ({
-  status: 200,
-  headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-  body,
-});
+const ok = (body: string): HttpAnswer => ({ status: 200, body });
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'underway-whole-'));
@@ -36,7 +32,7 @@ beforeEach(async () => {
     });
     asked.on('end', () => {
       rest.push(`${asked.method} ${asked.url} ${body}`);
-      response.writeHead(200, ok('{}').headers).end('{}');
+      response.end('{}');
     });
   });
   cutOff = takeWholeRequests(server, (body, respond) => {
@@ -84,6 +80,16 @@ test('a request in one piece is answered, its length in bytes, and its connectio
     'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\nconnection: close\r\n\r\n{"é":1}',
   );
   expect({ whole, rest }).toEqual({ whole: [ENVELOPE], rest: [] });
+});
+
+test.each([
+  [400, 'Bad Request'],
+  [413, 'Payload Too Large'],
+  [503, 'Service Unavailable'],
+])('an answer of status %d says %s', (status, words) => {
+  expect(answerText({ status, body: 'é' })).toBe(
+    `HTTP/1.1 ${status} ${words}\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\né`,
+  );
 });
 
 test.each([
