@@ -41,6 +41,8 @@ async function wired(bandwidth?: Bandwidth) {
   return { pod, check, remove };
 }
 
+const adopted = (state: KernelState, link: string) => veth.adopt(state).find(({ name }) => name === link);
+
 test.each([
   ['20 Mbit/s and 50 Mbit/s', 20e6, 50e6, 'rate 20Mbit burst 125000b lat 50ms', 'rate 50Mbit burst 312500b lat 50ms'],
   ['1 kbit/s', 1e3, 1e3, 'rate 1Kbit burst 9015b lat 262s', 'rate 1Kbit burst 9015b lat 262s'],
@@ -50,6 +52,7 @@ test.each([
   async (_, into, out, ingress, egress) => {
     const { pod, check, remove } = await wired({ ingress: { bitsPerSecond: into }, egress: { bitsPerSecond: out } });
     expect(await check()).toEqual([]);
+    expect(adopted(await read(), pod.link)).toMatchObject({ bandwidth: { ingress: { bitsPerSecond: into } } });
     expect(tool(host, 'tc', 'qdisc', 'show', 'dev', pod.link)).toMatch(ingress);
     expect(tool(pod.netns, 'tc', 'qdisc', 'show', 'dev', 'eth0')).toMatch(egress);
     const again = veth.wirePod(pod).filter((step) => step.do === 'put' && step.object.kind === 'qdisc');
@@ -136,5 +139,7 @@ test('a pod without limits has the kernel’s own queue, and another’s limit o
   );
   expect(await check()).toEqual([]);
   expect(veth.repairPod(pod, { host: await read(), pod: await read(pod.netns) })).toEqual([]);
+  // Nor is it ours where the journal is lost.
+  expect(adopted(await read(), pod.link)).not.toHaveProperty('bandwidth');
   await remove();
 });

@@ -121,7 +121,8 @@ function podAddresses(objects: readonly KernelObject[], link: LinkState): Ip[] {
 /** Of its way in: the way out is limited inside. */
 function podBandwidth(objects: readonly KernelObject[], link: LinkState): Pick<FoundLink, 'bandwidth'> {
   const queue = objects.find((object) => object.kind === 'qdisc' && object.link === link.name);
-  return queue?.kind === 'qdisc' ? { bandwidth: { ingress: rateOf(queue) } } : {};
+  const ingress = queue?.kind === 'qdisc' ? rateOf(queue, link.mtu) : undefined;
+  return ingress === undefined ? {} : { bandwidth: { ingress } };
 }
 
 /** What cannot be set on a link that is there: the pair is made anew. */

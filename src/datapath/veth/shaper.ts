@@ -7,6 +7,7 @@
  */
 import type { Rate } from '../../core/plan.ts';
 import type { QdiscObject } from '../kernel-state.ts';
+import { sameObject } from '../same-object.ts';
 
 /** PSCHED_SHIFT (linux/net/pkt_sched.h). */
 const TICK_NS = 64;
@@ -48,5 +49,11 @@ export function shaper({
   };
 }
 
-/** What a pod was given of which nothing else is known. */
-export const rateOf = ({ bytesPerSecond }: QdiscObject): Rate => ({ bitsPerSecond: bytesPerSecond * 8 });
+/**
+ * What a pod was given of which nothing else is known. Undefined for a queue that is not as ours are: another's, such as
+ * the plugin `bandwidth`'s, which lets wait 25 ms, or one with a burst of the runtime's.
+ */
+export function rateOf(queue: QdiscObject, mtu: number): Rate | undefined {
+  const rate = { bitsPerSecond: queue.bytesPerSecond * 8 };
+  return sameObject(shaper({ link: queue.link, mtu, rate }), queue) ? rate : undefined;
+}

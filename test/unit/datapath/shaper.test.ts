@@ -84,3 +84,14 @@ test('where nothing else knows it, the link tells what its pod may receive', () 
   const plain = { ...wired.host, links: [...wired.host.links, link('uw00000000000c1', HOST_MAC)] };
   expect(veth.adopt(plain)[0]).not.toHaveProperty('bandwidth');
 });
+
+test('a queue that is not as ours are is not adopted as ours: the plugin bandwidth, chained, lets wait 25 ms', () => {
+  const ours = shaper({ link: p3.link, mtu: p3.mtu, rate: limited.bandwidth.ingress });
+  for (const theirs of [
+    { ...ours, queueBytes: 125_000 + 62_500 },
+    { ...ours, bucketTicks: ours.bucketTicks * 2 },
+  ]) {
+    const objects = withoutQueues.host.objects.concat(theirs);
+    expect(veth.adopt({ ...wired.host, objects })[0]).not.toHaveProperty('bandwidth');
+  }
+});
