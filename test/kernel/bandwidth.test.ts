@@ -76,12 +76,12 @@ test('removed by others, on either side: heard, told by CHECK, put back; our own
     const { pod, check, remove } = await wired({ ingress: rate, egress: rate });
     const repair = async () =>
       kernel.apply(veth.repairPod(pod, { host: await read(), pod: await read(pod.netns) }), pod);
-    for (const [netns, link, where] of [
-      [host, pod.link, 'on the host'],
-      [pod.netns, 'eth0', 'in the pod'],
+    for (const [netns, link, where, event] of [
+      [host, pod.link, 'on the host', { kind: 'changed', what: 'qdisc' }],
+      [pod.netns, 'eth0', 'in the pod', { kind: 'pod-changed', index: pod.linkIndex }],
     ] as const) {
       tool(netns, 'tc', 'qdisc', 'del', 'dev', link, 'root');
-      expect(await isHeard()).toEqual([{ kind: 'changed', what: 'qdisc' }]);
+      expect(await isHeard()).toEqual([event]);
       expect(await check()).toEqual([`limit of 20000000 bit/s on ${link} ${where} is missing`]);
       expect(await repair()).toEqual([]);
       expect(await check()).toEqual([]);
