@@ -7,7 +7,7 @@
 import type { FoundLink } from '../core/events.ts';
 import type { Cidr } from '../core/ip.ts';
 import type { NodePlan, PodPlan } from '../core/plan.ts';
-import type { KernelObject, KernelState, Step } from './kernel-state.ts';
+import type { KernelObject, KernelState, Place, Step } from './kernel-state.ts';
 
 /** What one lease wants besides its link: the objects of the host's namespace and those of the pod's. */
 export interface WantedPod {
@@ -36,6 +36,8 @@ export interface Datapath {
   wantedPod(plan: PodPlan): WantedPod;
   /** Wires a pod of which nothing is there. */
   wirePod(plan: PodPlan): readonly Step[];
+  /** Turns IPv6 on for the pod's link at this end: its namespace was made with it off. */
+  allowIpv6(plan: PodPlan, at: Place): Step;
   /** Brings back what is missing or wrong of a pod that was wired, whole or in part. Empty when nothing is. */
   repairPod(plan: PodPlan, actual: ActualPod): readonly Step[];
   /** The same for the host's half alone, of a pod that runs. Empty where its link is gone: the pod ended. */

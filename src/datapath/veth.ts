@@ -6,7 +6,7 @@ import type { Datapath } from './datapath.ts';
 import { diffNode, eniNumbers } from './veth/diff.ts';
 import { adopt, checkPod, mendHost, mendPod, repairPod } from './veth/inspect.ts';
 import { fenced, wantedNode } from './veth/node.ts';
-import { fencePod, wantedPod, wirePod } from './veth/pod.ts';
+import { allowIpv6, fencePod, wantedPod, wirePod } from './veth/pod.ts';
 
 export const veth: Datapath = {
   name: 'veth',
@@ -14,6 +14,7 @@ export const veth: Datapath = {
   diffNode,
   wantedPod,
   wirePod,
+  allowIpv6,
   repairPod,
   mendHost,
   mendPod,

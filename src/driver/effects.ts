@@ -13,7 +13,7 @@ import type { BudgetBroker } from '../ports/budget-broker.ts';
 import type { Kernel } from '../ports/kernel.ts';
 import type { CallOptions, Provider } from '../ports/provider.ts';
 import { look, sync } from './repair.ts';
-import { applied, attempt, kernelFailure } from './steps.ts';
+import { applied, attemptForPod, kernelFailure } from './steps.ts';
 
 export interface EffectPorts {
   readonly kernel: Kernel;
@@ -66,13 +66,13 @@ async function wire({ plan, fresh, deadLinks }: Of<'wire'>, ports: EffectPorts):
     : await repairSteps(plan, ports).catch(kernelFailure);
   if ('errno' in way) return { kind: 'wired', lease, failure: way };
   const { steps, linkIndex } = way;
-  const failed = await attempt(ports.kernel, [...first, ...steps], netns);
+  const failed = await attemptForPod(plan, [...first, ...steps], ports);
   if (failed[0] === undefined) return { kind: 'wired', lease, linkIndex };
   const { failure } = failed[0];
   const alive = await ports.kernel.identify(netns);
   const errno = alive === undefined ? 'ENONET' : failure.errno;
   // The kernel port tries none of the steps after that one.
-  const unmade = fresh && failed.some(({ deed }) => deed === 'create-veth');
+  const unmade = fresh && failed.some(({ step }) => step?.do === 'create-veth');
   const taken = unmade && errno === 'EEXIST' && (await hasLink(ports.kernel, netns, plan.attachment.ifname));
   // Where the pair was to be made anew the old link's index stays the lease's: should that link be gone, so is the pod's.
   return { kind: 'wired', lease, failure: { ...failure, errno, ...(taken && { taken }) }, unmade };

@@ -2,6 +2,8 @@
  * Steps as the core hears of them: what the kernel port refused of a batch, or threw.
  */
 import type { KernelFailure } from '../core/events.ts';
+import type { PodPlan } from '../core/plan.ts';
+import type { Datapath } from '../datapath/datapath.ts';
 import type { Step } from '../datapath/kernel-state.ts';
 import type { Kernel, StepFailure } from '../ports/kernel.ts';
 
@@ -15,21 +17,39 @@ export async function applied(
   return failed.find(({ failure }) => !forgiven.includes(failure.errno))?.failure;
 }
 
-export interface Failed {
+interface Failed {
   /** Undefined where nobody knows how far the kernel came. */
-  readonly deed: Step['do'] | undefined;
+  readonly step: Step | undefined;
   /** As the core hears of it. */
   readonly failure: KernelFailure;
 }
 
-export async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): Promise<readonly Failed[]> {
+async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): Promise<readonly Failed[]> {
   if (steps.length === 0) return [];
   try {
     const failures = await kernel.apply(steps, netns === undefined ? undefined : { netns });
-    return failures.map((each) => ({ deed: each.step.do, failure: { step: stepText(each), errno: each.errno } }));
+    return failures.map((each) => ({ step: each.step, failure: { step: stepText(each), errno: each.errno } }));
   } catch (cause) {
-    return [{ deed: undefined, failure: kernelFailure(cause) }];
+    return [{ step: undefined, failure: kernelFailure(cause) }];
   }
+}
+
+/**
+ * All that failed of what wires a pod. A namespace may be made with IPv6 off (`default.disable_ipv6`), and then a link
+ * there takes nothing of IPv6. It is found out by trying: to write the switch for every pod would cost each of them a
+ * write to /proc.
+ */
+export async function attemptForPod(
+  plan: PodPlan,
+  steps: readonly Step[],
+  { kernel, datapath }: { readonly kernel: Kernel; readonly datapath: Datapath },
+): Promise<readonly Failed[]> {
+  const failed = await attempt(kernel, steps, plan.netns);
+  const refused = failed.flatMap(({ step, failure }) => (step?.do === 'put' ? [{ step, errno: failure.errno }] : []));
+  if (refused.length < failed.length || !refused.some(({ errno }) => errno === 'EACCES')) return failed;
+  const places = new Set(refused.map(({ step }) => step.at));
+  const switches = [...places].map((at) => datapath.allowIpv6(plan, at));
+  return attempt(kernel, [...switches, ...refused.map(({ step }) => step)], plan.netns);
 }
 
 /** What the kernel port threw, such as EINTR for a read that changes interrupted every time, or EMFILE. */

@@ -1,12 +1,15 @@
 /**
  * The whole of veth mode, put by the Kernel port into real namespaces and read back, by us and by the tools.
  */
+import type { Event } from '../../src/core/events.ts';
 import type { KernelObject, KernelState, Step } from '../../src/datapath/kernel-state.ts';
 import { objectText } from '../../src/datapath/object-text.ts';
 import { repairOf } from '../../src/datapath/repair.ts';
 import { secondaryEnis } from '../../src/datapath/veth/node.ts';
 import { veth } from '../../src/datapath/veth.ts';
+import { runEffect } from '../../src/driver/effects.ts';
 import type { Kernel, KernelEvent } from '../../src/ports/kernel.ts';
+import type { Provider } from '../../src/ports/provider.ts';
 import { n1, p3 } from '../unit/datapath/n1.ts';
 import { cidr, ip, mac, TestNetworks, tool } from './namespaces.ts';
 
@@ -107,6 +110,36 @@ test('a pod is wired as planned, in both families', async () => {
   expect(tool(plan.netns, 'ip', '-6', 'route')).toContain('default via fe80::1 dev eth0 proto 117 metric 1024');
   expect(tool(host, 'ping', '-c1', '-W1', plan.addresses[0] ?? '')).toContain('1 received');
 });
+
+test.each(['host', 'pod'] as const)(
+  'a %s namespace that makes links with IPv6 off has it on for the pod',
+  async (where) => {
+    const inside = await nets.make();
+    const offPlan = {
+      ...plan,
+      netns: inside,
+      link: `uw0000000000${where}`.slice(0, 15),
+      linkIndex: where === 'host' ? 100_104 : 100_105,
+      addresses: [ip('10.0.1.22'), ip('2001:db8:1::22')],
+    };
+    const turn = (value: string): Promise<unknown> =>
+      nets.networks.put(where === 'host' ? host : inside, [
+        { kind: 'sysctl', path: 'net/ipv6/conf/default/disable_ipv6', value },
+      ]);
+    await turn('1');
+    const wired = await new Promise<Event>((enqueue) => {
+      const signal = new AbortController().signal;
+      const wire = { kind: 'wire', plan: offPlan, fresh: true, deadLinks: [] } as const;
+      runEffect(wire, { kernel, datapath: veth, provider: {} as Provider, reply: () => {}, enqueue, signal });
+    });
+    await turn('0');
+    expect(wired).toEqual({ kind: 'wired', lease: plan.lease, linkIndex: offPlan.linkIndex });
+    expect(veth.checkPod(offPlan, { host: await state(), pod: await state(inside) })).toEqual([]);
+    for (const to of offPlan.addresses) expect(tool(host, 'ping', '-c1', '-W1', to)).toContain('1 received');
+    expect(await kernel.apply(veth.fencePod(offPlan))).toEqual([]);
+    expect(await kernel.apply([{ do: 'delete-link', at: 'host', name: offPlan.link }])).toEqual([]);
+  },
+);
 
 test('an interface beside the first answers on its own address, and leaves the default route where it is', async () => {
   const addresses = [ip('10.0.1.22'), ip('2001:db8:1::22')];

@@ -65,6 +65,12 @@ export function wirePod(plan: PodPlan): Step[] {
   ];
 }
 
+/** Not wanted of every pod: it is on where nobody turned it off. */
+export function allowIpv6({ link, attachment }: PodPlan, at: Place): Step {
+  const name = at === 'host' ? link : attachment.ifname;
+  return put(at, { kind: 'sysctl', path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0' });
+}
+
 /**
  * The kernel makes an IPv6 address's own local route in the work that checks for duplicates, also where there is nothing
  * to check, and that work waits for RTNL: until then the pod drops what comes for it. This one is there at once.

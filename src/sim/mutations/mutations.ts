@@ -76,7 +76,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an address is free at once though its pod was wired in part',
     file: 'src/driver/effects.ts',
-    find: "const unmade = fresh && failed.some(({ deed }) => deed === 'create-veth');",
+    find: "const unmade = fresh && failed.some(({ step }) => step?.do === 'create-veth');",
     replace: 'const unmade = fresh;',
   },
   {

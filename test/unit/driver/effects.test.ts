@@ -4,6 +4,7 @@ import type { Effect, Event } from '../../../src/core/events.ts';
 import type { Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
 import { HOST_MAC } from '../../../src/core/plan.ts';
+import type { KernelObject, Step } from '../../../src/datapath/kernel-state.ts';
 import { veth } from '../../../src/datapath/veth.ts';
 import { runEffect } from '../../../src/driver/effects.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
@@ -76,6 +77,32 @@ test('a pod whose repeated ADD failed on the read is served as before, and its e
   });
   expect(core.state.count('lease')).toBe(0);
 });
+
+test('a namespace that was made with IPv6 off: it is turned on there, and only then', async () => {
+  const kernel = new FakeKernel({ clock: systemClock });
+  kernel.addNamespace(p3.netns);
+  const seen: Step[] = [];
+  const isOn = () => seen.some((step) => step.do === 'put' && step.at === 'pod' && isSwitch(step.object));
+  kernel.refuse = (step) => {
+    seen.push(step);
+    const isAddress6 = step.do === 'put' && step.object.kind === 'address' && step.object.address.includes(':');
+    return isAddress6 && !isOn() ? 'EACCES' : undefined;
+  };
+  const wire = { kind: 'wire', plan: p3, fresh: true, deadLinks: [] } as const;
+  expect(await answerOf(wire, kernel)).toMatchObject({ kind: 'wired', lease: p3.lease, linkIndex: p3.linkIndex });
+  const inside = kernel.namespaceAt(p3.netns);
+  for (const ip of p3.addresses)
+    expect([...(inside?.objects.values() ?? [])]).toContainEqual(
+      expect.objectContaining({ kind: 'address', address: expect.stringMatching(`^${ip}/`) }),
+    );
+  const other = { ...p3, lease: 'other' as LeaseId, netns: '/ns/other', link: 'uwother', linkIndex: p3.linkIndex + 1 };
+  kernel.addNamespace(other.netns);
+  kernel.refuse = (step) => (step.do === 'put' && isSwitch(step.object) ? 'EPERM' : undefined);
+  expect(await answerOf({ ...wire, plan: other }, kernel)).not.toHaveProperty('failure');
+});
+
+const isSwitch = (object: KernelObject): boolean =>
+  object.kind === 'sysctl' && object.path === 'net/ipv6/conf/eth0/disable_ipv6' && object.value === '0';
 
 test.each(['before', 'after'] as const)(
   'a pod whose pair went and could not be made anew is released; its link was heard to go %s that',
