@@ -260,6 +260,11 @@ describe('malformed input', () => {
       'POST /v1/cni HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc',
       /^HTTP\/1\.1 400 /,
     ],
+    [
+      'a request that is node:http’s has its length, without which the shim takes it for malformed',
+      'POST /v1/cni?by=hand HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n[]',
+      /^HTTP\/1\.1 400 .*content-type: application\/json\r\ncontent-length: \d+\r\n.*"code":6/s,
+    ],
     ['another method', 'DELETE /v1/cni HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1\.1 405 /],
     ['another path', 'GET /__proto__ HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1\.1 404 /],
   ])('%s', async (_, bytes, expected) => {
