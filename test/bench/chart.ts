@@ -31,7 +31,7 @@ export interface Axis {
 }
 
 const WIDTH = 920;
-const LEFT = 210;
+const LEFT = 230;
 const RIGHT = 170;
 const ROW = 24;
 const TOP = 22;

@@ -121,7 +121,7 @@ class Latency {
         for (const contender of inTurn) await this.#batch(contender, ways);
       }
     }
-    return { rows: [...this.#samples].map(([key, samples]) => rowOf(key, samples)), phases: this.#phases() };
+    return { rows: this.#rows(), phases: this.#phases() };
   }
 
   /** As many pods as belong to so many ways: each verb for all of them, and their namespaces go. */
@@ -166,6 +166,14 @@ class Latency {
       else if (verb === 'ADD' && pod !== undefined) pod.result = call.said;
     }
     return samples;
+  }
+
+  /** In the order of the contenders, which took turns. */
+  #rows(): LatencyRow[] {
+    const names = this.#contenders.map(({ name }) => name);
+    return [...this.#samples]
+      .map(([key, samples]) => rowOf(key, samples))
+      .toSorted((one, other) => one.ways - other.ways || names.indexOf(one.contender) - names.indexOf(other.contender));
   }
 
   #phases(): PhaseRow[] {
