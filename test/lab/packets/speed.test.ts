@@ -1,17 +1,14 @@
 /** How long an ADD takes, exec to exit, beside Debian's ptp with host-local: interleaved, started by one process. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { hostOf } from '../../../src/lab/demo/pods.ts';
 import { quantile } from '../../../src/lab/demo/report.ts';
 import { netnsPath } from '../../../src/lab/namespaces.ts';
-import { Stopwatch, type Timed } from '../../bench/stopwatch.ts';
-import { found } from '../pod-lab.ts';
+import { type Contender, hostLocal, hostNamespace, reference, underway } from '../../bench/contenders.ts';
+import { Stopwatch } from '../../bench/stopwatch.ts';
+import { checkTools } from '../../bench/tools.ts';
 import { World } from '../world.ts';
 
-/** Where Debian's containernetworking-plugins has them. */
-const CNI_PATH = '/usr/lib/cni';
-const PTP = join(CNI_PATH, 'ptp');
 /** The daemon's code is compiled by its engine as it is used; a node's has seen some pods. */
 const WARM_UP = 24;
 const MEASURED = 48;
@@ -24,18 +21,11 @@ const RUNS = 3;
 /** From the sources and hardly warm; what is shipped, warm, is measured by `npm run bench` against its own bar. */
 const BAR = 0.5;
 
-interface Plugin {
-  readonly name: 'underway' | 'ptp';
-  readonly binary: string;
-  readonly config: object;
-}
-
 interface Stand {
   readonly world: World;
   readonly scratch: string;
   readonly stopwatch: Stopwatch;
-  /** ptp wires the namespace that it is started in; the shim only asks its daemon. */
-  readonly netns: string;
+  readonly contenders: readonly [own: Contender, ptp: Contender];
 }
 
 let stand: Stand | undefined;
@@ -50,9 +40,9 @@ async function up(): Promise<Stand> {
     daemonConfig: { pool: { targets: { floor: COUNT + 8, headroom: 0, ceiling: 240 } } },
   });
   const scratch = mkdtempSync(join(tmpdir(), 'uwp-ptp'));
-  const netns = netnsPath(world.lab.name, 'ptp');
-  await world.lab.networks.createNamespace(netns);
-  return { world, scratch, stopwatch: new Stopwatch(scratch), netns };
+  const netns = await hostNamespace(world.lab, 'ptp');
+  const ptp = reference('ptp', { netns, ipam: hostLocal('10.99.0.0/16', scratch) });
+  return { world, scratch, stopwatch: new Stopwatch(scratch), contenders: [underway(world.node(1)), ptp] };
 }
 
 async function down(): Promise<void> {
@@ -67,7 +57,7 @@ async function down(): Promise<void> {
 afterAll(down, 30_000);
 
 test("an ADD on a warm pool takes at most half of ptp's with host-local; both are printed", async () => {
-  if (!existsSync(PTP)) throw new Error('ptp is missing: apt-get install containernetworking-plugins');
+  checkTools(['latency']);
   const ratios: number[] = [];
   for (let run = 0; run < RUNS; run++) {
     stand = await up();
@@ -80,20 +70,21 @@ test("an ADD on a warm pool takes at most half of ptp's with host-local; both ar
 }, 120_000);
 
 /** The ratio of the medians. */
-async function measure(stand: Stand): Promise<number> {
-  const plugins = [ours(stand), ptp(stand)];
-  const times = { underway: [] as number[], ptp: [] as number[] };
+async function measure({ world, stopwatch, contenders }: Stand): Promise<number> {
+  const times = contenders.map((contender) => ({ contender, ms: [] as number[] }));
   for (let n = 0; n < COUNT; n++) {
     // Who is first takes turns, and so does who works beside what the other left to do.
-    for (const plugin of n % 2 === 0 ? plugins : plugins.toReversed()) {
-      const netns = netnsPath(stand.world.lab.name, `${plugin.name}-${n}`);
-      await stand.world.lab.networks.createNamespace(netns);
-      const { ms, code, said } = await add(stand, plugin, { id: `${plugin.name}${n}`, netns });
-      expect({ plugin: plugin.name, n, code, said: code === 0 ? '' : said }).toMatchObject({ code: 0, said: '' });
-      if (n >= WARM_UP) times[plugin.name].push(ms);
+    for (const { contender, ms } of n % 2 === 0 ? times : times.toReversed()) {
+      const id = `${contender.name}-${n}`;
+      const netns = netnsPath(world.lab.name, id);
+      await world.lab.networks.createNamespace(netns);
+      const batch = await stopwatch.run([contender.call('ADD', { n, id, netns })], { netns: contender.netns, ways: 1 });
+      const [{ code, said, ms: took } = { code: -1, said: '', ms: 0 }] = batch.calls;
+      expect({ id, code, said: code === 0 ? '' : said }).toEqual({ id, code: 0, said: '' });
+      if (n >= WARM_UP) ms.push(took);
     }
   }
-  const [own, other] = [sorted(times.underway), sorted(times.ptp)];
+  const [own = [], other = []] = times.map(({ ms }) => sorted(ms));
   const ratio = quantile(own, 0.5) / quantile(other, 0.5);
   console.log(
     `ADD exec to exit, ms, p50 / p90 / max of ${MEASURED}: underway (IPv4) ${text(own)}; ` +
@@ -104,32 +95,3 @@ async function measure(stand: Stand): Promise<number> {
 
 const sorted = (list: readonly number[]): number[] => list.toSorted((x, y) => x - y);
 const text = (list: readonly number[]): string => [0.5, 0.9, 1].map((q) => quantile(list, q).toFixed(2)).join(' / ');
-
-function ours({ world }: Stand): Plugin {
-  const { binary, network } = hostOf(world.node(1)).plugin;
-  return { name: 'underway', binary, config: { cniVersion: '1.0.0', name: network, type: 'underway' } };
-}
-
-function ptp({ scratch }: Stand): Plugin {
-  const ipam = { type: 'host-local', dataDir: scratch, ranges: [[{ subnet: '10.99.0.0/16' }]] };
-  const config = { cniVersion: '1.0.0', name: 'ptpnet', type: 'ptp', ipMasq: false, mtu: 9001, ipam };
-  return { name: 'ptp', binary: PTP, config };
-}
-
-async function add(
-  { stopwatch, netns }: Stand,
-  { binary, config }: Plugin,
-  pod: { readonly id: string; readonly netns: string },
-): Promise<Timed> {
-  const env = {
-    CNI_COMMAND: 'ADD',
-    CNI_CONTAINERID: pod.id,
-    CNI_NETNS: pod.netns,
-    CNI_IFNAME: 'eth0',
-    CNI_PATH,
-    PATH: process.env.PATH ?? '',
-  };
-  const call = { program: binary, input: JSON.stringify(config), env };
-  const [timed] = (await stopwatch.run([call], { netns, ways: 1 })).calls;
-  return found(timed, 'answer');
-}
