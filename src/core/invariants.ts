@@ -7,7 +7,7 @@
  */
 import { isLeaving } from './eni.ts';
 import { cidrContains, familyOf, type Ip } from './ip.ts';
-import { isPresent } from './pool.ts';
+import { isCeilingUsed, isPresent } from './pool.ts';
 import type { AddressRow, BlockRow, EniRow, LeaseRow, OperationRow, Rows, Table, WaiterRow } from './rows.ts';
 import type { State, TouchedRow } from './state.ts';
 
@@ -182,11 +182,13 @@ function checkOperation(look: Look, { id, eni: key, call }: OperationRow): void 
   if (eni?.kind === 'foreign') breach(look, 'nothing foreign is touched', `${call.action} of ${key}`);
 }
 
-/** Waiters are answered by their deadline, and none waits for what an ENI has that drains. */
+/** Waiters are answered by their deadline, and none waits for what an ENI has that drains, unless the ceiling keeps it from that. */
 function checkWaiter(look: Look, waiter: WaiterRow): void {
   const { state } = look;
   const { phase, journal } = state.runtime;
-  if (phase === 'serving' && journal === 'up' && state.leaseOf(waiter.key) === undefined)
+  const pool = state.get('pool', waiter.pool);
+  const isCapped = pool !== undefined && isCeilingUsed(state, pool);
+  if (phase === 'serving' && journal === 'up' && !isCapped && state.leaseOf(waiter.key) === undefined)
     for (const eni of state.all('eni'))
       if (eni.state === 'draining' && eni.pool === waiter.pool && state.operationOn(eni.key) === undefined)
         breach(look, 'a drain ends when demand returns', `${waiter.key} waits, and ${eni.id} is draining`);

@@ -1,6 +1,7 @@
 /** A ceiling that is lowered under what the pool holds. */
 import { reasonText } from '../../../src/core/reasons.ts';
 import type { PoolRow } from '../../../src/core/rows.ts';
+import { Core, configured } from './harness.ts';
 import { names, PeerNode } from './peers/node.ts';
 
 const targets = (ceiling: number): PoolRow['targets'] => ({ floor: 0, headroom: 2, ceiling });
@@ -72,4 +73,25 @@ test('the sentence says how many pods have to end', () => {
   expect(reasonText({ ...ceiling, leased: 8 })).toContain(
     '8 pods have one, and the next is served 5.0 s after 6 of them',
   );
+});
+
+test('a pod that waits for one to leave, where the ceiling is used, keeps no ENI that is beyond it', () => {
+  const core = new Core({ targets: { floor: 0, headroom: 0, ceiling: 100 }, slots: 3 }).serving();
+  for (const [n, pair] of [
+    ['a', 'b'],
+    ['c', 'd'],
+  ].entries()) {
+    for (const name of pair) core.send({ kind: 'pod-bound', pod: { namespace: 'default', name, uid: name } });
+    core.advance(1).bringUpEni(n + 1);
+    core.answer('modify', { action: 'modify' });
+    for (const name of pair) core.add(name);
+  }
+  core.advance(120_000);
+  core.del('d').advance(35_000);
+  core.del('c');
+  core.send(configured({ targets: { floor: 0, headroom: 0, ceiling: 2 } }));
+  core.held.add('unwire');
+  core.del('a').add('x');
+  expect([...core.state.all('eni')].map(({ state }) => state)).toEqual(['ready', 'ready', 'draining']);
+  expect(core.replyOf('add-x')).toBe('waits');
 });
