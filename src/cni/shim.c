@@ -59,7 +59,7 @@ static int print_failure(const struct call *call) {
 static int print_about(void) {
   static const char about[] =
       "Underway CNI plugin: gives a pod an address of the cloud's VPC. It is called by a container runtime.\n"
-      "CNI protocol versions supported: 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n";
+      "CNI protocol versions supported: " VERSIONS(", ") "\n";
   write_out(STDERR_FILENO, about, sizeof about - 1, now_ms() + OUTPUT_MS);
   return 0;
 }

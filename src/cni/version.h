@@ -7,8 +7,9 @@
 
 #include "config.h"
 
+/* src/protocol/version.ts has the same; the tests of the binary compare them. */
 #define NEWEST_VERSION "1.1.0"
-#define SUPPORTED_VERSIONS "[\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]"
+#define VERSIONS(between) "0.3.0" between "0.3.1" between "0.4.0" between "1.0.0" between NEWEST_VERSION
 
 enum { VERSION_LENGTH_MAX = 32 };
 
@@ -36,7 +37,7 @@ static void scan_version(char version[VERSION_LENGTH_MAX + 1], const char *json,
 static void put_versions(struct text *out, const char *version) {
   put(out, "{\"cniVersion\":");
   put_json(out, version, strlen(version));
-  put(out, ",\"supportedVersions\":" SUPPORTED_VERSIONS "}\n");
+  put(out, ",\"supportedVersions\":[\"" VERSIONS("\",\"") "\"]}\n");
 }
 
 #endif
