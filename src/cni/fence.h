@@ -1,7 +1,8 @@
 /*
  * Cuts a pod off whose DEL no daemon takes: its host side goes into the dead group, from which our first nft rule drops every
  * packet (src/datapath/veth/ruleset.ts). The link goes by itself with the pod's namespace, and the daemon does the rest when
- * it is back, so this is tried once and nothing hangs on it.
+ * it is back, so this is tried once, and after the DEL was written down: sendto sleeps, deaf to signals, until whoever has
+ * the kernel's lock for links (RTNL) gives it back, and no socket option bounds that.
  */
 #ifndef UNDERWAY_FENCE_H
 #define UNDERWAY_FENCE_H

@@ -1,7 +1,8 @@
 /*
  * The CNI binary: carries one request from the runtime to the daemon and its answer back.
  *
- * Invariants: every buffer is fixed and every size limited; every wait has a deadline; no child process; no heap;
+ * Invariants: every buffer is fixed and every size limited; every wait has a deadline, but those for the kernel itself
+ * (a disk that hangs, its lock for links: docs/cni.md); no child process; no heap;
  * stdout gets one JSON object or nothing; exit status 0 or 1. The specification's 1.1.0 and what containerd and CRI-O
  * make of it decide each verb's manners; the daemon decides everything else.
  */
@@ -168,12 +169,15 @@ static int pass_on(struct call *call) {
   return print(body, reply->body_length, reply->status == 200 ? 0 : 1);
 }
 
-/* No answer to a DEL is no failure: the pod is cut off now, and the daemon does the rest as soon as it is back. */
+/*
+ * No answer to a DEL is no failure: the pod is cut off now, and the daemon does the rest as soon as it is back. Whatever
+ * came of the writing, the fence follows: the kernel may be long about it, and a runtime kill us meanwhile.
+ */
 static int spool(struct call *call) {
   char link[IFNAMSIZ];
-  if (link_of(link, &call->env, config_bytes, call->config_length)) fence(link);
   struct text request = {.bytes = call->envelope.bytes, .length = call->request_length};
   int error = spool_del(call->settings.state, &call->env, &request, &call->envelope);
+  if (link_of(link, &call->env, config_bytes, call->config_length)) fence(link);
   if (error == 0) return 0;
   struct text *msg = fail(&call->failure, CODE_IO);
   put(msg, "the Underway daemon does not answer on "), put(msg, call->settings.socket);

@@ -1,4 +1,4 @@
-/** A DEL that no daemon takes: the binary puts the pod's link into the dead group before it writes the DEL down. */
+/** A DEL that no daemon takes: the binary writes it down and puts the pod's link into the dead group. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,9 +1,10 @@
 /** A daemon that is there and does nothing: stopped in its tracks, or with its queue of connections full. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findCompiler } from '../../../deploy/build-shim.ts';
 import { parseRequest } from '../../../src/protocol/request.ts';
 import { CONFIG, ENV, Stand, shimBinary } from './stand.ts';
 
@@ -106,4 +107,26 @@ describeShim('a binary that is killed', () => {
     expect(names.length).toBeGreaterThan(0);
     for (const name of names) expect(parseRequest(readFileSync(join(kept, name), 'utf8'))).toHaveProperty('request');
   }, 30_000);
+
+  test('while the kernel keeps it waiting for the cut: the DEL is written down by then', async () => {
+    const hanging = join(import.meta.dirname, 'hanging-fence.c');
+    execFileSync(findCompiler() ?? '', ['-std=c11', '-D_GNU_SOURCE', hanging, '-o', join(stand.folder, 'underway')]);
+    stand.configure('deadline_ms=20');
+    const child = spawn(join(stand.folder, 'underway'), {
+      env: { ...ENV, CNI_COMMAND: 'DEL' },
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    try {
+      child.stdin.end(CONFIG);
+      const reached = new Promise((resolve) => child.stdout.once('data', (said) => resolve(String(said))));
+      expect(await reached).toBe('at the fence');
+      const names = existsSync(join(stand.state, 'del')) ? readdirSync(join(stand.state, 'del')) : [];
+      expect(names).toEqual([expect.stringMatching(/^c1@eth0@.*\.json$/)]);
+      expect(child.exitCode).toBe(null);
+    } finally {
+      child.kill('SIGKILL');
+      await ended;
+    }
+  });
 });
