@@ -12,6 +12,7 @@ import {
   objectIdentity,
   type Step,
 } from '../datapath/kernel-state.ts';
+import { LINK_GROUP } from '../datapath/numbering.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent, StepFailure } from '../ports/kernel.ts';
 import { Namespace, put, remove } from './namespace.ts';
@@ -69,6 +70,12 @@ export class FakeKernel implements Kernel {
     if (namespace === undefined) return;
     this.namespaces.delete(path);
     for (const link of [...namespace.links.values()]) this.dropLink(namespace, link.name);
+  }
+
+  /** The CNI binary cuts a pod off by itself. */
+  fence(name: string): void {
+    const link = this.host.links.get(name);
+    if (link !== undefined) this.host.links.set(name, { ...link, group: LINK_GROUP.dead });
   }
 
   /** A new boot: no namespace, link, route or rule of the last one is left. */

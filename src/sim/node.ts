@@ -51,6 +51,8 @@ export interface NodeOptions {
   readonly onEvent: (event: Event) => void;
   /** Everything the driver tells of itself, `onEvent`'s events among it. */
   readonly observe?: (seen: Observation) => void;
+  /** What was kept for a daemon while there was none: the first that a process hears of requests. */
+  readonly spooled?: () => readonly Event[];
   /** A process opened the journal and has this state; its first event is yet to come. */
   readonly onOpen?: (state: State) => void;
 }
@@ -207,6 +209,7 @@ export class SimNode {
     if (this.starts !== number || this.process?.driver !== driver) return;
     enqueue(started);
     // What comes meanwhile, because of an answer, comes behind those that waited.
+    this.early.unshift(...(this.options.spooled?.() ?? []));
     for (const event of this.early ?? []) this.alive(number, () => this.deliver(event));
     if (this.starts === number) this.early = undefined;
   }

@@ -12,6 +12,7 @@ import type { Reason } from '../core/reasons.ts';
 import type { NetnsRef, PodRef } from '../core/rows.ts';
 import type { VirtualClock } from './clock.ts';
 import type { FakeKernel } from './kernel.ts';
+import { DEL_AWAY_MS } from './spool.ts';
 
 const RETRY_MS = 500;
 const SHIM_DEADLINE_MS = 60_000;
@@ -34,6 +35,8 @@ export interface Pod {
   deletedBefore: number | undefined;
   /** The sandbox vanished without a DEL (node agents do that); a DEL may follow much later. */
   vanished: boolean;
+  /** No daemon took its DEL, which was kept: the runtime is done with it. */
+  isSpooled: boolean;
   /** When the last of its ADDs that gave it its addresses was sent. */
   addedMs: number;
 }
@@ -50,6 +53,8 @@ export interface PodsOptions {
   readonly onStopped: (pod: Pod) => void;
   /** What each pod asks to be limited to. */
   readonly bandwidth?: Bandwidth;
+  /** Keeps a DEL for a daemon that is away; without it the runtime asks until there is one. */
+  readonly spool?: (attachment: Attachment) => void;
   /** How long after its DEL a sandbox's namespace goes; at once without it. */
   readonly netnsLingersMs?: () => number;
   readonly onRefused?: (pod: Pod, verb: 'add' | 'del' | 'check', reason: Reason) => void;
@@ -66,7 +71,7 @@ export class Pods {
   private readonly options: PodsOptions;
   private readonly pending = new Map<
     RequestId,
-    { readonly of: Pod; readonly again: () => void; readonly done: (reply: Reply) => void }
+    { readonly of: Pod | undefined; readonly again: () => void; readonly done: (reply: Reply) => void }
   >();
   private nextRequest = 1;
   private nextPod = 1;
@@ -96,6 +101,7 @@ export class Pods {
       addresses: [],
       startedMs: this.options.clock.nowMs(),
       vanished: false,
+      isSpooled: false,
       addedMs: Number.NEGATIVE_INFINITY,
     };
     this.all.set(attachmentKey(pod.attachment), pod);
@@ -133,6 +139,13 @@ export class Pods {
     };
     this.pending.set(request, { of: pod, again: over, done });
     this.options.send(this.addEvent(pod, { path: netns, id })(request));
+  }
+
+  /** A request of nobody's that waits: who asks again if the daemon ends is the caller's affair. */
+  askFor(done: (reply: Reply) => void): RequestId {
+    const request = this.newRequest();
+    this.pending.set(request, { of: undefined, again: () => undefined, done });
+    return request;
   }
 
   private newRequest(): RequestId {
@@ -220,9 +233,8 @@ export class Pods {
     if (pod.state === 'deleting' || pod.state === 'gone') return;
     pod.state = 'deleting';
     this.options.onStopped(pod);
-    const del = (request: RequestId): Event => ({ kind: 'del', request, attachment: pod.attachment });
     const stop = (): void =>
-      this.ask(pod, del, (reply) => {
+      this.askToEnd(pod, (reply) => {
         if (reply.kind === 'refused') {
           this.refused(pod, 'del', reply.reason);
           this.options.clock.after(BACKOFF_MS, stop);
@@ -230,15 +242,15 @@ export class Pods {
         }
         pod.deletedBefore ??= this.nextRequest;
         const lingersMs = this.options.netnsLingersMs?.() ?? 0;
-        if (lingersMs === 0) this.bury(pod, del);
-        else this.options.clock.after(lingersMs, () => this.bury(pod, del));
+        if (lingersMs === 0) this.bury(pod);
+        else this.options.clock.after(lingersMs, () => this.bury(pod));
       });
     stop();
   }
 
-  private bury(pod: Pod, del: (request: RequestId) => Event): void {
+  private bury(pod: Pod): void {
     this.options.kernel.deleteNamespace(pod.netns);
-    this.ask(pod, del, () => {
+    this.askToEnd(pod, () => {
       pod.state = 'gone';
       this.all.delete(attachmentKey(pod.attachment));
     });
@@ -288,14 +300,40 @@ export class Pods {
   }
 
   private ask(of: Pod, event: (request: RequestId) => Event, done: (reply: Reply) => void): void {
+    const { up, clock, send } = this.options;
     const again = (): void => {
-      if (!this.options.up()) {
-        this.options.clock.after(RETRY_MS, again);
+      // Its DEL was kept: the runtime has ended whatever else it asked.
+      if (of.isSpooled) return;
+      if (!up()) {
+        clock.after(RETRY_MS, again);
         return;
       }
       const request = this.newRequest();
       this.pending.set(request, { of, again, done });
-      this.options.send(event(request));
+      send(event(request));
+    };
+    again();
+  }
+
+  /** A DEL, which a runtime never gives up: a daemon that is away for too long finds it kept. */
+  private askToEnd(of: Pod, done: (reply: Reply) => void): void {
+    const { up, clock, send, spool } = this.options;
+    let awaySinceMs: number | undefined;
+    const again = (): void => {
+      if (up()) {
+        const request = this.newRequest();
+        awaySinceMs = undefined;
+        this.pending.set(request, { of, again, done });
+        return send({ kind: 'del', request, attachment: of.attachment });
+      }
+      awaySinceMs ??= clock.nowMs();
+      if (spool === undefined || clock.nowMs() < awaySinceMs + DEL_AWAY_MS) {
+        clock.after(RETRY_MS, again);
+        return;
+      }
+      of.isSpooled = true;
+      spool(of.attachment);
+      done({ kind: 'done' });
     };
     again();
   }

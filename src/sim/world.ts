@@ -30,6 +30,7 @@ import { RowWatch } from './row-watch.ts';
 import { type FaultClass, type Scenario, STRIKES_CALLS } from './scenario.ts';
 import { Scheduler } from './scheduler.ts';
 import { ServingOrder } from './serving-order.ts';
+import { Spool } from './spool.ts';
 import { Trace } from './trace-log.ts';
 import { UnluckyProvider } from './unlucky-provider.ts';
 import { Ways } from './ways.ts';
@@ -55,6 +56,7 @@ export class World {
   readonly node: SimNode;
   readonly pods: Pods;
   readonly scheduler: Scheduler | undefined;
+  private readonly spool: Spool;
   readonly oracle: Oracle;
   readonly neighbours: Neighbours;
   readonly refusals: Refusals;
@@ -122,6 +124,13 @@ export class World {
     if (watch !== 'off')
       this.scheduler = new Scheduler({ clock, streams: this.streams, misheard: watch === 'misheard', send });
     const { scheduler } = this;
+    this.spool = new Spool({
+      clock,
+      kernel,
+      nowMs: () => this.node.nowMs(),
+      ask: (done) => this.pods.askFor(done),
+      send,
+    });
     this.pods = new Pods({
       clock,
       kernel,
@@ -135,6 +144,7 @@ export class World {
       },
       ...(scheduler && { bind: (pod: Pod, ask: () => void) => scheduler.bind(pod, ask) }),
       netnsLingersMs: () => this.netnsLingersMs(),
+      spool: (attachment) => this.spool.keep(attachment),
       onRefused: (pod, verb, reason) => this.refusals.heard(pod, verb, reason),
       onBreach: breach,
     });
@@ -161,6 +171,7 @@ export class World {
       onCrash: () => this.crashed(),
       onError: (error) => this.failed(error),
       onEvent: (event) => this.heard(event),
+      spooled: () => this.spool.replay(),
       onOpen: (state) => {
         this.conduct.opened();
         this.rows.follow(state);
