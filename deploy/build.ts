@@ -1,16 +1,17 @@
 /**
- * Bundles the node daemon into build/underwayd/: `underwayd`, which starts `underwayd.js`, the kernel's worker beside it,
+ * Bundles the node daemon into build/underwayd/: `underwayd`, which starts `underwayd.js` (launcher.ts), the kernel's worker beside it,
  * one chunk a cloud (a node loads only its own), koffi, whose native part cannot be bundled, and the CNI binary.
  *
  * The EC2 SDK declares a schema constant for each of EC2's 800 actions in one file; esbuild keeps them all, since it
  * cannot prove that a computed key is harmless. Marked pure, only those of the actions in use stay.
  */
-import { copyFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { buildShim, findCompiler, isUpToDate, SHIM_PATH } from './build-shim.ts';
+import { NODE_MAJOR_MIN, writeLauncher } from './launcher.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -71,7 +72,7 @@ const onlyKubeConfig: Plugin = {
 const common: BuildOptions = {
   bundle: true,
   platform: 'node',
-  target: 'node24',
+  target: `node${NODE_MAJOR_MIN}`,
   format: 'esm',
   mainFields: ['module', 'main'],
   external: ['koffi'],
@@ -106,17 +107,6 @@ function copyShim(to: string): void {
   copyFileSync(SHIM_PATH, join(to, 'underway'));
 }
 
-/**
- * V8 and malloc have to be told before they start. By default the young generation grows to 16 MB three times over, the
- * old one to four times of what lives, and each thread has an arena of its own: a daemon of 250 pods took 202 MB after it
- * had made them, and 322 while others came and went. What lives is 25 MB; towards a limit V8 lets less pile up.
- */
-const LAUNCHER = `#!/bin/sh
-# The node daemon, with the memory of a node daemon. UNDERWAY_NODE: the Node to run it, which is the PATH's without it.
-export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"
-exec "\${UNDERWAY_NODE:-node}" --max-semi-space-size=1 --max-old-space-size=256 "$(dirname "$(readlink -f "$0")")/underwayd.js" "$@"
-`;
-
 /** Builds into a folder of its own and renames it, so that whoever starts the daemon finds a whole one. */
 export async function buildDaemon(folder = DAEMON_FOLDER): Promise<void> {
   const draft = `${folder}.${process.pid}`;
@@ -132,7 +122,7 @@ export async function buildDaemon(folder = DAEMON_FOLDER): Promise<void> {
   const worker = join(root, 'src/kernel/worker.ts');
   await build({ ...common, entryPoints: { 'kernel-worker': worker }, outdir: draft });
   copyKoffi(draft);
-  writeFileSync(join(draft, 'underwayd'), LAUNCHER, { mode: 0o755 });
+  writeLauncher(draft);
   copyShim(draft);
   const old = `${draft}.old`;
   mkdirSync(dirname(folder), { recursive: true });
