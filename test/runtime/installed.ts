@@ -7,6 +7,7 @@ import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync,
 import { arch, homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { goLack } from '../go.ts';
 
 const run = promisify(execFile);
 
@@ -44,7 +45,7 @@ async function ask(program: string): Promise<Runtime | undefined> {
   return version === null ? undefined : { name: `containerd ${version[1]}`, major: Number(version[2]), program };
 }
 
-/** Builds version 2 where none is there yet. A sentence when it cannot be built. */
+/** Builds version 2 where none is there yet. What that needs, as the end of a sentence, when it cannot be built. */
 export async function buildRuntime(): Promise<string | undefined> {
   if (existsSync(builtProgram())) return undefined;
   const folder = dirname(builtProgram());
@@ -53,16 +54,10 @@ export async function buildRuntime(): Promise<string | undefined> {
   try {
     const packages = PROGRAMS.map((program) => `${MODULE}/cmd/${program}`);
     const flags = ['-trimpath', '-ldflags', `-s -w -X ${MODULE}/version.Version=${pinnedVersion()}`];
-    await run('go', ['build', ...flags, '-o', `${draft}/`, ...packages], {
-      cwd: MODULE_FOLDER,
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
-      timeout: BUILD_TIMEOUT_MS,
-    });
-    if (!existsSync(folder)) renameSync(draft, folder);
-    return undefined;
-  } catch (error) {
-    const said = Error.isError(error) ? error.message.trim().split('\n').at(-1) : String(error);
-    return `containerd ${pinnedVersion()} could not be built (${said})`;
+    const args = [...flags, '-o', `${draft}/`, ...packages];
+    const lack = await goLack({ folder: MODULE_FOLDER, args, timeoutMs: BUILD_TIMEOUT_MS });
+    if (lack === undefined && !existsSync(folder)) renameSync(draft, folder);
+    return lack;
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }

@@ -18,7 +18,7 @@ export async function runtimeLacks(): Promise<readonly RuntimeLack[]> {
   if (await lacks(1))
     parts.push({ part: 'containerd 1', needs: 'It needs one on PATH (Debian 12: apt-get install containerd runc).' });
   if (failure !== undefined)
-    parts.push({ part: 'containerd 2', needs: `It needs one on PATH, or Go to build it with: ${failure}.` });
+    parts.push({ part: 'containerd 2', needs: `It needs one on PATH, or to build it ${failure}.` });
   return parts;
 }
 

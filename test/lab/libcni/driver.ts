@@ -2,14 +2,11 @@
  * A runtime's side of CNI by the library that runtimes use (libcni, of containernetworking's own), built from main.go beside
  * this file; it runs in a node's namespace, as a runtime does.
  */
-import { execFile } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { runIn } from '../../../src/lab/launch.ts';
-
-const run = promisify(execFile);
+import { goLack } from '../../go.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../build/libcni/driver', import.meta.url));
 const SOURCES = ['main.go', 'go.mod', 'go.sum'].map((name) => join(import.meta.dirname, name));
@@ -26,17 +23,9 @@ export async function libcniLack(): Promise<string | undefined> {
     return `It needs ${missing.join(' and ')} in ${PLUGINS} (Debian: apt-get install containernetworking-plugins iptables).`;
   const builtMs = existsSync(PROGRAM) ? statSync(PROGRAM).mtimeMs : 0;
   if (SOURCES.every((source) => statSync(source).mtimeMs < builtMs)) return undefined;
-  try {
-    await run('go', ['build', '-trimpath', '-o', PROGRAM, '.'], {
-      cwd: import.meta.dirname,
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
-      timeout: BUILD_TIMEOUT_MS,
-    });
-    return undefined;
-  } catch (error) {
-    const said = Error.isError(error) ? error.message.trim().split('\n').at(-1) : String(error);
-    return `It needs Go from 1.25 (and its module proxy once) to build libcni: ${said}.`;
-  }
+  const args = ['-trimpath', '-o', PROGRAM, '.'];
+  const lack = await goLack({ folder: import.meta.dirname, args, timeoutMs: BUILD_TIMEOUT_MS });
+  return lack && `To build libcni it needs ${lack}.`;
 }
 
 export interface Place {
