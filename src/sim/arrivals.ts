@@ -70,11 +70,13 @@ export class Arrivals {
    * being added; and the list of another network names none of ours. No pod that runs may end by any of them.
    */
   private gc(): void {
-    const { clock, streams, pods } = this.world;
+    const { clock, streams, pods, node } = this.world;
     const kind = streams.uniform('verbs/gc');
     if (kind < 0.2) return pods.gc({ network: 'another', unnamed: () => true });
-    const staleSinceMs = kind < 0.6 ? clock.nowMs() - GC_LIST_AGE_MS : Number.POSITIVE_INFINITY;
-    const isNew = ({ state, addedMs }: Pod): boolean => addedMs > staleSinceMs || (state === 'adding' && kind < 0.6);
+    // A node that stands still hears of it when it goes on: by then a stale list would be older than what it spares.
+    const isStale = kind < 0.6 && !node.standsStill;
+    const isNew = ({ state, addedMs }: Pod): boolean =>
+      isStale && (state === 'adding' || addedMs > clock.nowMs() - GC_LIST_AGE_MS);
     pods.gc({ network: 'underway', unnamed: (pod) => isNew(pod) || (pod.state === 'running' && pod.vanished) });
   }
 }

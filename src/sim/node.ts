@@ -126,6 +126,10 @@ export class SimNode {
     this.options.kernel.hold();
   }
 
+  get standsStill(): boolean {
+    return this.pause !== undefined;
+  }
+
   /** All that waited is done in its order; what comes meanwhile comes behind it. */
   goOn(): void {
     const { pause } = this;
