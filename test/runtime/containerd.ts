@@ -3,11 +3,11 @@
  * state, CNI folders) in the node's folder, so that several live side by side and beside the machine's own.
  */
 import { type ChildProcess, execFile } from 'node:child_process';
-import { closeSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { spawnIn } from '../../src/lab/launch.ts';
-import { mountTmpfs } from '../../src/lab/mounts.ts';
+import { mountTmpfs, unmountUnder } from '../../src/lab/mounts.ts';
 import type { LabNode } from '../../src/lab/node/node.ts';
 import { makeFolder } from '../../src/lab/state-folder.ts';
 import { until } from '../lab/pod-lab.ts';
@@ -24,6 +24,7 @@ export interface ContainerdFolder {
   readonly socket: string;
   readonly log: string;
   readonly state: string;
+  readonly runc: string;
 }
 
 export interface ContainerdOptions {
@@ -52,6 +53,7 @@ export class Containerd {
       socket: join(path, 'sock'),
       log: join(path, 'log'),
       state: join(path, 'state'),
+      runc: join(path, 'runc'),
     };
     makeFolder(path);
     makeFolder(conflists);
@@ -105,6 +107,14 @@ export class Containerd {
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     this.#child?.kill(signal);
     await this.#exited;
+  }
+
+  /** What a boot takes from one that does not run: its state, its sandboxes' mounts and namespaces. */
+  loseRun(): void {
+    for (const path of [this.folder.state, this.folder.runc]) {
+      unmountUnder(path);
+      rmSync(path, { recursive: true, force: true });
+    }
   }
 
   /** Lines of its log with this text. */

@@ -19,9 +19,14 @@ export async function endRemains(
   folder: string,
   { netns, cgroup, ids }: { readonly netns: string; readonly cgroup: string; readonly ids: readonly string[] },
 ): Promise<void> {
-  await killProcesses([...shimsIn(netns), ...processesOf(cgroup)]);
+  await killSandboxes({ netns, cgroup });
   unmountUnder(folder);
   for (const file of [...(await deadSockets()), ...cachesOf(ids)]) rmSync(file, { force: true });
+}
+
+/** Their processes, and the shims that watch them. */
+export async function killSandboxes({ netns, cgroup }: { readonly netns: string; readonly cgroup: string }) {
+  await killProcesses([...shimsIn(netns), ...processesOf(cgroup)]);
 }
 
 const shimsIn = (netns: string): ProcessRecord[] =>

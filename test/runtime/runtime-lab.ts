@@ -18,7 +18,7 @@ import { Containerd } from './containerd.ts';
 import type { SandboxConfig } from './cri.ts';
 import type { Runtime } from './installed.ts';
 import { writePauseImage } from './pause-image.ts';
-import { endRemains, removeCgroups } from './remains.ts';
+import { endRemains, killSandboxes, removeCgroups } from './remains.ts';
 
 /** kubelet starts pods as fast as it can; on two cores more than these only wait for each other. */
 const PARALLEL = 8;
@@ -202,6 +202,17 @@ export class RuntimeNode {
   async #state(): Promise<StatePage> {
     const page = found(await this.node.daemon.get('/v1/state'), `daemon of ${this.name}`);
     return JSON.parse(page.body) as StatePage;
+  }
+
+  /** Every process and every mount of the node's is gone, and what lay on /run; what lay on its disk is there. */
+  async reboot(): Promise<void> {
+    const { containerd, node } = this;
+    await containerd.end('SIGKILL');
+    await killSandboxes({ netns: node.instance.netns, cgroup: this.#cgroup });
+    containerd.loseRun();
+    await node.reboot();
+    await containerd.start();
+    await node.daemon.ready();
   }
 
   /** Paths of the sandboxes' network namespaces, those included that the runtime has forgotten. */

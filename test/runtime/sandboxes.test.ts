@@ -5,7 +5,7 @@ import { familyOf, type Ip } from '../../src/core/ip.ts';
 import { ping } from '../../src/lab/probe/probe.ts';
 import { FAMILIES } from '../lab/world.ts';
 import { installedRuntimes } from './installed.ts';
-import { RuntimeLab, type Sandbox } from './runtime-lab.ts';
+import { RuntimeLab, type RuntimeNode, type Sandbox } from './runtime-lab.ts';
 
 const EACH = 50;
 const LIMIT_MS = 60_000;
@@ -91,15 +91,34 @@ describe.each([...(await installedRuntimes())])('$name', (runtime) => {
 
   test(
     'all removed: neither a link, a rule nor a route of theirs is there, and no address is leased',
+    () => removeAll(lab.node(1)),
+    LIMIT_MS,
+  );
+
+  test(
+    'the node boots: its sandboxes are dead, their addresses rest, and the runtime can still end them',
     async () => {
-      for (const node of lab.nodes) {
-        await node.remove(await node.ids());
-        expect(await node.leased()).toEqual([]);
-        expect(await node.count([])).toMatchObject({ leaked: 0 });
-        expect(await lab.leftovers(node)).toEqual([]);
-        expect(readdirSync(join(node.node.folder.state, 'del'))).toEqual([]);
-      }
+      const node = lab.node(2);
+      const old = sandboxes[1] ?? [];
+      await node.reboot();
+      expect(await node.leased()).toEqual([]);
+      expect([...(await node.containerd.cri.list()).values()]).toEqual(Array(EACH).fill('SANDBOX_NOTREADY'));
+      const anew = await node.runMany(4);
+      const resting = old.flatMap(({ addresses }) => addresses);
+      expect(anew.flatMap(({ addresses }) => addresses).filter((address) => resting.includes(address))).toEqual([]);
+      expect(await silent(anew.map((to) => ({ from: lab.vm.netns, to })))).toEqual([]);
+      await node.remove(old.map(({ id }) => id));
+      expect(await node.count(anew)).toMatchObject({ lost: 0, doubled: 0, leaked: 0 });
+      await removeAll(node);
     },
     LIMIT_MS,
   );
+
+  async function removeAll(node: RuntimeNode): Promise<void> {
+    await node.remove(await node.ids());
+    expect(await node.leased()).toEqual([]);
+    expect(await node.count([])).toMatchObject({ leaked: 0 });
+    expect(await lab.leftovers(node)).toEqual([]);
+    expect(readdirSync(join(node.node.folder.state, 'del'))).toEqual([]);
+  }
 });
