@@ -1,7 +1,7 @@
 /**
  * Plugins chained behind us by a real runtime: they find pod and host link in our result, and the runtime's capabilities,
  * whatever the case of their keys, reach them and us. On node-1 the daemon's own list, with `portmap`; on node-2 one made by
- * hand that leaves rates to the reference plugin `bandwidth`.
+ * hand that leaves rates to the reference plugin `bandwidth`, and ends as nerdctl's does: with `firewall` and `tuning`.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,6 +31,10 @@ interface Qdisc {
   readonly options: { readonly rate: number };
 }
 
+const CHAINED = ['portmap', 'bandwidth', 'firewall', 'tuning'];
+const SYSCTL = 'net/core/somaxconn';
+const SYSCTL_VALUE = '511';
+
 const isOwnList = ({ name }: LabNode): boolean => name === 'node-1';
 const listsOf = (node: LabNode): string =>
   isOwnList(node) ? node.folder.cniConf : join(node.folder.path, 'net.d.chain');
@@ -40,7 +44,7 @@ describe.each([...(await installedRuntimes())])('$name', (runtime) => {
   let sandboxes: ReadonlyMap<RuntimeNode, Sandbox>;
 
   beforeAll(async () => {
-    lab = await RuntimeLab.up(runtime, { nodeCount: 2, plugins: ['portmap', 'bandwidth'], conflists: listsOf });
+    lab = await RuntimeLab.up(runtime, { nodeCount: 2, plugins: CHAINED, conflists: listsOf });
     writeChain(listsOf(lab.node(2).node));
     sandboxes = new Map(await Promise.all(lab.nodes.map(async (node) => [node, await run(node)] as const)));
   }, LIMIT_MS);
@@ -51,6 +55,8 @@ describe.each([...(await installedRuntimes())])('$name', (runtime) => {
       { type: 'underway' },
       { type: 'portmap', capabilities: { portMappings: true } },
       { type: 'bandwidth', capabilities: { bandwidth: true } },
+      { type: 'firewall' },
+      { type: 'tuning', sysctl: { [SYSCTL.replaceAll('/', '.')]: SYSCTL_VALUE } },
     ];
     // A runtime that finds 1.1.0 in `cniVersions` speaks it to the whole chain, and Debian 12's plugins refuse it.
     writeFileSync(join(folder, CONFLIST_NAME), JSON.stringify({ cniVersion: '1.0.0', name: NETWORK_NAME, plugins }));
@@ -81,13 +87,22 @@ describe.each([...(await installedRuntimes())])('$name', (runtime) => {
     );
   }
 
-  test('the runtime writes the keys of its capabilities in its own way', () => {
-    const { runtimeConfig } = cachedAttachment(sandboxOf(lab.node(2)).id).config;
-    expect(runtimeConfig).toMatchObject({
-      portMappings: [{ HostPort: HOST_PORT, ContainerPort: POD_PORT }],
-      bandwidth: { IngressRate: TO_POD, EgressRate: FROM_POD },
-    });
-  });
+  const firewallOf = async ({ node }: RuntimeNode): Promise<string> => {
+    const { netns } = node.instance;
+    return `${await print(netns, 'iptables-save', '-t', 'filter')}${await print(netns, 'ip6tables-save', '-t', 'filter')}`;
+  };
+
+  test(
+    'the runtime writes the keys of its capabilities in its own way',
+    () => {
+      const { runtimeConfig } = cachedAttachment(sandboxOf(lab.node(2)).id).config;
+      expect(runtimeConfig).toMatchObject({
+        portMappings: [{ HostPort: HOST_PORT, ContainerPort: POD_PORT }],
+        bandwidth: { IngressRate: TO_POD, EgressRate: FROM_POD },
+      });
+    },
+    LIMIT_MS,
+  );
 
   test.each([1, 2])(
     'a VM reaches the pod at the address of node-%i and its host port, and is seen as itself',
@@ -107,29 +122,54 @@ describe.each([...(await installedRuntimes())])('$name', (runtime) => {
         await echo.close();
       }
     },
+    LIMIT_MS,
   );
 
-  test('the rates of the pod’s annotations are in force: ours at both ends of its link', async () => {
-    const { node } = lab.node(1);
-    expect(Object.values(await ratesIn(node.instance.netns))).toEqual([TO_POD]);
-    expect(await ratesIn(sandboxOf(lab.node(1)).netns)).toEqual({ eth0: FROM_POD });
-  });
+  test(
+    'the rates of the pod’s annotations are in force: ours at both ends of its link',
+    async () => {
+      const { node } = lab.node(1);
+      expect(Object.values(await ratesIn(node.instance.netns))).toEqual([TO_POD]);
+      expect(await ratesIn(sandboxOf(lab.node(1)).netns)).toEqual({ eth0: FROM_POD });
+    },
+    LIMIT_MS,
+  );
 
-  test('`bandwidth` finds our host link, and makes a device for the other way', async () => {
-    const rates = Object.entries(await ratesIn(lab.node(2).node.instance.netns));
-    expect(rates.flatMap(([link, rate]) => (isLinkName(link) ? [rate] : []))).toEqual([TO_POD]);
-    expect(rates.flatMap(([link, rate]) => (isLinkName(link) ? [] : [rate]))).toEqual([FROM_POD]);
-    expect(await ratesIn(sandboxOf(lab.node(2)).netns)).toEqual({});
-  });
+  test(
+    '`bandwidth` finds our host link, and makes a device for the other way',
+    async () => {
+      const rates = Object.entries(await ratesIn(lab.node(2).node.instance.netns));
+      expect(rates.flatMap(([link, rate]) => (isLinkName(link) ? [rate] : []))).toEqual([TO_POD]);
+      expect(rates.flatMap(([link, rate]) => (isLinkName(link) ? [] : [rate]))).toEqual([FROM_POD]);
+      expect(await ratesIn(sandboxOf(lab.node(2)).netns)).toEqual({});
+    },
+    LIMIT_MS,
+  );
 
-  test.each([1, 2])('removed from node-%i: neither a rate, a device nor a port of theirs is left', async (n) => {
-    const node = lab.node(n);
-    const { netns } = node.node.instance;
-    expect(await print(netns, 'iptables-save', '-t', 'nat')).toContain(`${HOST_PORT}`);
-    await node.remove([sandboxOf(node).id]);
-    expect(await node.count([])).toMatchObject({ leaked: 0 });
-    expect(await lab.leftovers(node)).toEqual([]);
-    expect(await ratesIn(netns)).toEqual({});
-    expect(await print(netns, 'iptables-save', '-t', 'nat')).not.toContain(`${HOST_PORT}`);
-  });
+  test(
+    '`firewall` lets our addresses through, and `tuning` sets what it was told in the pod',
+    async () => {
+      const { netns, addresses } = sandboxOf(lab.node(2));
+      const rules = await firewallOf(lab.node(2));
+      for (const address of addresses) expect(rules).toContain(address);
+      expect((await print(netns, 'cat', `/proc/sys/${SYSCTL}`)).trim()).toBe(SYSCTL_VALUE);
+    },
+    LIMIT_MS,
+  );
+
+  test.each([1, 2])(
+    'removed from node-%i: neither a rate, a device, a port nor a rule of theirs is left',
+    async (n) => {
+      const node = lab.node(n);
+      const { netns } = node.node.instance;
+      expect(await print(netns, 'iptables-save', '-t', 'nat')).toContain(`${HOST_PORT}`);
+      await node.remove([sandboxOf(node).id]);
+      expect(await node.count([])).toMatchObject({ leaked: 0 });
+      expect(await lab.leftovers(node)).toEqual([]);
+      expect(await ratesIn(netns)).toEqual({});
+      expect(await print(netns, 'iptables-save', '-t', 'nat')).not.toContain(`${HOST_PORT}`);
+      for (const address of sandboxOf(node).addresses) expect(await firewallOf(node)).not.toContain(`${address}/`);
+    },
+    LIMIT_MS,
+  );
 });

@@ -1,6 +1,6 @@
 /** The kubelet's side of CRI: gRPC on the runtime's socket. What may hang has a deadline, as the kubelet's calls have. */
 import { join } from 'node:path';
-import { Client, credentials, Metadata, type MethodDefinition, status } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
 const PROTO = loadSync(join(import.meta.dirname, 'cri.proto'), { keepCase: true, defaults: true, enums: String });
@@ -148,13 +148,6 @@ export class Cri {
     });
   }
 }
-
-/** The caller's time was up: its own client says so, or the runtime, whichever is heard first. */
-export const isLate = (error: unknown): boolean =>
-  typeof error === 'object' &&
-  error !== null &&
-  'code' in error &&
-  (error.code === status.DEADLINE_EXCEEDED || error.code === status.CANCELLED);
 
 function methodNamed<Request, Answer>(name: keyof Methods): MethodDefinition<Request, Answer> {
   for (const service of ['RuntimeService', 'ImageService']) {

@@ -17,7 +17,7 @@ const PROGRAMS = ['containerd', 'containerd-shim-runc-v2'];
 /** Some minutes on two cores; the modules come first. */
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 /** What 1.6 wants beside our own, and what is chained behind it. Debian's folder, and the one of the specification. */
-export const REFERENCE_PLUGINS = ['loopback', 'portmap', 'bandwidth'];
+export const REFERENCE_PLUGINS = ['loopback', 'portmap', 'bandwidth', 'firewall', 'tuning'];
 const PLUGIN_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];
 
 export interface Runtime {
@@ -28,7 +28,7 @@ export interface Runtime {
   readonly program: string;
 }
 
-/** Those that are there now: the last of each major version in PATH's order, so that a test never runs twice. */
+/** Those that are there now, one of each major version: the first on PATH, else the one that was built. */
 export async function installedRuntimes(): Promise<readonly Runtime[]> {
   const programs = [...onPath('containerd'), builtProgram()].filter((program) => existsSync(program));
   const asked = await Promise.all(programs.map(ask));

@@ -11,21 +11,28 @@ export const CNI_CACHE = '/var/lib/cni/results';
 /** Version 1 has its shims' sockets here, whatever is configured. */
 const SHIM_SOCKETS = '/run/containerd/s';
 
+export interface SandboxPlace {
+  /** Where the runtime and its shims are. */
+  readonly netns: string;
+  /** That all sandboxes are under. */
+  readonly cgroup: string;
+}
+
 /**
  * Of a node whose containerd has ended. It forgets shims of its own (1.6 when a call is given up while one starts), so none
  * of this says anything about us. `ids` are the sandboxes that ever were.
  */
 export async function endRemains(
   folder: string,
-  { netns, cgroup, ids }: { readonly netns: string; readonly cgroup: string; readonly ids: readonly string[] },
-): Promise<void> {
-  await killSandboxes({ netns, cgroup });
+  { ids, ...place }: SandboxPlace & { readonly ids: readonly string[] },
+) {
+  await killSandboxes(place);
   unmountUnder(folder);
   for (const file of [...(await deadSockets()), ...cachesOf(ids)]) rmSync(file, { force: true });
 }
 
 /** Their processes, and the shims that watch them. */
-export async function killSandboxes({ netns, cgroup }: { readonly netns: string; readonly cgroup: string }) {
+export async function killSandboxes({ netns, cgroup }: SandboxPlace): Promise<void> {
   await killProcesses([...shimsIn(netns), ...processesOf(cgroup)]);
 }
 
@@ -53,12 +60,11 @@ async function deadSockets(): Promise<string[]> {
 function isRefused(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
-    socket
-      .on('connect', () => resolve(false))
-      .on('error', (error) => {
-        resolve('code' in error && error.code === 'ECONNREFUSED');
-      });
-    socket.on('connect', () => socket.destroy());
+    socket.on('error', (error) => resolve('code' in error && error.code === 'ECONNREFUSED'));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
   });
 }
 

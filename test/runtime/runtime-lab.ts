@@ -1,6 +1,6 @@
 /**
  * A lab with a container runtime on each node, and sandboxes as kubelet makes them. Whatever a test did, nothing of it is
- * left after `down`, which says what the runtime itself left.
+ * left after `down`.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -197,6 +197,11 @@ export class RuntimeNode {
   /** How many ADDs wait for an address. */
   async waiting(): Promise<number> {
     return (await this.#state()).waiter.length;
+  }
+
+  /** How many calls of the cloud are under way or planned. */
+  async calling(): Promise<number> {
+    return (await this.#state()).operation.length;
   }
 
   async #state(): Promise<StatePage> {
