@@ -2,6 +2,15 @@
 import { createLab, type Lab } from '../../src/lab/lab.ts';
 import type { LabOptions } from '../../src/lab/options.ts';
 
+export interface RoundCounts {
+  readonly warmUp: number;
+  readonly quick: number;
+  readonly full: number;
+}
+
+const QUICK_MS = 55_000;
+const QUICK_ROUNDS_MIN = 3;
+
 export class Bench {
   readonly quick: boolean;
   /** A folder that goes with the run. */
@@ -16,6 +25,18 @@ export class Bench {
 
   get seconds(): number {
     return (performance.now() - this.#beganMs) / 1_000;
+  }
+
+  /** Numbers from 0; below it they are for warming up. A quick run on a busy machine has fewer, so that it stays quick. */
+  *rounds(what: string, { warmUp, quick, full }: RoundCounts): Generator<number> {
+    const count = this.quick ? quick : full;
+    let endMs = Number.POSITIVE_INFINITY;
+    for (let round = -warmUp; round < count; round++) {
+      if (round === 0 && this.quick) endMs = performance.now() + QUICK_MS;
+      if (performance.now() > endMs && round >= QUICK_ROUNDS_MIN) return;
+      this.progress(`${what}: ${round < 0 ? 'warming up' : `round ${round + 1} of ${count}`}`);
+      yield round;
+    }
   }
 
   progress(text: string): void {

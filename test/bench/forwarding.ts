@@ -38,7 +38,7 @@ export interface ForwardingRow {
 }
 
 const UNDISTURBED = 0.9;
-const WARM_UP_ROUNDS = 2;
+const ROUNDS = { warmUp: 2, quick: 20, full: 100 };
 
 export async function measureForwarding(bench: Bench): Promise<ForwardingRow[]> {
   const lab = await bench.lab({
@@ -107,11 +107,9 @@ async function hostsIn(bench: Bench, lab: Lab): Promise<ForwardingHost[]> {
 
 async function measure(bench: Bench, program: string, lanes: readonly Lane[]): Promise<ForwardingRow[]> {
   // Short ones: some of many fall between what disturbs them.
-  const rounds = bench.quick ? 20 : 100;
   const ms = bench.quick ? 25 : 40;
   const rates = new Map<string, number[]>();
-  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-    bench.progress(round < 0 ? 'forwarding: warming up' : `forwarding: round ${round + 1} of ${rounds}`);
+  for (const round of bench.rounds('forwarding', ROUNDS)) {
     if (round === 0) rates.clear();
     for (const kind of KINDS) {
       // There and back, so that who is first takes turns.

@@ -16,9 +16,9 @@ import {
   underway,
   type Verb,
 } from './contenders.ts';
-import { DAEMON_PARTS, type DaemonTimes, daemonTimes, type PhaseRow, phaseRow } from './phases.ts';
+import { type BatchCost, daemonTimes, type PhaseRow, phaseRow, spent } from './phases.ts';
 import { compile } from './programs.ts';
-import { mean, type Summary, summary } from './quantile.ts';
+import { mean, median, type Summary, summary } from './quantile.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 export const WAYS = [1, 4, 16] as const;
@@ -28,7 +28,7 @@ export type Ways = (typeof WAYS)[number];
 const PODS: Readonly<Record<Ways, number>> = { 1: 12, 4: 24, 16: 64 };
 const PODS_MAX = Math.max(...Object.values(PODS));
 /** The daemon's code is compiled as it is used; a node's has seen some pods. Of all contenders alike. */
-const WARM_UP_ROUNDS = 2;
+const ROUNDS = { warmUp: 2, quick: 6, full: 24 };
 /** The namespaces of a batch that was deleted are taken down by the kernel meanwhile, not during the next one's batch. */
 const SETTLE_MS = 120;
 
@@ -53,8 +53,8 @@ interface Samples {
   readonly ms: number[];
   readonly rates: number[];
   readonly insideMs: number[];
-  /** What the daemon spent on them, one at a time. */
-  readonly daemon: Record<keyof DaemonTimes, number>;
+  /** Of each batch of ours, one at a time. */
+  readonly costs: BatchCost[];
 }
 
 export async function measureLatency(bench: Bench): Promise<LatencyFigures> {
@@ -110,13 +110,11 @@ class Latency {
   }
 
   async run(): Promise<LatencyFigures> {
-    const rounds = this.#bench.quick ? 6 : 24;
-    for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-      this.#bench.progress(round < 0 ? 'latency: warming up' : `latency: round ${round + 1} of ${rounds}`);
+    for (const round of this.#bench.rounds('latency', ROUNDS)) {
       if (round === 0) this.#samples.clear();
       for (const ways of WAYS) {
         // Who is first takes turns, and so does who works beside what the other left to do.
-        const first = (round + WARM_UP_ROUNDS) % this.#contenders.length;
+        const first = (round + ROUNDS.warmUp) % this.#contenders.length;
         const inTurn = [...this.#contenders.slice(first), ...this.#contenders.slice(0, first)];
         for (const contender of inTurn) await this.#batch(contender, ways);
       }
@@ -133,8 +131,8 @@ class Latency {
       const before = node && (await daemonTimes(node, verb));
       const samples = await this.#time(contender, { verb, ways, pods });
       if (node === undefined || before === undefined) continue;
-      const after = await daemonTimes(node, verb);
-      for (const part of DAEMON_PARTS) samples.daemon[part] += after[part] - before[part];
+      const wholeMs = mean(samples.ms.slice(-pods.length));
+      samples.costs.push({ wholeMs, daemon: spent(before, await daemonTimes(node, verb), pods.length) });
     }
     for (const { netns } of pods) await this.#lab.networks.deleteNamespace(netns);
     await sleep(SETTLE_MS);
@@ -177,14 +175,12 @@ class Latency {
   }
 
   #phases(): PhaseRow[] {
-    const exec = this.#samples.get('exec exec 1')?.ms ?? [];
+    const execMs = median(this.#samples.get('exec exec 1')?.ms ?? []);
     return (['ADD', 'CHECK', 'DEL'] as const).flatMap((verb) => {
-      const samples = this.#samples.get(`underway ${verb} 1`);
-      if (samples === undefined) return [];
-      const { ms, daemon } = samples;
-      const each = (part: keyof DaemonTimes) => daemon[part] / ms.length;
-      const means = { request: each('request'), step: each('step'), journal: each('journal'), kernel: each('kernel') };
-      return [phaseRow(verb, { wholeMs: mean(ms), execMs: mean(exec), daemon: means })];
+      const costs = this.#samples.get(`underway ${verb} 1`)?.costs ?? [];
+      const middle = median(costs.map(({ wholeMs }) => wholeMs));
+      const cost = costs.find(({ wholeMs }) => wholeMs === middle);
+      return cost === undefined ? [] : [phaseRow(verb, { ...cost, execMs })];
     });
   }
 
@@ -195,7 +191,7 @@ class Latency {
       ms: [],
       rates: [],
       insideMs: [],
-      daemon: { request: 0, step: 0, journal: 0, kernel: 0 },
+      costs: [],
     };
     if (known === undefined) this.#samples.set(key, samples);
     return samples;

@@ -73,7 +73,7 @@ function latencyPart({ rows, phases }: LatencyFigures): string {
     '<h2>Latency</h2><p>From exec to exit. The dot is the median, the line goes to the 99th percentile; the scale is logarithmic.</p>',
     ...(['ADD', 'DEL', 'CHECK'] as const).map((verb) => `<h3>${verb}</h3>${latencyChart(rows, verb)}`),
     `<h2>How many ADDs a second</h2>${rateChart(rows)}`,
-    "<h2>Where ours goes</h2><p>One at a time, means. Exec is that of an empty program; the daemon's parts are from its own metrics.</p>",
+    "<h2>Where ours goes</h2><p>One at a time, means of a middling batch. Exec is that of an empty program; the daemon's parts are from its own metrics.</p>",
     own,
     stackChart(
       phases.map((row) => {

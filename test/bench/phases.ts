@@ -1,11 +1,11 @@
 /**
- * Where a verb's time goes, one at a time: means, since sums add up where middles do not.
+ * Where a verb's time goes, one at a time: means of one batch, since these add up; of the batch that took a middling time.
  * The daemon's share is what its own metrics grew by meanwhile; the shares outside of it are differences.
  */
 import type { LabNode } from '../../src/lab/node/node.ts';
 import type { Verb } from './contenders.ts';
 
-/** Sums of ms since the daemon began. */
+/** In ms: sums since the daemon began, or what each of a batch took of them. */
 export interface DaemonTimes {
   /** From the whole request to its answer. */
   readonly request: number;
@@ -14,7 +14,10 @@ export interface DaemonTimes {
   readonly kernel: number;
 }
 
-export const DAEMON_PARTS = ['request', 'step', 'journal', 'kernel'] as const;
+export interface BatchCost {
+  readonly wholeMs: number;
+  readonly daemon: DaemonTimes;
+}
 
 export interface PhaseRow {
   readonly verb: Verb;
@@ -47,10 +50,12 @@ export async function daemonTimes({ daemon }: LabNode, verb: Verb): Promise<Daem
   };
 }
 
-export function phaseRow(
-  verb: Verb,
-  { wholeMs, execMs, daemon }: { readonly wholeMs: number; readonly execMs: number; readonly daemon: DaemonTimes },
-): PhaseRow {
+export function spent(before: DaemonTimes, after: DaemonTimes, count: number): DaemonTimes {
+  const each = (part: keyof DaemonTimes) => (after[part] - before[part]) / count;
+  return { request: each('request'), step: each('step'), journal: each('journal'), kernel: each('kernel') };
+}
+
+export function phaseRow(verb: Verb, { wholeMs, execMs, daemon }: BatchCost & { readonly execMs: number }): PhaseRow {
   const { request, step, journal, kernel } = daemon;
   return {
     verb,

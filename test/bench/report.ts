@@ -41,7 +41,7 @@ function latencyText({ rows, phases }: LatencyFigures): string[] {
     'Exec to exit, ms; contenders in turns',
     ...table([['', 'at a time', 'p50', 'p99', 'a second', ''], ...lines]),
     '',
-    'Where ours goes, one at a time: means, ms',
+    'Where ours goes, one at a time, ms: means of a middling batch',
     ...table([head, ...phases.map((row) => [row.verb, ...PHASES.map((phase) => row[phase].toFixed(3))])]),
   ];
 }
