@@ -144,7 +144,7 @@ async function run(flags: Flags, config: Config): Promise<void> {
   const failpoint = failpointIn(process.env.UNDERWAY_FAILPOINT);
   const kernel = createKernel({
     ...(netns !== null && { netns }),
-    ...(failpoint && { failpoint: (at) => failpoint(`lone-${at}`) }),
+    ...(failpoint && { failpoint }),
   });
   const provider = await openProvider(config, (code) => {
     metrics.unknownCode();

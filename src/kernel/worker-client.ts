@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { KernelEvent } from '../ports/kernel.ts';
 import type { DeedName, Deeds, Reply, Request } from './deeds.ts';
+import { STEPS } from './failpoint.ts';
 import { OWN_TAG } from './own-port.ts';
 import { workerUrl } from './worker-url.ts';
 
@@ -28,7 +29,7 @@ type ListenRequest = Omit<Parameters<Deeds['listen']>[0], 'subscription'>;
 export class WorkerClient {
   private readonly worker = new Worker(workerUrl(), {
     name: 'kernel',
-    workerData: { portTag: OWN_TAG },
+    workerData: { portTag: OWN_TAG, steps: STEPS },
     // Its descriptors come from C and go to whoever asked for them; Node cannot keep track.
     trackUnmanagedFds: false,
   });
