@@ -1,6 +1,6 @@
 /**
  * The cluster's API server over HTTP, as KubeConfig finds it. Kubeconfig, certificates and tokens are read anew for each
- * request: they are renewed in place, and there are few requests.
+ * request (and its credential helper run): they are renewed in place, and there are few requests.
  *
  * Of client-node only this one file is used. Its Watch stays out: it takes the connection for dead after 30 s of silence
  * where the API server speaks once a minute, skips lines that are no JSON without a word, and brings undici.
@@ -10,10 +10,13 @@ import { get as getInTheClear } from 'node:http';
 import { get as getOverTls, type RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { Access } from './access.ts';
+import { credentialOf, type HelperSpec } from './credential-helper.ts';
 
 /** A NAT or a load balancer forgets a silent connection after some minutes. */
 const KEEP_ALIVE_MS = 30_000;
 const STATUS_BYTES_MAX = 65_536;
+/** client-node's own, for the token of a service account. The others ask over the network, or block this thread. */
+const SERVICE_ACCOUNT_PROVIDER = 'tokenFile';
 
 /** The API server refused; `status` is HTTP's. */
 export class RefusedError extends Error {
@@ -40,6 +43,7 @@ export async function ask(
   { path, query, signal, accept, userAgent }: Question,
 ): Promise<IncomingMessage> {
   const config = configOf(access);
+  await authenticate(config, signal);
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) throw new Error('the kubeconfig names no cluster in its current context');
   const url = new URL(server.replace(/\/$/, '') + path);
@@ -63,6 +67,29 @@ function configOf(access: Access): KubeConfig {
   else config.loadFromCluster(access.serviceAccountUnder);
   return config;
 }
+
+/** Takes from client-node what may wait for ever: afterwards it has only files to read. */
+async function authenticate(config: KubeConfig, signal: AbortSignal): Promise<void> {
+  const user = config.getCurrentUser();
+  if (user === null) return;
+  const provider: unknown = user.authProvider?.name;
+  if (provider !== undefined && provider !== SERVICE_ACCOUNT_PROVIDER)
+    throw new Error(
+      `the kubeconfig's auth-provider "${provider}" is not supported: use exec, a token or a certificate`,
+    );
+  if (!user.exec) return;
+  const { token, clientCertificateData, clientKeyData } = await credentialOf(user.exec as HelperSpec, signal);
+  const { exec: _, ...others } = user;
+  const found = {
+    ...others,
+    ...(token && { token }),
+    ...(clientCertificateData && { certData: base64(clientCertificateData) }),
+    ...(clientKeyData && { keyData: base64(clientKeyData) }),
+  };
+  config.users = config.users.map((one) => (one === user ? found : one));
+}
+
+const base64 = (pem: string): string => Buffer.from(pem).toString('base64');
 
 /** The `message` of its Status object, or what there is instead. */
 async function messageIn(response: IncomingMessage): Promise<string> {

@@ -8,13 +8,14 @@
 import type { PodRef } from '../core/rows.ts';
 import type { Clock, Entropy } from '../ports/clock.ts';
 import type { BoundPods, BoundPodsListener } from '../ports/pods.ts';
+import { HelperError } from './credential-helper.ts';
 import { type Change, type FeedOptions, followPods, type Hearing, LostError, listPods } from './pod-feed.ts';
 
 /** A watch is ended by the server after one to two times this, so that those of a thousand nodes do not end together. */
 const WATCH_SECONDS = 300;
 const FIRST_PAUSE_MS = 1_000;
 const PAUSE_MS_MAX = 30_000;
-/** For the first byte of an answer. */
+/** For the first byte of an answer, with the credential helper's run where the kubeconfig has one. */
 const ANSWER_MS_MAX = 30_000;
 
 export interface PodWatchOptions extends FeedOptions {
@@ -129,7 +130,7 @@ class Following {
     try {
       return await deed({ signal: request.signal, heard });
     } catch (error) {
-      throw request.signal.aborted ? request.signal.reason : error;
+      throw request.signal.aborted && !(error instanceof HelperError) ? request.signal.reason : error;
     } finally {
       this.cancelTimer();
     }

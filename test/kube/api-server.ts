@@ -86,7 +86,7 @@ export class ApiServer {
   /** Writes a kubeconfig for this server into the folder; answers its path. */
   kubeconfigIn(
     folder: string,
-    user: Readonly<Record<string, string>> = {},
+    user: Readonly<Record<string, unknown>> = {},
     cluster: Readonly<Record<string, unknown>> = {},
   ): string {
     const server = `${this.isTls ? 'https' : 'http'}://127.0.0.1:${this.port}`;

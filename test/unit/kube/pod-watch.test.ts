@@ -1,5 +1,5 @@
 /** The watch of pods against an API server over HTTP, on virtual time: nothing is silent or waits but when a test says so. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Access, accessOf } from '../../../src/kube/access.ts';
@@ -276,6 +276,86 @@ test('nothing is told after the end, and no connection stays', async () => {
   await later(600_000);
   expect(told).toEqual(['+a', 'up']);
   expect(server.asked).toHaveLength(2);
+});
+
+describe('a credential helper', () => {
+  /** A kubeconfig whose helper is this script. */
+  function helped(script: string): Access {
+    writeFileSync(join(folder, 'helper'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const env = [{ name: 'FOLDER', value: folder }];
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: join(folder, 'helper'), args: null, env };
+    return { kubeconfig: server.kubeconfigIn(folder, { exec }) };
+  }
+  const prints = (status: object): string => `echo '${JSON.stringify({ kind: 'ExecCredential', status })}'`;
+  /** Not the script itself, but what it has started and waits for. */
+  const HANGS = 'sleep 1000 & echo $! > "$FOLDER/pid"; wait';
+  const pid = (): number => Number(existsSync(join(folder, 'pid')) && readFileSync(join(folder, 'pid'), 'utf8'));
+  /** A zombie, where nobody collects it, is one whose end came. */
+  const isRunning = (one: number): boolean =>
+    existsSync(`/proc/${one}/stat`) && !readFileSync(`/proc/${one}/stat`, 'utf8').includes(') Z ');
+
+  test('says who asks, and is told what it should print', async () => {
+    bind('a');
+    const access = helped(`echo "$KUBERNETES_EXEC_INFO" > "$FOLDER/info"\n${prints({ token: 'secret' })}`);
+    await toldOf(watched(access), '+a', 'up');
+    expect(server.asked[0]?.token).toBe('secret');
+    expect(JSON.parse(readFileSync(join(folder, 'info'), 'utf8'))).toEqual({
+      apiVersion: 'client.authentication.k8s.io/v1',
+      kind: 'ExecCredential',
+      spec: { interactive: false },
+    });
+  });
+
+  test('that hangs is killed, said with what to do, and run again', async () => {
+    bind('a');
+    const told = watched(helped(HANGS));
+    await until(pid);
+    const hung = pid();
+    expect(isRunning(hung)).toBe(true);
+    helped(prints({ token: 'secret' }));
+    await later(30_000);
+    await until(() => told[0]);
+    expect(told[0]).toMatch(/credential helper ".*helper" did not end in time and was killed: run it by hand/);
+    await until(() => !isRunning(hung));
+    await until(async () => {
+      await later(250);
+      return told.includes('up');
+    });
+    expect(told).toContain('+a');
+  });
+
+  test('that hangs is not waited for at the end', async () => {
+    const told = watched(helped(HANGS));
+    await until(pid);
+    for (const end of ends) end();
+    await until(() => !isRunning(pid()));
+    expect(told).toEqual([]);
+  });
+
+  test.each([
+    ['echo expired >&2; exit 3', 'failed (expired)'],
+    ['exit 3', 'failed (exit code 3)'],
+    ['echo hello', 'printed no ExecCredential'],
+    [prints({}), 'printed neither a token nor a certificate'],
+    ['exec yes', 'printed without end and was killed'],
+  ])('of %j is told as %j', async (script, did) => {
+    const told = watched(helped(script));
+    await until(() => told[0]);
+    expect(told[0]).toContain(`${did}: run it by hand`);
+  });
+
+  test('that is not there is told as such', async () => {
+    const told = watched({ kubeconfig: server.kubeconfigIn(folder, { exec: { command: '/nowhere' } }) });
+    await until(() => told[0]);
+    expect(told[0]).toContain('cannot be run (spawn /nowhere ENOENT): run it by hand');
+  });
+
+  test('of the old kind, which would block this process, is refused', async () => {
+    const authProvider = { name: 'gcp', config: { 'cmd-path': '/bin/sleep', 'cmd-args': '1000' } };
+    const told = watched({ kubeconfig: server.kubeconfigIn(folder, { 'auth-provider': authProvider }) });
+    await until(() => told[0]);
+    expect(told[0]).toBe('the kubeconfig\'s auth-provider "gcp" is not supported: use exec, a token or a certificate');
+  });
 });
 
 describe('how the API server is found', () => {
