@@ -17,7 +17,7 @@ export interface BoundRow {
 /** A pod that has not come by then (it lacks an image's secret, a volume, a node that lives) is waited for no more. */
 const EXPECTED_MS = 120_000;
 
-/** The same pod is told twice by an API server's second list: that does not prolong it. */
+/** The same pod may be told twice, by an API server that is behind: that does not prolong it. */
 export function podBound(turn: Turn, pod: PodRef): void {
   const [pool] = turn.state.all('pool');
   const key = podName(pod);

@@ -14,7 +14,7 @@ import { credentialOf, type HelperSpec } from './credential-helper.ts';
 
 /** A NAT or a load balancer forgets a silent connection after some minutes. */
 const KEEP_ALIVE_MS = 30_000;
-const STATUS_BYTES_MAX = 65_536;
+const STATUS_LENGTH_MAX = 65_536;
 /** client-node's own, for the token of a service account. The others ask over the network, or block this thread. */
 const SERVICE_ACCOUNT_PROVIDER = 'tokenFile';
 
@@ -93,23 +93,14 @@ const base64 = (pem: string): string => Buffer.from(pem).toString('base64');
 
 /** The `message` of its Status object, or what there is instead. */
 async function messageIn(response: IncomingMessage): Promise<string> {
-  const text = await textOf(response, STATUS_BYTES_MAX);
+  let text = '';
+  for await (const piece of response.setEncoding('utf8')) {
+    text += piece;
+    if (text.length > STATUS_LENGTH_MAX) break;
+  }
   try {
     return String((JSON.parse(text) as { readonly message?: unknown }).message);
   } catch {
     return text.trim().slice(0, 200) || (response.statusMessage ?? '');
   }
-}
-
-/** Calls `heard` for each piece that comes. */
-export async function textOf(body: IncomingMessage, bytesMax: number, heard?: () => void): Promise<string> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of body) {
-    heard?.();
-    bytes += piece.length;
-    if (bytes > bytesMax) throw new Error(`the API server's answer has more than ${bytesMax} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
 }

@@ -1,5 +1,10 @@
 /**
- * What the API server says of the pods of one node: a list in pages, and after it a stream of changes.
+ * What the API server says of the pods of one node: a stream of changes, which begins with what there is.
+ *
+ * Nothing is listed. A list from the server's cache (resourceVersion=0) comes in one piece, whatever `limit` says
+ * (kubernetes/kubernetes#118394), and one in pages costs etcd a read of all pods; a watch from 0 is served from the cache,
+ * by every version, and one pod at a time is in memory. Where what there is ends the first bookmark tells, a minute later:
+ * `sendInitialEvents`, which has it at once, is refused by many servers, and nothing here is in a hurry for it.
  *
  * The server selects: pods on the host's network and finished ones are never sent (`spec.hostNetwork` can be selected by
  * since Kubernetes 1.28), and one that finishes is sent as deleted. Of the others only the metadata is asked for, a tenth
@@ -8,7 +13,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { PodRef } from '../core/rows.ts';
 import type { Access } from './access.ts';
-import { ask, RefusedError, textOf } from './api-server.ts';
+import { ask, RefusedError } from './api-server.ts';
 
 export interface FeedOptions {
   readonly access: Access;
@@ -16,12 +21,7 @@ export interface FeedOptions {
   readonly userAgent: string;
 }
 
-export interface PodList {
-  readonly pods: readonly PodRef[];
-  readonly version: string;
-}
-
-/** `isBound` is false for a pod that is being deleted, or that is sent no more. */
+/** Without a pod it is a bookmark. `isBound` is false for a pod that is being deleted, or that is sent no more. */
 export interface Change {
   readonly version: string;
   readonly pod?: PodRef;
@@ -35,56 +35,32 @@ export interface Hearing {
   heard(limitMs: number): void;
 }
 
-/** What happened since that version cannot be known any more: a list is needed. */
+/** What happened since that version cannot be known any more: what there is has to be told anew. */
 export class LostError extends Error {}
 
-const PIECE_MS_MAX = 30_000;
 /** The server sends a bookmark a minute, and three may get lost before it is taken for dead. */
 const QUIET_MS_MAX = 200_000;
-const PAGE_COUNT = 100;
-/** A server that knows no pages and sends whole pods. */
-const PAGE_BYTES_MAX = 32 * 1024 * 1024;
 /** etcd holds no object of more than 1.5 MiB, if it is not told to. */
 const LINE_LENGTH_MAX = 4 * 1024 * 1024;
 /** Gone, and the Timeout that says "Too large resource version": from before the server's cache, or after it. */
 const LOST_STATUS: readonly number[] = [410, 504];
 
-/** All pods, no older than `version` ('0': as the server's cache has them); undefined for the newest, which costs etcd a read. */
-export async function listPods(
-  options: FeedOptions,
-  version: string | undefined,
-  { signal, heard }: Hearing,
-): Promise<PodList> {
-  const pods: PodRef[] = [];
-  let from: Readonly<Record<string, string>> = version === undefined ? {} : { resourceVersion: version };
-  for (;;) {
-    const query = { limit: String(PAGE_COUNT), ...from };
-    const body = await askForPods(options, { query, as: 'PartialObjectMetadataList', signal });
-    const page = objectIn(JSON.parse(await textOf(body, PAGE_BYTES_MAX, () => heard(PIECE_MS_MAX))));
-    const metadata = objectIn(page.metadata);
-    for (const item of listIn(page.items)) {
-      const { pod, isDeleting } = podIn(objectIn(item));
-      if (!isDeleting) pods.push(pod);
-    }
-    if (metadata.continue === undefined || metadata.continue === '')
-      return { pods, version: textIn(metadata, 'resourceVersion') };
-    from = { continue: textIn(metadata, 'continue') };
-  }
-}
-
-/** Hears each change after `version`, in order, until the server ends the stream, which it does after `seconds`. */
+/**
+ * Hears each change after `version`, in order, until the server ends the stream, which it does after `seconds`. Without a
+ * version what there is comes first, as changes in no order: until a bookmark none of their versions is one to go on from.
+ */
 export async function followPods(
   options: FeedOptions,
-  { version, seconds }: { readonly version: string; readonly seconds: number },
+  { version, seconds }: { readonly version: string | undefined; readonly seconds: number },
   { signal, heard, opened, changed }: Hearing & { opened(): void; changed(change: Change): void },
 ): Promise<void> {
   const query = {
     watch: 'true',
     allowWatchBookmarks: 'true',
-    resourceVersion: version,
+    resourceVersion: version ?? '0',
     timeoutSeconds: String(seconds),
   };
-  const body = await askForPods(options, { query, as: 'PartialObjectMetadata', signal });
+  const body = await askForPods(options, query, signal);
   opened();
   const decoder = new StringDecoder('utf8');
   let rest = '';
@@ -109,14 +85,11 @@ function read(line: string): Change {
 
 function askForPods(
   { access, nodeName, userAgent }: FeedOptions,
-  {
-    query,
-    as,
-    signal,
-  }: { readonly query: Readonly<Record<string, string>>; readonly as: string; readonly signal: AbortSignal },
+  query: Readonly<Record<string, string>>,
+  signal: AbortSignal,
 ) {
   const fieldSelector = `spec.nodeName=${nodeName},spec.hostNetwork=false,status.phase!=Succeeded,status.phase!=Failed`;
-  const accept = `application/json;as=${as};g=meta.k8s.io;v=v1,application/json`;
+  const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
   return ask(access, { path: '/api/v1/pods', query: { fieldSelector, ...query }, accept, userAgent, signal }).catch(
     (error: unknown) => {
       const isLost = error instanceof RefusedError && LOST_STATUS.includes(error.status);
@@ -150,11 +123,6 @@ type Fields = Readonly<Record<string, unknown>>;
 function objectIn(value: unknown): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('an object is missing');
   return value as Fields;
-}
-
-function listIn(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw new Error('a list has no items');
-  return value;
 }
 
 function textIn(fields: Fields, key: string): string {

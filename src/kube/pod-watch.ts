@@ -1,15 +1,15 @@
 /**
- * The pods of one node, kept up to date: a list, then what changes after it, over connections that break.
+ * The pods of one node, kept up to date: what there is, then what changes after it, over connections that break.
  *
- * Invariant: after a list, what is known is what the list and all changes since it say. Where a change may have been
- * missed (the server forgot it, or sent what is no event) a new list is made, and only what differs is told.
+ * Invariant: after a bookmark, what is known is what the server said last of each pod. Where a change may have been missed
+ * (the server forgot it, or sent what is no event) it is asked for all there is again, and only what differs is told.
  * In memory is one PodRef a pod; who broke down waits longer each time, not all nodes the same.
  */
 import type { PodRef } from '../core/rows.ts';
 import type { Clock, Entropy } from '../ports/clock.ts';
 import type { BoundPods, BoundPodsListener } from '../ports/pods.ts';
 import { HelperError } from './credential-helper.ts';
-import { type Change, type FeedOptions, followPods, type Hearing, LostError, listPods } from './pod-feed.ts';
+import { type Change, type FeedOptions, followPods, type Hearing, LostError } from './pod-feed.ts';
 
 /** A watch is ended by the server after one to two times this, so that those of a thousand nodes do not end together. */
 const WATCH_SECONDS = 300;
@@ -36,10 +36,8 @@ class Following {
   private readonly listener: BoundPodsListener;
   /** By uid. */
   private readonly bound = new Map<string, PodRef>();
-  /** Up to where everything was heard; undefined when a list is needed. */
+  /** Up to where everything was heard; undefined when all there is has to be told first. */
   private version: string | undefined;
-  /** What that list may not be older than; undefined: it has to be the newest. */
-  private notBefore: string | undefined = '0';
   private failures = 0;
   private said: string | undefined = 'nothing yet';
   private isEnded = false;
@@ -54,10 +52,10 @@ class Following {
   async run(): Promise<void> {
     while (!this.isEnded) {
       try {
-        await this.follow(this.version ?? (await this.list()));
+        await this.follow(this.version);
       } catch (error) {
         if (this.isEnded) return;
-        if (error instanceof LostError) this.forget();
+        if (error instanceof LostError) this.version = undefined;
         this.say(sentenceOf(error));
         this.failures++;
       }
@@ -71,23 +69,23 @@ class Following {
     this.request.abort();
   }
 
-  private async list(): Promise<string> {
-    const { pods, version } = await this.whileHeard((hearing) => listPods(this.options, this.notBefore, hearing));
-    const listed = new Set(pods.map(({ uid }) => uid));
-    for (const pod of this.bound.values()) if (!listed.has(pod.uid)) this.tell(pod, false);
-    for (const pod of pods) this.tell(pod, true);
-    this.version = version;
-    return version;
-  }
-
-  private async follow(version: string): Promise<void> {
+  private async follow(version: string | undefined): Promise<void> {
     const { clock, entropy } = this.options;
     const seconds = Math.ceil(WATCH_SECONDS * (1 + entropy.uniform()));
     const beganMs = clock.nowMs();
+    /** The uids that were told of, while all there is is being told. */
+    let stated = version === undefined ? new Set<string>() : undefined;
     const changed = (change: Change): void => {
+      if (change.pod !== undefined) {
+        this.tell(change.pod, change.isBound === true);
+        stated?.add(change.pod.uid);
+      } else if (stated !== undefined) {
+        for (const known of this.bound.values()) if (!stated.has(known.uid)) this.tell(known, false);
+        stated = undefined;
+      }
+      if (stated !== undefined) return;
       this.failures = 0;
       this.version = change.version;
-      if (change.pod !== undefined) this.tell(change.pod, change.isBound === true);
     };
     await this.whileHeard((hearing) =>
       followPods(this.options, { version, seconds }, { ...hearing, opened: () => this.say(undefined), changed }),
@@ -95,12 +93,6 @@ class Following {
     // Ended as it should be; one that does so at once, again and again, is not worth a request each time.
     const isLong = clock.nowMs() - beganMs >= PAUSE_MS_MAX;
     this.failures = isLong || this.version !== version ? 0 : this.failures + 1;
-  }
-
-  private forget(): void {
-    // A list that was refused for its version is asked for without one.
-    this.notBefore = this.version;
-    this.version = undefined;
   }
 
   private tell(pod: PodRef, isBound: boolean): void {

@@ -8,7 +8,7 @@ export interface BoundPodsListener {
   /** A pod that will ask for an address: not on the host's network, not finished, not being deleted. */
   bound(pod: PodRef): void;
   gone(pod: PodRef): void;
-  /** `why` it does not hear what happens, in a sentence; undefined once all that are bound have been told. */
+  /** `why` it does not hear what happens, in a sentence; undefined once it does. */
   heard(why: string | undefined): void;
 }
 

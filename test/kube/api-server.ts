@@ -1,7 +1,7 @@
 /**
- * A Kubernetes API server as far as pods go, over real HTTP: lists in pages, watches with bookmarks, field selectors,
- * metadata alone where it is asked for, history that is forgotten. It rejects what the real one rejects, and can be told
- * to misbehave. For the bench too: `new ApiServer()`, `await listen()`, `kubeconfigIn(folder)`, `bind(...)`.
+ * A Kubernetes API server as far as pods go, over real HTTP: watches with bookmarks, which begin with what there is where
+ * they are asked for from 0; field selectors, metadata alone where it is asked for, history that is forgotten. It rejects
+ * what the real one rejects, and can be told to misbehave; lists it has none. For the bench too: `new ApiServer()`, `await listen()`, `kubeconfigIn(folder)`, `bind(...)`.
  */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ export interface PodSpec {
   readonly node: string;
   readonly namespace?: string;
   readonly hostNetwork?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 interface Pod {
@@ -39,7 +40,7 @@ interface Watch {
   readonly form: (pod: Pod) => object;
 }
 
-type Asked = { readonly kind: 'list' | 'watch'; readonly query: URLSearchParams; readonly token: string | undefined };
+type Asked = { readonly query: URLSearchParams; readonly token: string | undefined };
 
 export class ApiServer {
   /** What was asked for, in order. */
@@ -107,10 +108,10 @@ export class ApiServer {
   }
 
   /** The scheduler binds a new pod; answers its uid. */
-  bind({ name, node, namespace = 'default', hostNetwork }: PodSpec): string {
+  bind({ name, node, namespace = 'default', hostNetwork, annotations }: PodSpec): string {
     const uid = `uid-${++this.uids}`;
     this.put({
-      metadata: { ...LIFELIKE, namespace, name, uid },
+      metadata: { ...LIFELIKE, namespace, name, uid, ...(annotations && { annotations }) },
       spec: { nodeName: node, ...(hostNetwork && { hostNetwork }) },
       status: { phase: 'Pending' },
     });
@@ -196,8 +197,7 @@ export class ApiServer {
   private answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '', 'http://server');
     const query = url.searchParams;
-    const kind = query.get('watch') === 'true' ? 'watch' : 'list';
-    this.asked.push({ kind, query, token: request.headers.authorization?.replace(/^Bearer /, '') });
+    this.asked.push({ query, token: request.headers.authorization?.replace(/^Bearer /, '') });
     const mishap = this.mishaps.shift();
     if (mishap === 'reset') return void request.socket.destroy();
     if (mishap === 'silent') return;
@@ -209,28 +209,8 @@ export class ApiServer {
     const isPartial = request.headers.accept?.includes('as=PartialObjectMetadata') === true;
     const form = (pod: Pod) =>
       isPartial ? { kind: 'PartialObjectMetadata', metadata: pod.metadata } : { kind: 'Pod', ...pod };
-    if (kind === 'watch') this.openWatch(query, { response, selects, form });
-    else this.list(query, { response, selects, form });
-  }
-
-  private list(query: URLSearchParams, { response, selects, form }: Watch): void {
-    const [asOf, after] = (query.get('continue') ?? '').split('|');
-    if (asOf && Number(asOf) < this.forgotten)
-      return refuse(response, 410, 'The provided continue parameter is too old');
-    if (Number(query.get('resourceVersion') ?? 0) > this.version)
-      return refuse(response, 504, `Timeout: Too large resource version: ${query.get('resourceVersion')}`);
-    const limit = Number(query.get('limit') ?? 0) || Number.POSITIVE_INFINITY;
-    const keys = [...this.pods.keys()].sort().filter((key) => after === undefined || key > after);
-    const found = keys.flatMap((key) => {
-      const pod = this.pods.get(key);
-      return pod !== undefined && selects(pod) ? [{ key, pod }] : [];
-    });
-    const page = found.slice(0, limit);
-    const resourceVersion = asOf || String(this.version);
-    const more = found.length > page.length ? { continue: `${resourceVersion}|${page.at(-1)?.key}` } : {};
-    const items = page.map(({ pod }) => form(pod));
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ kind: 'PodList', metadata: { resourceVersion, ...more }, items }));
+    if (query.get('watch') !== 'true') return refuse(response, 501, 'lists are not played here');
+    this.openWatch(query, { response, selects, form });
   }
 
   private openWatch(query: URLSearchParams, watch: Watch): void {
@@ -238,14 +218,19 @@ export class ApiServer {
     const from = Number(query.get('resourceVersion'));
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
-    if (from < this.forgotten) {
+    if (from === 0) this.state(watch);
+    else if (from < this.forgotten) {
       const object = { kind: 'Status', code: 410, message: `too old resource version: ${from}` };
       write(response, { type: 'ERROR', object });
       return void response.end();
-    }
-    for (const stored of this.history) if (stored.version > from) send(watch, stored);
+    } else for (const stored of this.history) if (stored.version > from) send(watch, stored);
     this.watches.add(watch);
     response.on('close', () => this.watches.delete(watch));
+  }
+
+  /** What there is, by name: the versions come in no order. */
+  private state(watch: Watch): void {
+    for (const [, pod] of [...this.pods].sort()) send(watch, { version: 0, before: undefined, after: pod });
   }
 }
 
