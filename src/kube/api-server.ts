@@ -10,7 +10,7 @@ import { get as getInTheClear } from 'node:http';
 import { get as getOverTls, type RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { Access } from './access.ts';
-import { credentialOf, type HelperSpec } from './credential-helper.ts';
+import { credentialOf, type HelperSpec } from './exec-credential.ts';
 
 /** A NAT or a load balancer forgets a silent connection after some minutes. */
 const KEEP_ALIVE_MS = 30_000;

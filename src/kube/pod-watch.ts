@@ -8,7 +8,7 @@
 import type { PodRef } from '../core/rows.ts';
 import type { Clock, Entropy } from '../ports/clock.ts';
 import type { BoundPods, BoundPodsListener } from '../ports/pods.ts';
-import { HelperError } from './credential-helper.ts';
+import { HelperError } from './exec-credential.ts';
 import { type Change, type FeedOptions, followPods, type Hearing, LostError } from './pod-feed.ts';
 
 /** A watch is ended by the server after one to two times this, so that those of a thousand nodes do not end together. */
