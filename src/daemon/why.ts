@@ -7,6 +7,7 @@ import { explain } from '../core/explain.ts';
 import { cidrSize } from '../core/ip.ts';
 import { headroomExplained } from '../core/learn.ts';
 import { addressLost, enisOfLease, isTakenAway } from '../core/lost.ts';
+import { missingNodeAddresses } from '../core/node-address.ts';
 import { holding, servingOf } from '../core/pool.ts';
 import { prospect } from '../core/prospect.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
@@ -246,7 +247,7 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
   };
 }
 
-/** What each pool's targets come to; empty while the instance's limits are not known. */
+/** What each pool's targets come to, and what the node lacks for them; empty while the instance's limits are not known. */
 export function targetsOf(
   turn: Turn,
   pools: Iterable<PoolRow> = turn.state.all('pool'),
@@ -256,7 +257,9 @@ export function targetsOf(
   if (limits === undefined) return new Map();
   const verdictOf = (pool: PoolRow): TargetsVerdict => {
     const learned = headroomExplained(turn, pool)?.headroom;
-    return judgeTargets({ pool, limits, capabilities, ...(learned !== undefined && { learned }) });
+    const verdict = judgeTargets({ pool, limits, capabilities, ...(learned !== undefined && { learned }) });
+    if (!verdict.accepted) return verdict;
+    return { ...verdict, warnings: [...verdict.warnings, ...missingNodeAddresses(turn, pool)] };
   };
   return new Map([...pools].map((pool) => [pool.id, verdictOf(pool)]));
 }

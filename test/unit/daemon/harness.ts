@@ -56,10 +56,11 @@ export class TestNode {
   private links = 0;
 
   constructor(
-    { figures = withoutLatency(AWS_2026), instanceType = 'm5.4xlarge', cidr = '10.0.0.0/20' } = {} as {
+    { figures = withoutLatency(AWS_2026), instanceType = 'm5.4xlarge', cidr = '10.0.0.0/20', hasIpv6 = true } = {} as {
       readonly figures?: Figures;
       readonly instanceType?: string;
       readonly cidr?: string;
+      readonly hasIpv6?: boolean;
     },
   ) {
     this.cloud = new MemoryCloud({ clock: promptClock, seed: 1, figures });
@@ -68,7 +69,7 @@ export class TestNode {
       vpc: vpc.id,
       zone: 'a',
       cidr4: cidr as Cidr,
-      cidr6: '2001:db8:1::/64' as Cidr,
+      ...(hasIpv6 && { cidr6: '2001:db8:1::/64' as Cidr }),
     }).id;
     this.cloud.listen((fact) => {
       if (fact.kind === 'link-seen') this.kernel.plug(`eth${this.links++}`, fact.eni.mac);

@@ -417,3 +417,26 @@ test(
   },
   LIMIT_MS,
 );
+
+test.each([
+  { families: [4, 6], hasIpv6: false },
+  { families: [4, 6], hasIpv6: true },
+  { families: [4], hasIpv6: false },
+] as const)(
+  'a node without an address of a family that its pods are to have is told so: %j',
+  async ({ families, hasIpv6 }) => {
+    await node.close();
+    node = new TestNode({ hasIpv6 });
+    await node.start({ pool: { families } });
+    await node.until(() => node.daemon?.isServing === true);
+    const isLacking = families.length === 2 && !hasIpv6;
+    const warning = expect.stringMatching(
+      /^(warning: )?the primary ENI eni-\w+ has no IPv6 address, and its subnet subnet-\w+ no IPv6 range: .*: give the subnet a range and the ENI an address, or take 6 out of pool.families$/,
+    );
+    const { lines } = JSON.parse((await node.get('/v1/why')).text) as WhyAnswer;
+    expect(lines.filter((line) => line.includes('the primary ENI'))).toEqual(isLacking ? [warning] : []);
+    const logged = node.log.filter(({ why }) => String(why).includes('the primary ENI')).map(({ why }) => why);
+    expect(logged).toEqual(isLacking ? [warning] : []);
+  },
+  LIMIT_MS,
+);
