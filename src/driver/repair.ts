@@ -16,7 +16,7 @@ import type { Datapath } from '../datapath/datapath.ts';
 import type { KernelObject, KernelState, Step } from '../datapath/kernel-state.ts';
 import { repairOf } from '../datapath/repair.ts';
 import type { Kernel } from '../ports/kernel.ts';
-import { applied, kernelFailure } from './steps.ts';
+import { applied, attemptForPod, kernelFailure } from './steps.ts';
 
 export interface RepairPorts {
   readonly kernel: Kernel;
@@ -74,10 +74,13 @@ async function lookInside(plan: PodPlan, { kernel, datapath }: RepairPorts): Pro
   if (pod === undefined) return { lease, ...NO_REPAIR };
   if ('errno' in pod) return { lease, ...NO_REPAIR, failure: pod };
   const steps = datapath.mendPod(plan, pod);
-  // ENODEV, ENONET: it ended meanwhile.
-  const failure = await applied(kernel, steps, { forgiven: ['ENODEV', 'ENONET'], netns });
+  const failed = await attemptForPod(plan, steps, { kernel, datapath });
+  const failure = failed.find(({ failure }) => !ENDED.includes(failure.errno))?.failure;
   return { lease, ...repairOf(steps), ...(failure && { failure }) };
 }
+
+/** The pod did, meanwhile. */
+const ENDED: readonly string[] = ['ENODEV', 'ENONET'];
 
 const NOTHING: KernelState = { links: [], objects: [] };
 

@@ -7,13 +7,13 @@ import type { Datapath } from '../datapath/datapath.ts';
 import type { Step } from '../datapath/kernel-state.ts';
 import type { Kernel, StepFailure } from '../ports/kernel.ts';
 
-/** The first failure that matters; undefined when all steps are done. The pod's steps are done in `netns`. */
+/** The first failure that matters; undefined when all steps, which are the host's, are done. */
 export async function applied(
   kernel: Kernel,
   steps: readonly Step[],
-  { forgiven = [], netns }: { readonly forgiven?: readonly string[]; readonly netns?: string } = {},
+  { forgiven = [] }: { readonly forgiven?: readonly string[] } = {},
 ): Promise<KernelFailure | undefined> {
-  const failed = await attempt(kernel, steps, netns);
+  const failed = await attempt(kernel, steps);
   return failed.find(({ failure }) => !forgiven.includes(failure.errno))?.failure;
 }
 
@@ -35,8 +35,8 @@ async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): 
 }
 
 /**
- * All that failed of what wires a pod. A namespace may be made with IPv6 off (`default.disable_ipv6`), and then a link
- * there takes nothing of IPv6. It is found out by trying: to write the switch for every pod would cost each of them a
+ * All that failed of what wires or mends a pod. A namespace may be made with IPv6 off (`default.disable_ipv6`), or somebody
+ * in it turns it off for the link (`eth0.disable_ipv6`), and then that takes nothing of IPv6. It is found out by trying: to write the switch for every pod would cost each of them a
  * write to /proc.
  */
 export async function attemptForPod(

@@ -1,7 +1,7 @@
 /**
  * The whole of veth mode, put by the Kernel port into real namespaces and read back, by us and by the tools.
  */
-import type { Event } from '../../src/core/events.ts';
+import type { Effect, Event } from '../../src/core/events.ts';
 import type { KernelObject, KernelState, Step } from '../../src/datapath/kernel-state.ts';
 import { objectText } from '../../src/datapath/object-text.ts';
 import { repairOf } from '../../src/datapath/repair.ts';
@@ -111,6 +111,12 @@ test('a pod is wired as planned, in both families', async () => {
   expect(tool(host, 'ping', '-c1', '-W1', plan.addresses[0] ?? '')).toContain('1 received');
 });
 
+const outcome = (effect: Effect): Promise<Event> =>
+  new Promise((enqueue) => {
+    const signal = new AbortController().signal;
+    runEffect(effect, { kernel, datapath: veth, provider: {} as Provider, reply: () => {}, enqueue, signal });
+  });
+
 test.each(['host', 'pod'] as const)(
   'a %s namespace that makes links with IPv6 off has it on for the pod',
   async (where) => {
@@ -127,11 +133,7 @@ test.each(['host', 'pod'] as const)(
         { kind: 'sysctl', path: 'net/ipv6/conf/default/disable_ipv6', value },
       ]);
     await turn('1');
-    const wired = await new Promise<Event>((enqueue) => {
-      const signal = new AbortController().signal;
-      const wire = { kind: 'wire', plan: offPlan, fresh: true, deadLinks: [] } as const;
-      runEffect(wire, { kernel, datapath: veth, provider: {} as Provider, reply: () => {}, enqueue, signal });
-    });
+    const wired = await outcome({ kind: 'wire', plan: offPlan, fresh: true, deadLinks: [] });
     await turn('0');
     expect(wired).toEqual({ kind: 'wired', lease: plan.lease, linkIndex: offPlan.linkIndex });
     expect(veth.checkPod(offPlan, { host: await state(), pod: await state(inside) })).toEqual([]);
@@ -297,6 +299,17 @@ describe('in a pod', () => {
     expect(await kernel.apply(steps, plan)).toEqual([]);
     expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
     for (const to of plan.addresses) expect(tool(host, 'ping', '-c1', '-W1', to)).toContain('1 received');
+  });
+
+  test('IPv6 that was turned off there is heard, and is on again with all that went with it', async () => {
+    await nets.networks.put(plan.netns, [{ kind: 'sysctl', path: 'net/ipv6/conf/eth0/disable_ipv6', value: '1' }]);
+    expect(await heard(events, isOfPod)).toBe(true);
+    const looked = await outcome({ kind: 'look', pods: [plan] });
+    expect(looked).toMatchObject({ kind: 'looked', pods: [{ kinds: { address: 1 } }] });
+    expect(looked).not.toHaveProperty('pods.0.failure');
+    expect(veth.checkPod(plan, { host: await state(), pod: await state(plan.netns) })).toEqual([]);
+    for (const to of plan.addresses) expect(tool(host, 'ping', '-c1', '-W1', to)).toContain('1 received');
+    events.length = 0;
   });
 
   test('of a namespace that ends nothing is heard but that the link on the host is gone', async () => {

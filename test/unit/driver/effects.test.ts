@@ -101,6 +101,35 @@ test('a namespace that was made with IPv6 off: it is turned on there, and only t
   expect(await answerOf({ ...wire, plan: other }, kernel)).not.toHaveProperty('failure');
 });
 
+test('a pod that turned IPv6 off for its interface has it on again, with what went; who ends meanwhile is left', async () => {
+  const kernel = new FakeKernel({ clock: systemClock });
+  kernel.addNamespace(p3.netns);
+  await answerOf({ kind: 'wire', plan: p3, fresh: true, deadLinks: [] }, kernel);
+  const objects = kernel.namespaceAt(p3.netns)?.objects;
+  const isOf6 = ([, object]: readonly [string, KernelObject]) =>
+    object.kind === 'address' && object.address.includes(':');
+  for (const [key] of [...(objects ?? [])].filter(isOf6)) objects?.delete(key);
+  let isOn = false;
+  kernel.refuse = (step) => {
+    if (step.do !== 'put') return undefined;
+    isOn ||= step.at === 'pod' && isSwitch(step.object);
+    return !isOn && step.object.kind === 'address' && step.object.address.includes(':') ? 'EACCES' : undefined;
+  };
+  const look = { kind: 'look', pods: [p3] } as const;
+  const mended = await answerOf(look, kernel);
+  expect(mended).toMatchObject({ kind: 'looked', pods: [{ lease: p3.lease, count: 1 }] });
+  expect(mended).not.toHaveProperty('pods.0.failure');
+  expect([...(objects ?? [])].filter(isOf6)).toHaveLength(1);
+  for (const [key] of [...(objects ?? [])].filter(isOf6)) objects?.delete(key);
+  for (const [errno, failure] of [
+    ['ENODEV', undefined],
+    ['EPERM', { errno: 'EPERM' }],
+  ] as const) {
+    kernel.refuse = () => errno;
+    expect(await answerOf(look, kernel)).toMatchObject({ pods: [failure === undefined ? {} : { failure }] });
+  }
+});
+
 const isSwitch = (object: KernelObject): boolean =>
   object.kind === 'sysctl' && object.path === 'net/ipv6/conf/eth0/disable_ipv6' && object.value === '0';
 
