@@ -370,7 +370,8 @@ function remove(turn: Turn, eni: EniPresent): void {
 
 /** Slots of one family still free on the ENI: its own address, our blocks and others' take one each. */
 export function freeSlots(turn: Turn, eni: EniPresent, family: Family): number {
-  if (eni.fullUntilMs !== undefined && !turn.due(eni.fullUntilMs)) return 0;
+  const fullUntilMs = eni.fullUntilMs?.[family];
+  if (fullUntilMs !== undefined && !turn.due(fullUntilMs)) return 0;
   const slots = nodeRow(turn).limits?.slotsPerEni[family] ?? 0;
   const own = (family === 4 ? eni.primary4 : eni.primary6) === undefined ? 0 : 1;
   const foreign = eni.foreignBlocks.reduce((sum, block) => (familyOf(block) === family ? sum + 1 : sum), 0);

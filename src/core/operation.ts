@@ -216,13 +216,14 @@ const STAYS: readonly CloudAction[] = ['attach', 'assign', 'unassign', 'detach',
 const retryMs = (count: number, operation: OperationRow): number =>
   Math.ceil(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(count, 10)) * uniformOf(`${operation.id}/${count}`));
 
-/** The ENI takes less than we thought; the others do not mind. The next list may tell why. */
+/** The ENI takes less of a family than we thought; the others do not mind. The next list may tell why. */
 function markEni(turn: Turn, operation: OperationRow, failure: CloudFailure): void {
+  const { call } = operation;
   const eni = eniOf(turn, operation);
-  if (failure.kind !== 'exhausted' || failure.scope !== 'eni' || eni === undefined) return;
-  if (!isMarked(operation.call, failure.scope)) return;
-  turn.tx.put('eni', { ...eni, fullUntilMs: turn.nowMs + REFUSAL_RETRY_MS });
-  leaveToOthers(turn, operation.call);
+  if (failure.kind !== 'exhausted' || failure.scope !== 'eni' || call.action !== 'assign' || eni === undefined) return;
+  const fullUntilMs = { ...eni.fullUntilMs, [call.wish.family]: turn.nowMs + REFUSAL_RETRY_MS };
+  turn.tx.put('eni', { ...eni, fullUntilMs });
+  leaveToOthers(turn, call);
 }
 
 /**

@@ -200,8 +200,8 @@ export interface EniPresent extends EniCommon {
   readonly settled: boolean;
   /** Detach by force: it never came up. */
   readonly force: boolean;
-  /** The cloud refused it more blocks. */
-  readonly fullUntilMs?: number;
+  /** The cloud refused it more blocks of the family. */
+  readonly fullUntilMs?: Readonly<Partial<Record<Family, number>>>;
   /** Primary only: blocks on it that the daemon did not assign; never handed out, they only take slots. */
   readonly foreignBlocks: readonly Cidr[];
 }

@@ -96,19 +96,24 @@ export class Growth {
     if (limits === undefined) return 0;
     let count = 0;
     for (const eni of state.all('eni')) {
-      if (!serves(state, eni, pool) || !hasRange(state, eni, family) || !this.isOpen(state, eni, lack)) continue;
+      if (!serves(state, eni, pool) || !hasRange(state, eni, family) || !this.isOpen(state, eni, { family, lack }))
+        continue;
       const taken = state.blocksOf(eni.key).length + eni.foreignBlocks.length + 1;
       count += Math.max(0, Math.min(limits.slotsPerEni[family] - taken, this.options.blocksMax));
     }
     return count;
   }
 
-  private isOpen(state: State, eni: EniPresent, lack: number): boolean {
+  private isOpen(
+    state: State,
+    eni: EniPresent,
+    { family, lack }: { readonly family: Family; readonly lack: number },
+  ): boolean {
     const { nowMs } = this.options;
     // One call at a time: what an assign does not carry may be another ENI's. Others that leave the slots alone do not count.
     const action = state.operationOn(eni.key)?.call.action;
     if (action !== undefined && action !== 'modify' && action !== 'tag') return false;
-    if (eni.fullUntilMs !== undefined && eni.fullUntilMs > nowMs()) return false;
+    if ((eni.fullUntilMs?.[family] ?? 0) > nowMs()) return false;
     const subnet = state.get('subnet', eni.subnet);
     if (subnet?.freeCount4 === undefined || Math.max(subnet.exhaustedUntilMs[4], subnet.exhaustedUntilMs[6]) > nowMs())
       return false;

@@ -1,7 +1,7 @@
 /** Pools of both families, and of IPv6 alone: a pod has an address of each or none, and what one lacks is named. */
 import type { SubnetId } from '../../../src/core/brand.ts';
 import type { CloudFailure } from '../../../src/core/cloud.ts';
-import type { Cidr, Ip } from '../../../src/core/ip.ts';
+import type { Cidr, Family, Ip } from '../../../src/core/ip.ts';
 import { familyOf } from '../../../src/core/ip.ts';
 import { reasonText } from '../../../src/core/reasons.ts';
 import { Core, SUBNET } from './harness.ts';
@@ -16,6 +16,8 @@ const FULL: CloudFailure = {
   code: 'InsufficientFreeAddressesInSubnet',
   message: '',
 };
+
+const ENI_FULL: CloudFailure = { kind: 'exhausted', scope: 'eni', code: 'PrivateIpAddressLimitExceeded', message: '' };
 
 const withoutIpv6 = (id: SubnetId = SUBNET) => {
   const { cidr6: _, ...rest } = subnetFacts(id, 200);
@@ -121,6 +123,28 @@ describe('what is short of one family is no matter of the other', () => {
     for (const name of names(16, 100)) node.send(addOf(name, node));
     node.pass(1_000);
     expect(node.madeOf('assign').length - before).toBe(1);
+  });
+
+  test.each([4, 6] as const)('an ENI that takes no more of IPv%s is asked for the other family', (full) => {
+    const pool = { ...DUAL, prefixes: 'prefer', primaryEni: 'use' } as const;
+    const core = new Core({ pool, targets: { floor: 1, headroom: 0, ceiling: 100 }, enis: 1 }).serving();
+    const asked = (): Family | undefined => {
+      const call = core.callOf('assign')?.call;
+      return call?.action === 'assign' ? call.wish.family : undefined;
+    };
+    if (asked() !== full) core.answer('assign', { action: 'assign', blocks: ['10.0.1.32/28' as Cidr] });
+    expect(asked()).toBe(full);
+    core.fail('assign', ENI_FULL);
+    for (const name of names(20)) core.send({ kind: 'pod-bound', pod: { namespace: 'default', name, uid: name } });
+    expect(asked()).toBe(full === 4 ? 6 : 4);
+    core.advance(29_000);
+    core.answer('assign', {
+      action: 'assign',
+      blocks: [(full === 4 ? '2001:db8:0:0:1::/80' : '10.0.1.48/28') as Cidr],
+    });
+    expect(asked()).toBe(undefined);
+    core.advance(2_000);
+    expect(asked()).toBe(full);
   });
 
   test('full slots of IPv6 are no limit as long as one of its addresses is free', () => {
