@@ -15,7 +15,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Kernel, NamespaceId } from '../ports/kernel.ts';
 import { answerTo, errorAnswer, type HttpAnswer } from '../protocol/answer.ts';
 import { type CniError, errorOf, type Verb } from '../protocol/error.ts';
-import { type CniRequest, parseRequest } from '../protocol/request.ts';
+import { type Asker, type CniRequest, parseRequest } from '../protocol/request.ts';
 import { misbeliefs } from '../protocol/told.ts';
 import { whoIs } from './refusals.ts';
 import type { EarlyAdd } from './why.ts';
@@ -34,7 +34,9 @@ export interface Handled {
   readonly ms: number;
   readonly request?: CniRequest;
   readonly reply?: Reply;
+  /** Why it was no request, and who sent it. */
   readonly error?: CniError;
+  readonly asked?: Asker;
   /** What the attachment held when it was asked for. */
   readonly lease?: LeaseRow;
 }
@@ -96,8 +98,8 @@ export class Desk {
     const beganMs = this.options.clock.nowMs();
     const parsed = parseRequest(body);
     if ('error' in parsed) {
-      const { error, cniVersion } = parsed;
-      this.options.handled({ verb: 'INVALID', code: error.code, ms: 0, error });
+      const { error, cniVersion, asked } = parsed;
+      this.options.handled({ verb: 'INVALID', code: error.code, ms: 0, error, ...(asked && { asked }) });
       respond(errorAnswer(error, cniVersion));
       return () => undefined;
     }

@@ -11,6 +11,7 @@ import { reasonText } from '../core/reasons.ts';
 import type { EniRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
 import type { Observation } from '../driver/driver.ts';
+import { reasonBehind } from '../protocol/error.ts';
 import type { Handled } from './desk.ts';
 import { whoIs } from './refusals.ts';
 import { Repairs } from './repairs.ts';
@@ -39,20 +40,21 @@ const LEVEL_OF_VERB = {
 } as const;
 
 /** One request's line: who, what it got, how long it took, and why not. */
-export function logHandled(log: Logger, { verb, code, ms, request, reply, error, lease }: Handled): void {
+export function logHandled(log: Logger, { verb, code, ms, request, reply, error, asked, lease }: Handled): void {
   const refused = reply?.kind === 'refused' ? reply.reason : undefined;
-  const pod = lease?.pod ?? (request?.verb === 'ADD' ? request.pod : undefined);
+  const pod = lease?.pod ?? (request?.verb === 'ADD' ? request.pod : asked?.pod);
   const added = reply?.kind === 'added' ? { ips: reply.plan.addresses, enis: reply.enis, pool: reply.pool } : undefined;
   const fields = {
     verb,
     ...(request !== undefined && 'attachment' in request && { ...request.attachment }),
+    ...(asked && { command: asked.command, ...asked.attachment }),
     ...(pod && { pod: `${pod.namespace}/${pod.name}` }),
     ...(lease && { ips: lease.addresses }),
     ...added,
     durationMs: Math.round(ms * 100) / 100,
     code,
     ...(refused && { reason: refused.code, why: reasonText(refused) }),
-    ...(error && { why: error.msg, details: error.details }),
+    ...(error && { reason: reasonBehind(error), why: error.msg, details: error.details }),
   };
   if (code === 0) log[LEVEL_OF_VERB[verb]](fields, DONE[verb]);
   else log.warn(fields, `${verb.toLowerCase()} refused`);

@@ -7,6 +7,7 @@ import { type Attachment, attachmentKey } from '../core/brand.ts';
 import type { Reply } from '../core/events.ts';
 import { type Reason, type ReasonCode, reasonText } from '../core/reasons.ts';
 import type { LeaseRow } from '../core/rows.ts';
+import { reasonBehind } from '../protocol/error.ts';
 import type { CniRequest } from '../protocol/request.ts';
 import type { Refused } from '../protocol/why.ts';
 import type { Handled } from './desk.ts';
@@ -36,9 +37,11 @@ export class Refusals {
     return [...this.kept.values()];
   }
 
-  note({ request, reply, lease }: Handled, nowMs: number): void {
+  note({ request, reply, lease, asked, error }: Handled, nowMs: number): void {
     if (request?.verb === 'DEL') return this.ended(request.attachment);
     if (request?.verb === 'ADD') this.noteOf(request, 'ADD', reply, nowMs);
+    if (asked?.command === 'ADD' && asked.attachment.containerId !== '' && error !== undefined)
+      this.noteOf(asked, 'ADD', { kind: 'refused', reason: { code: reasonBehind(error), detail: error.msg } }, nowMs);
     // What has no lease has a refused ADD or nothing to tell of.
     if (request?.verb === 'CHECK' && lease !== undefined) this.noteOf(lease, 'CHECK', reply, nowMs);
   }

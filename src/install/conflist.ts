@@ -136,8 +136,14 @@ export function placeConflist(place: ConflistPlace): PlacedList {
   );
   const isReplaced = present !== undefined && present.text !== content;
   const isKept = place.portmap === 'auto' && chained?.isAway === true;
-  const isOld = chained !== undefined && !chained.versions.includes('1.1.0');
-  const notes = [isReplaced && replacedAt(path), isKept && PORTMAP_KEPT, isOld && OLD_PORTMAP];
+  const isWanted = place.portmap === 'always' && chained?.isAway === true;
+  const isOld = chained?.isAway === false && !chained.versions.includes('1.1.0');
+  const notes = [
+    isReplaced && replacedAt(path),
+    isKept && PORTMAP_KEPT,
+    isWanted && PORTMAP_WANTED,
+    isOld && OLD_PORTMAP,
+  ];
   return { ...placed, notes: [...rivals, ...notes.filter((note) => note !== false)] };
 }
 
@@ -146,6 +152,9 @@ const replacedAt = (path: string): string =>
 
 const PORTMAP_KEPT =
   'portmap is chained by the list and not among the plugins: it stays, since running pods need it to end, and the runtime makes no pod until it is back; to do without it drain the node and set portmap to never';
+
+const PORTMAP_WANTED =
+  'portmap is chained by the list and not among the plugins: the runtime makes no pod until it is there; put it there, or set portmap to auto or never';
 
 const OLD_PORTMAP =
   'portmap does not speak CNI 1.1.0, so no runtime asks for STATUS or GC: use one of containernetworking-plugins 1.6 or later, or set portmap to never';

@@ -78,7 +78,7 @@ function codeOf(reason: Reason, verb: Verb): number {
 }
 
 /** The reason of an error that the protocol found itself, before the core heard of the request. */
-export const reasonBehind = ({ code }: CniError): ReasonCode =>
+export const reasonBehind = ({ code }: CniError): 'CONFIG_INVALID' | 'BAD_REQUEST' =>
   code === CODE.invalidConfig || code === CODE.unsupportedField ? 'CONFIG_INVALID' : 'BAD_REQUEST';
 
 /** The reason's sentence, and where the pages for people explain it. */

@@ -66,10 +66,17 @@ export type CniRequest = Asked &
     | { readonly verb: 'STATUS'; readonly network: string }
   );
 
+/** Who sent what was refused as it was read, for the log and `underway why`: as they said it, where they did. */
+export interface Asker {
+  readonly command: string;
+  readonly attachment: Attachment;
+  readonly pod?: PodRef;
+}
+
 export type ParsedRequest =
   | { readonly request: CniRequest }
   /** `cniVersion` is the one asked for where it could be read and is known. */
-  | { readonly error: CniError; readonly cniVersion: string };
+  | { readonly error: CniError; readonly cniVersion: string; readonly asked?: Asker };
 
 const envelope = z.object({
   command: z.string(),
@@ -99,7 +106,16 @@ export function parseRequest(body: string): ParsedRequest {
     budgetMs: Math.floor(sent.deadlineMs - Math.min(REPLY_MARGIN_MS, sent.deadlineMs / 10)),
     ...(sent.traceparent !== undefined && { traceparent: sent.traceparent }),
   });
-  return 'error' in parsed ? { ...parsed, cniVersion } : { request: parsed.value };
+  return 'error' in parsed ? { ...parsed, cniVersion, asked: askerOf(sent, raw) } : { request: parsed.value };
+}
+
+/** Nothing of it was checked; whoever writes with curl may have sent megabytes. */
+function askerOf({ command, containerId = '', ifname = '', args = '' }: Envelope, raw: object): Asker {
+  const network = 'name' in raw && typeof raw.name === 'string' ? raw.name : '';
+  const brief = (text: string) => text.slice(0, CONTAINER_ID_MAX);
+  const attachment = { network: brief(network), containerId: brief(containerId), ifname: brief(ifname) };
+  const pod = podOf(args);
+  return { command: brief(command), attachment, ...(pod && { pod }) };
 }
 
 /** The envelope, and the configuration in it as an object not yet looked into. Code 6. */

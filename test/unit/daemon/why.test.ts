@@ -160,6 +160,25 @@ test(
 );
 
 test(
+  'a pod that asked for what it cannot have, or whose list is wrong: who it is, in the log too',
+  async () => {
+    await node.serve();
+    node.sandbox('c1');
+    const wish = { cniVersion: '1.0.0', name: 'underway', type: 'underway', runtimeConfig: { ips: ['10.0.0.9'] } };
+    const refused = await node.cni('ADD', 'c1', { config: JSON.stringify(wish) });
+    expect(refused.json).toMatchObject({ code: 2 });
+    expect((await why('shop/pod-c1')).stdout).toMatch(
+      /^shop\/pod-c1 was refused once, .*\nCONFIG_INVALID: runtimeConfig\.ips is \["10\.0\.0\.9"\].*\nsee .*\n$/,
+    );
+    const who = { command: 'ADD', network: 'underway', containerId: 'c1', ifname: 'eth0', pod: 'shop/pod-c1' };
+    expect(node.log.find(({ msg }) => msg === 'invalid refused')).toMatchObject({ ...who, reason: 'CONFIG_INVALID' });
+    await node.add('c1');
+    expect((await why('shop/pod-c1')).code).toBe(0);
+  },
+  LIMIT_MS,
+);
+
+test(
   'a pod that CHECK found otherwise than it was wired: what CHECK said, until a CHECK is content or the pod ends',
   async () => {
     await node.serve();

@@ -168,8 +168,11 @@ describe('the network’s configuration list', () => {
     const binDir = join(folder, 'bin');
     mkdirSync(binDir);
     if (isThere) writeFileSync(join(binDir, 'portmap'), '');
-    const types = place({ binDir, portmap }).plugins.map(({ type }: { readonly type: string }) => type);
+    const { path, notes } = placed({ binDir, portmap });
+    const types = JSON.parse(readFileSync(path, 'utf8')).plugins.map(({ type }: { readonly type: string }) => type);
     expect(types).toEqual(isChained ? ['underway', 'portmap'] : ['underway']);
+    const said = isThere ? /^portmap does not speak/ : /until it is there/;
+    expect(notes).toEqual(isChained ? [expect.stringMatching(said)] : []);
   });
 
   test.each<[string, string, readonly string[], string]>([
@@ -202,7 +205,8 @@ describe('the network’s configuration list', () => {
     const kept = expect.stringMatching(/^portmap is chained .* it stays, .* drain the node and set portmap to never$/);
     expect(choice('auto')).toMatchObject({ outcome: 'unchanged', notes: [kept] });
     expect(placed()).toMatchObject({ outcome: 'unchanged', notes: [] });
-    expect(choice('always')).toMatchObject({ outcome: 'unchanged', notes: [] });
+    const wanted = expect.stringMatching(/^portmap is chained .* makes no pod until it is there; /);
+    expect(choice('always')).toMatchObject({ outcome: 'unchanged', notes: [wanted] });
     expect(text()).toBe(before);
     expect(choice('never')).toMatchObject({ outcome: 'written', notes: [expect.stringMatching(/was replaced/)] });
     expect(JSON.parse(text()).plugins).toMatchObject([{ type: 'underway' }]);
