@@ -33,6 +33,7 @@ export const DEFAULT_SETTINGS: Settings = {
   cooldownMs: 30_000,
   cooldownUnflushedMs: 120_000,
   cooldownUnderPressureMs: 5_000,
+  surplusMs: 60_000,
   mtu: 9_001,
   masquerade: true,
   markMask: 0x7f,

@@ -93,6 +93,8 @@ export interface Settings {
   /** Where the kernel could not flush the address's connections. */
   readonly cooldownUnflushedMs: number;
   readonly cooldownUnderPressureMs: number;
+  /** So long more is free than is kept, and then it is given back. */
+  readonly surplusMs: number;
   /** Of a pod at most: the link of its ENI may carry less. */
   readonly mtu: number;
   readonly masquerade: boolean;

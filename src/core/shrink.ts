@@ -1,7 +1,7 @@
 /**
- * Giving back: what has been free beyond the threshold for a minute goes, from the emptiest ENI, a whole ENI before
- * single blocks. Where the subnet is running out, what is idle goes soon, the longest idle first: another node may be
- * waiting for it. Nothing leased, cooling or quarantined is ever given back, and never below the floor.
+ * Giving back: what has been free beyond the threshold for a minute (`surplusMs`) goes, from the emptiest ENI, a whole
+ * ENI before single blocks. Where the subnet is running out, what is idle goes soon, the longest idle first: another node
+ * may be waiting for it. Nothing leased, cooling or quarantined is ever given back, and never below the floor.
  */
 import { freeOn, usedOn } from './eni.ts';
 import { type Family, familyOf } from './ip.ts';
@@ -14,7 +14,6 @@ import { type Pressure, pressureOf } from './subnet.ts';
 import { blockSize, wishSize } from './tally.ts';
 import type { Turn } from './turn.ts';
 
-const SURPLUS_MS = 60_000;
 /** Where the subnet runs out: a pod that is replaced finds its address still here, and what nobody wants goes soon. */
 const IDLE_MS = { tight: 30_000, exhausted: 10_000 } as const;
 const RELEASE_COUNT_MAX = 32;
@@ -33,7 +32,7 @@ export function shrink(turn: Turn, pool: PoolRow): void {
   if (!hasSurplus) return setSurplus(turn, pool, undefined);
   const sinceMs = pool.surplusSinceMs ?? turn.nowMs;
   setSurplus(turn, pool, sinceMs);
-  if (!turn.due(sinceMs + SURPLUS_MS)) return;
+  if (!turn.due(sinceMs + turn.runtime.settings.surplusMs)) return;
   const headroom = headroomNow(turn, pool);
   if (drainOne(turn, pool, candidates(turn, pool), (eni, family) => canSpare(turn, pool, eni, family, headroom)))
     return;

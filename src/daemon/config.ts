@@ -124,6 +124,7 @@ const schemaFor = (providers: readonly string[]) =>
       cooldownMs: duration(1_000, 3_600_000).default(DEFAULT_SETTINGS.cooldownMs),
       cooldownUnflushedMs: duration(1_000, 3_600_000).default(DEFAULT_SETTINGS.cooldownUnflushedMs),
       cooldownUnderPressureMs: duration(1_000, 3_600_000).default(DEFAULT_SETTINGS.cooldownUnderPressureMs),
+      surplusMs: duration(1_000, 3_600_000).default(DEFAULT_SETTINGS.surplusMs),
       mtu: whole(1_280, 65_535).default(DEFAULT_SETTINGS.mtu),
       masquerade: flag.default(DEFAULT_SETTINGS.masquerade),
       markMask: z
@@ -238,13 +239,14 @@ export function poolsOf(config: Config): readonly Omit<PoolRow, 'surplusSinceMs'
 
 export function settingsOf(config: Config): Settings {
   const { addDeadlineMs, waiterCountMax, cooldownMs, cooldownUnflushedMs, cooldownUnderPressureMs } = config;
-  const { mtu, masquerade, markMask } = config;
+  const { surplusMs, mtu, masquerade, markMask } = config;
   return {
     addDeadlineMs,
     waiterCountMax,
     cooldownMs,
     cooldownUnflushedMs,
     cooldownUnderPressureMs,
+    surplusMs,
     mtu,
     masquerade,
     markMask,
@@ -259,6 +261,7 @@ const RELOADABLE: readonly (keyof Config)[] = [
   'cooldownMs',
   'cooldownUnflushedMs',
   'cooldownUnderPressureMs',
+  'surplusMs',
   'mtu',
   'masquerade',
 ];

@@ -35,6 +35,7 @@ test('a cluster is all that must be said; every default is there to see', () => 
     cooldownMs: 30_000,
     cooldownUnflushedMs: 120_000,
     cooldownUnderPressureMs: 5_000,
+    surplusMs: 60_000,
     mtu: 9_001,
     masquerade: true,
     markMask: 127,
