@@ -1,6 +1,6 @@
 /**
- * kill -9 of the daemon at random moments while pods come and go on node-1. A pool gives back what it had too much for a
- * minute: node-2 is left to itself for that time, and its unassign's answer is lost.
+ * kill -9 of the daemon at random moments while pods come and go on node-1. A pool gives back what it had too much of for
+ * a while: node-2 is left to itself for that time, and its unassign's answer is lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Streams } from '../../../providers/memory/random.ts';
@@ -27,6 +27,7 @@ beforeAll(async () => {
     daemonConfig: {
       cooldownMs: 1_000,
       cooldownUnderPressureMs: 1_000,
+      surplusMs: 15_000,
       pool: { primaryEni: 'skip', targets: { floor: FLOOR, headroom: 4, ceiling: 87 } },
     },
   });

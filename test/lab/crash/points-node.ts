@@ -23,10 +23,12 @@ const RETRY_MS = 200;
 const POLL_MS = 10;
 /** A look costs the daemon a page of all its rows. */
 const LOOK_MS = 250;
+/** A node is at rest, and is told where to die, before anything goes back. */
+const SURPLUS_MS = 15_000;
 /** No read of the cloud comes by itself for this long. */
 const QUIET_MS = 15_000;
-/** Above what an assign without an answer takes to settle, twice. */
-const REST_MS = 60_000;
+/** Above what an assign without an answer takes to settle, twice, or an attach (45 s, and half of it before the next). */
+const REST_MS = 120_000;
 
 /** Nodes in one subnet, whose daemons wait to be told where to die. */
 export const pointStage = ({
@@ -41,7 +43,7 @@ export const pointStage = ({
     subnetCount: 1,
     daemons: false,
     instanceType: 't3.xlarge',
-    daemonConfig: { cooldownMs: 1_000, cooldownUnderPressureMs: 1_000, pool },
+    daemonConfig: { cooldownMs: 1_000, cooldownUnderPressureMs: 1_000, surplusMs: SURPLUS_MS, pool },
   });
 
 export type Deed = (node: PointNode) => Promise<void>;
@@ -212,7 +214,8 @@ export class PointNode {
 
   async #resting(over: AbortSignal): Promise<void> {
     for (const endMs = performance.now() + REST_MS; !over.aborted && !(await this.#isAtRest()); await sleep(LOOK_MS))
-      if (performance.now() > endMs) throw new Error(`${this.name} is not at rest after ${REST_MS} ms`);
+      if (performance.now() > endMs)
+        throw new Error(`${this.name} is not at rest after ${REST_MS} ms: ${JSON.stringify(await this.#state())}`);
   }
 
   async #isAtRest(): Promise<boolean> {
