@@ -1,6 +1,7 @@
 /** Builds Go programs for tests with this machine's Go, whatever its owner has set for work of his own. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -31,7 +32,11 @@ const SETTINGS = {
 /** What it needs, as the end of a sentence, where it cannot be built. */
 export async function goLack({ folder, args, timeoutMs }: GoBuild): Promise<string | undefined> {
   try {
-    await run('go', ['build', ...args], { cwd: folder, env: { ...process.env, ...SETTINGS }, timeout: timeoutMs });
+    const env = { ...process.env, ...SETTINGS };
+    const building = run('go', ['build', ...args], { cwd: folder, env, timeout: timeoutMs });
+    // Tests run meanwhile, and what they wait for comes first.
+    if (building.child.pid !== undefined) setPriority(building.child.pid, constants.priority.PRIORITY_LOW);
+    await building;
     return undefined;
   } catch (error) {
     const said = Error.isError(error) ? error.message.trim().split('\n').at(-1) : String(error);

@@ -2,9 +2,10 @@
  * `npm test`: every tier this machine can run, in order of cost; what was skipped is named, with how to get it.
  * With CI=true a skip is a failure. How it is for who may do less than root: test/lab/unprivileged.test.ts.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isInUserNamespace, isPrivileged, privilegedEnv, privilegedPrefix } from '../src/lab/privilege.ts';
@@ -13,6 +14,8 @@ import { libcniLack } from './lab/libcni/driver.ts';
 import { runtimeLacks } from './runtime/lacks.ts';
 
 const ROOT = dirname(import.meta.dirname);
+/** Of the lab's tests those that measure. */
+const PACKETS = '/lab/packets/';
 
 interface Lack {
   /** What cannot be run without it; undefined is all of the tier. */
@@ -23,9 +26,17 @@ interface Lack {
 interface Tier {
   readonly name: string;
   readonly what: string;
-  readonly lacks: readonly Lack[];
-  /** Namespaces and timing are the machine's: one test at a time. */
-  readonly inBand: boolean;
+  readonly lacks: readonly Lack[] | Promise<readonly Lack[]>;
+  /** It makes namespaces. */
+  readonly inNamespaces?: true;
+  readonly parts: readonly Part[];
+}
+
+/** Files that are run in one go, and how many of them at a time. */
+interface Part {
+  readonly workers: number;
+  /** Of the tier's, a pattern of those that are not of this part. */
+  readonly without?: string;
 }
 
 const { values, positionals } = parseArgs({
@@ -43,34 +54,47 @@ if (values.help) {
 const prefix = namespacePrefix();
 const namespaces = typeof prefix === 'string' ? [{ needs: prefix }] : [];
 const compiler = hasCompiler() ? [] : [{ needs: 'It needs a C compiler (Debian: apt-get install gcc libc6-dev).' }];
-// Fetched out here: who is not root has the tests in a namespace without a network.
-const boto =
-  namespaces.length === 0 && isChosen('lab') && (await findBoto()) === undefined
-    ? [{ part: 'a client of EC2 that is not ours', needs: HOW_TO_GET_IT }]
-    : [];
-const library = namespaces.length === 0 && isChosen('lab') ? await libcniLack() : undefined;
-const libcni = library === undefined ? [] : [{ part: 'the library that runtimes call CNI by', needs: library }];
 const nobody =
   isPrivileged() && !isInUserNamespace()
     ? []
     : [{ part: 'what nobody may do', needs: 'It becomes nobody: run it as root.' }];
 const mounts = isPrivileged() ? [] : [{ part: 'a full disk', needs: 'It mounts a small one: run it as root.' }];
 
-// Out here too: it may build one.
-const runtimes = compiler.length > 0 ? compiler : isChosen('runtime') ? await runtimeLacks() : [];
+/** By itself jest would leave one core idle, of two as well. */
+const ALL_CORES = [{ workers: availableParallelism() }];
+/** What a test measures is the machine's then. */
+const ALONE = { workers: 1 };
+/** What waits more than it works. */
+const TWO = { workers: 2 };
 
 const TIERS: readonly Tier[] = [
-  { name: 'tidy', what: 'imports, names, sizes, docs against code', lacks: [], inBand: false },
+  { name: 'tidy', what: 'imports, names, sizes, docs against code', lacks: [], parts: [ALONE] },
   {
     name: 'unit',
     what: 'pure parts, and every adapter against its port',
     lacks: [...compiler.map((lack) => ({ ...lack, part: 'the CNI binary' })), ...mounts],
-    inBand: false,
+    parts: ALL_CORES,
   },
-  { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], inBand: false },
-  { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inBand: true },
-  { name: 'lab', what: 'a VPC with real packets', lacks: labLacks(), inBand: true },
-  { name: 'runtime', what: 'sandboxes of real container runtimes', lacks: runtimes, inBand: true },
+  { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], parts: ALL_CORES },
+  { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inNamespaces: true, parts: [TWO] },
+  {
+    name: 'lab',
+    what: 'a VPC with real packets',
+    lacks: isChosen('lab') ? labLacks() : [],
+    inNamespaces: true,
+    parts: [
+      { ...TWO, without: PACKETS },
+      { ...ALONE, without: `^(?!.*${PACKETS})` },
+    ],
+  },
+  {
+    name: 'runtime',
+    what: 'sandboxes of real container runtimes',
+    // It may build one, for minutes: beside the other tiers.
+    lacks: compiler.length > 0 ? compiler : isChosen('runtime') ? runtimeLacks() : [],
+    inNamespaces: true,
+    parts: [ALONE],
+  },
 ];
 
 const cache = cacheFolder();
@@ -81,10 +105,11 @@ if (compiler.length === 0) execFileSync(process.execPath, [join(ROOT, 'deploy/bu
 
 for (const tier of TIERS) {
   if (!isChosen(tier.name)) continue;
-  for (const { part, needs } of tier.lacks) skipped.push(`${tier.name} (${part ?? tier.what}): ${needs}`);
-  if (tier.lacks.some(({ part }) => part === undefined)) continue;
+  const lacks = await tier.lacks;
+  for (const { part, needs } of lacks) skipped.push(`${tier.name} (${part ?? tier.what}): ${needs}`);
+  if (lacks.some(({ part }) => part === undefined)) continue;
   console.log(`\n=== ${tier.name}: ${tier.what}`);
-  if (!runTier(tier)) failed = true;
+  for (const part of tier.parts) if (!(await runPart(tier, part))) failed = true;
 }
 
 if (cache.temporary) rmSync(cache.folder, { recursive: true, force: true });
@@ -100,12 +125,19 @@ function isChosen(name: string): boolean {
 }
 
 /** What part of it lacks is of no interest where all of it does. */
-function labLacks(): readonly Lack[] {
+async function labLacks(): Promise<readonly Lack[]> {
   const all = [...namespaces, ...compiler];
-  return all.length > 0 ? all : [...boto, ...libcni, ...nobody];
+  if (all.length > 0) return all;
+  // Fetched out here: who is not root has the tests in a namespace without a network.
+  const [boto, library] = await Promise.all([findBoto(), libcniLack()]);
+  return [
+    ...(boto === undefined ? [{ part: 'a client of EC2 that is not ours', needs: HOW_TO_GET_IT }] : []),
+    ...(library === undefined ? [] : [{ part: 'the library that runtimes call CNI by', needs: library }]),
+    ...nobody,
+  ];
 }
 
-function runTier(tier: Tier): boolean {
+async function runPart(tier: Tier, { workers, without }: Part): Promise<boolean> {
   const jest = join(ROOT, 'node_modules/jest/bin/jest.js');
   const args = [
     jest,
@@ -114,22 +146,25 @@ function runTier(tier: Tier): boolean {
     `--selectProjects=${tier.name}`,
     '--passWithNoTests',
     `--cacheDirectory=${cache.folder}`,
-    ...(tier.inBand ? ['--runInBand'] : []),
+    `--maxWorkers=${workers}`,
+    ...(without === undefined ? [] : [`--testPathIgnorePatterns=${without}`]),
   ];
   if (positionals.length > 0) args.push(`--testPathPatterns=${positionals.join('|')}`);
   // Who is not root gets the namespaces inside a user namespace of its own.
-  const before = tier.inBand && typeof prefix !== 'string' ? prefix : [];
+  const before = tier.inNamespaces && typeof prefix !== 'string' ? prefix : [];
   const [program = process.execPath, ...rest] = [...before, process.execPath, ...args];
-  const result = spawnSync(program, rest, {
+  const child = spawn(program, rest, {
     cwd: ROOT,
     stdio: 'inherit',
     env: {
       ...process.env,
       ...(before.length > 0 ? privilegedEnv() : {}),
       NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
+      NODE_COMPILE_CACHE: join(cache.folder, 'compiled'),
     },
   });
-  return result.status === 0;
+  const [code] = await once(child, 'close');
+  return code === 0;
 }
 
 /** A user namespace's root has the number of the machine's, whose folder it may not write: then one for this run. */

@@ -1,4 +1,7 @@
-/** However a demo or a `lab up` is ended before its time, nothing stays behind, and the exit code says what ended it. */
+/**
+ * However a demo or a `lab up` is ended before its time, nothing stays behind, and the exit code says what ended it. Every
+ * demo has the same name: what else runs one is here too.
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -10,6 +13,7 @@ import { labName, until } from './pod-lab.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const CLI = join(ROOT, 'src/cli/main.ts');
+const DEMO_PROGRAM = join(ROOT, 'src/lab/demo/main.ts');
 const LIMIT_MS = 60_000;
 const DEMO = 'uwdemo';
 /** Where the lab of one without the rights of root is. */
@@ -95,6 +99,30 @@ test(
     expect(await exit).toBe(141);
     expect(complaint).toBe('');
     expect(left(DEMO)).toEqual(NOTHING);
+  },
+  LIMIT_MS,
+);
+
+test(
+  'the demo: wrong words, a file that cannot be written, and a lab of its name that is up already',
+  () => {
+    const run = (program: string) => (args: readonly string[]) => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
+      return { code: status, stdout, stderr };
+    };
+    const [demo, underway] = [run(DEMO_PROGRAM), run(CLI)];
+    expect(demo(['--bogus'])).toMatchObject({ code: 64, stderr: "demo: Unknown option '--bogus': see --help\n" });
+    expect(demo(['--json', '/nowhere/figures.json'])).toMatchObject({
+      code: 64,
+      stderr: expect.stringMatching(/^demo: --json \/nowhere\/figures\.json cannot be written: ENOENT/),
+    });
+    const named = ['--name', DEMO];
+    expect(underway(['lab', 'up', '--fast', '--no-daemons', '--nodes', '0', '--vms', '0', ...named]).code).toBe(0);
+    expect(demo(['--fast'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^demo: a lab named uwdemo is up already \(pid \d+\): .* --name uwdemo\n$/),
+    });
+    expect(underway(['lab', 'down', ...named]).stdout).toMatch(/^left behind: 0 /);
   },
   LIMIT_MS,
 );
