@@ -1,25 +1,15 @@
 /**
  * The program itself: flags, exit codes, signals, and (root) the real kernel in namespaces of this test's own, against
- * the lab's EC2 and instance metadata on a loopback port. Namespaces are named `uwd-<process>-…`.
+ * the lab's EC2 and instance metadata on a loopback port.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { MemoryCloud } from '../../providers/memory/cloud.ts';
-import { AWS_2026, withoutLatency } from '../../providers/memory/figures.ts';
-import type { InstanceId } from '../../src/core/brand.ts';
-import type { Cidr } from '../../src/core/ip.ts';
-import { createEc2Endpoint } from '../../src/lab/ec2/endpoint.ts';
-import { createImds } from '../../src/lab/imds/imds.ts';
-import { systemClock } from '../../src/ports/clock.ts';
 import { ApiServer } from '../kube/api-server.ts';
+import { addressIn, canMakeNamespaces, ip, Machine, program, until } from './daemon-machine.ts';
 
-const program = process.env.UNDERWAYD ?? fileURLToPath(new URL('../../src/daemon/main.ts', import.meta.url));
 const underwayd = (...args: readonly string[]) => spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
 
 describe('flags', () => {
@@ -71,155 +61,6 @@ describe('flags', () => {
   });
 });
 
-const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' });
-
-/** Namespaces can be made and `ip` is there to look. */
-function canMakeNamespaces(): boolean {
-  try {
-    ip('netns', 'add', `uwd-${process.pid}-probe`);
-    ip('netns', 'del', `uwd-${process.pid}-probe`);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-class Machine {
-  readonly folder = mkdtempSync(join(tmpdir(), 'underwayd-'));
-  readonly host = `uwd-${process.pid}-host`;
-  readonly cloud = new MemoryCloud({ clock: systemClock, seed: 1, figures: withoutLatency(AWS_2026) });
-  readonly instance: InstanceId;
-  readonly socket = join(this.folder, 'run', 'cni.sock');
-  private readonly servers: Server[] = [];
-  private readonly pods = new Set<string>();
-  private readonly children = new Set<ChildProcess>();
-  output = '';
-
-  constructor() {
-    const vpc = this.cloud.addVpc({ cidrs4: ['10.0.0.0/16' as Cidr] });
-    const subnet = this.cloud.addSubnet({ vpc: vpc.id, zone: 'eu-central-1a', cidr4: '10.0.1.0/24' as Cidr });
-    const { id, primaryEni } = this.cloud.launch({ instanceType: 'm5.large', subnet: subnet.id });
-    this.instance = id;
-    const eni = this.cloud.truth.eni(primaryEni);
-    ip('netns', 'add', this.host);
-    ip('-n', this.host, 'link', 'add', 'eth0', 'address', eni?.mac ?? '', 'type', 'veth', 'peer', 'name', 'cloud');
-    ip('-n', this.host, 'link', 'set', 'cloud', 'up');
-    ip('-n', this.host, 'address', 'add', `${eni?.primary4}/24`, 'dev', 'eth0');
-    ip('-n', this.host, 'link', 'set', 'eth0', 'up');
-    ip('-n', this.host, 'link', 'set', 'lo', 'up');
-    writeFileSync(join(this.folder, 'boot_id'), 'boot-1\n');
-  }
-
-  async endpoints(): Promise<void> {
-    const options = { cloud: this.cloud, clock: systemClock, region: 'eu-central-1' };
-    const imds = createServer(createImds({ ...options, instance: this.instance }).listener);
-    const urls: string[] = [];
-    for (const server of [createEc2Endpoint(options), imds]) {
-      this.servers.push(server);
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      urls.push(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    }
-    const [endpoint, metadataEndpoint] = urls;
-    this.configure({ provider: { name: 'aws', endpoint, metadataEndpoint } });
-  }
-
-  private settings: Record<string, unknown> = {};
-
-  configure(change: Record<string, unknown>): void {
-    const { folder, socket } = this;
-    this.settings = {
-      cluster: 'test',
-      nodeName: 'n1',
-      socket,
-      stateDir: join(folder, 'state'),
-      bootIdFile: join(folder, 'boot_id'),
-      netns: `/run/netns/${this.host}`,
-      metricsListen: null,
-      lockWaitMs: 500,
-      // Pods are on the primary only: nobody plugs in another ENI's link here.
-      pool: { targets: { floor: 6, headroom: 0, ceiling: 9 } },
-      ...this.settings,
-      ...change,
-    };
-    writeFileSync(join(folder, 'config.json'), JSON.stringify(this.settings));
-  }
-
-  start(env: Readonly<Record<string, string>> = {}): ChildProcess {
-    const child = spawn(process.execPath, [program, '--config', join(this.folder, 'config.json')], {
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.children.add(child);
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (this.output += chunk));
-    return child;
-  }
-
-  async ready(): Promise<void> {
-    for (let n = 0; n < 400; n++) {
-      if ((await this.http('GET', '/readyz').catch(() => undefined))?.status === 200) return;
-      await pause(25);
-    }
-    throw new Error(`not ready: ${this.output.slice(-4_000)}`);
-  }
-
-  pod(name: string): string {
-    const netns = `uwd-${process.pid}-${name}`;
-    this.pods.add(netns);
-    ip('netns', 'add', netns);
-    return netns;
-  }
-
-  /** Its namespace goes, as a sandbox's that ends. */
-  endPod(name: string): void {
-    const netns = `uwd-${process.pid}-${name}`;
-    this.pods.delete(netns);
-    ip('netns', 'del', netns);
-  }
-
-  cni(command: string, name: string): Promise<{ readonly status: number; readonly text: string }> {
-    const body = {
-      command,
-      containerId: name,
-      netns: `/run/netns/uwd-${process.pid}-${name}`,
-      ifname: 'eth0',
-      args: `K8S_POD_NAMESPACE=shop;K8S_POD_NAME=${name};K8S_POD_UID=u`,
-      config: '{"cniVersion":"1.0.0","name":"underway","type":"underway"}',
-      deadlineMs: 40_000,
-    };
-    return this.http('POST', '/v1/cni', JSON.stringify(body));
-  }
-
-  http(method: string, path: string, body?: string): Promise<{ readonly status: number; readonly text: string }> {
-    return new Promise((resolve, reject) => {
-      const asked = request({ socketPath: this.socket, method, path, agent: false }, (response) => {
-        let text = '';
-        response.on('data', (chunk) => (text += chunk));
-        response.on('error', reject);
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-      });
-      asked.on('error', reject).end(body);
-    });
-  }
-
-  async close(): Promise<void> {
-    for (const child of this.children) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    for (const netns of [...this.pods, this.host]) ip('netns', 'del', netns);
-    for (const server of this.servers) {
-      server.closeAllConnections();
-      server.close();
-    }
-    rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => systemClock.timer(systemClock.nowMs() + ms, resolve));
-
 /** Needs root (or a user namespace with a network one in it) and iproute2. */
 const describeProcess = canMakeNamespaces() ? describe : describe.skip;
 
@@ -231,29 +72,25 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
   });
   afterEach(() => machine.close());
 
-  const address = (answer: { readonly text: string }): string => JSON.parse(answer.text).ips[0].address.split('/')[0];
-  const podRoutes = () =>
-    ip('-n', machine.host, 'route', 'show', 'table', '7700', 'type', 'unicast').trim().split('\n').sort();
-
   test('wires a pod, answers again after a restart without touching it, unwires it, stops on SIGTERM', async () => {
     const first = machine.start();
     await machine.ready();
     const netns = machine.pod('p1');
     const added = await machine.cni('ADD', 'p1');
     expect(added.status).toBe(200);
-    const given = address(added);
+    const given = addressIn(added);
     expect(ip('-n', netns, '-4', 'address', 'show', 'dev', 'eth0')).toContain(`inet ${given}/32`);
     expect(ip('-n', netns, 'route', 'show', 'default')).toContain('default via 169.254.1.1 dev eth0');
-    expect(podRoutes()).toEqual([expect.stringContaining(`${given} dev uw`)]);
+    expect(machine.podRoutes()).toEqual([expect.stringContaining(`${given} dev uw`)]);
 
     first.kill('SIGTERM');
     expect(await once(first, 'exit')).toEqual([0, null]);
     expect(existsSync(machine.socket)).toBe(false);
     machine.start();
     await machine.ready();
-    expect(address(await machine.cni('ADD', 'p1'))).toBe(given);
+    expect(addressIn(await machine.cni('ADD', 'p1'))).toBe(given);
     expect((await machine.cni('DEL', 'p1')).status).toBe(200);
-    expect(podRoutes()).toEqual(['']);
+    expect(machine.podRoutes()).toEqual(['']);
   }, 30_000);
 
   test('a pod that has an eth0 is left as it is, and told so', async () => {
@@ -265,7 +102,7 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     const { text } = await machine.cni('ADD', 'p1');
     expect(JSON.parse(text)).toMatchObject({ code: 104, msg: expect.stringContaining(`eth0 already exists in /run/`) });
     expect(ip('-n', netns, 'address')).toBe(before);
-    expect(podRoutes()).toEqual(['']);
+    expect(machine.podRoutes()).toEqual(['']);
   }, 30_000);
 
   test('a second daemon ends with 75 and a sentence, the first goes on', async () => {
@@ -288,7 +125,8 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     const why = async (name: string) => JSON.parse((await machine.http('GET', `/v1/why?pod=shop/${name}`)).text);
     const { addresses } = await why('p1');
     const link =
-      podRoutes()
+      machine
+        .podRoutes()
         .find((route) => route.startsWith(`${addresses[0]} `))
         ?.match(/dev (uw\w+)/)?.[1] ?? '';
     ip('-n', machine.host, 'link', 'del', link);
@@ -344,42 +182,6 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     }
   }, 30_000);
 
-  test.each([
-    'before-commit:4',
-    // An assign that may or may not have been done: EC2 has no token, so it is waited for until it must be over.
-    'after-commit:4',
-    'after-wire:2',
-    'before-reply:2',
-    'after-unwire:1',
-  ])(
-    'killed at %s: after the restart every pod has one address, and nothing is left of the others',
-    async (failpoint) => {
-      const names = ['a', 'b', 'c'];
-      const dying = machine.start({ UNDERWAY_FAILPOINT: failpoint });
-      const died = once(dying, 'exit');
-      for (const name of names) machine.pod(name);
-      const quietly = (command: string, name: string) => machine.cni(command, name).catch(() => undefined);
-      await Promise.race([machine.ready(), died]);
-      for (const name of names) await quietly('ADD', name);
-      for (const name of names) await quietly('DEL', name);
-      expect(await died).toEqual([null, 'SIGKILL']);
-
-      machine.start();
-      await machine.ready();
-      const answers = await Promise.all(names.map((name) => machine.cni('ADD', name)));
-      expect(answers.map(({ status, text }) => (status === 200 ? 200 : text))).toEqual([200, 200, 200]);
-      const given = answers.map(address);
-      expect(new Set(given).size).toBe(3);
-      await until(() => podRoutes().length === 3);
-      expect(podRoutes().map((route) => route.split(' ')[0])).toEqual([...given].sort());
-      for (const name of names) expect((await machine.cni('DEL', name)).status).toBe(200);
-      expect(podRoutes()).toEqual(['']);
-      const { lease } = JSON.parse((await machine.http('GET', '/v1/state')).text);
-      expect(lease).toEqual([]);
-    },
-    30_000,
-  );
-
   test('its log is JSON, one line an event', async () => {
     const child = machine.start();
     await machine.ready();
@@ -404,11 +206,3 @@ describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
     expect(readFileSync(join(machine.folder, 'state', 'heartbeat'), 'utf8')).toBe('');
   }, 30_000);
 });
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let n = 0; n < 200; n++) {
-    if (await holds()) return;
-    await pause(25);
-  }
-  throw new Error(`not within 5 s: ${holds}`);
-}
