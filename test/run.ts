@@ -14,8 +14,6 @@ import { libcniLack } from './lab/libcni/driver.ts';
 import { runtimeLacks } from './runtime/lacks.ts';
 
 const ROOT = dirname(import.meta.dirname);
-/** Of the lab's tests those that measure. */
-const PACKETS = '/lab/packets/';
 
 interface Lack {
   /** What cannot be run without it; undefined is all of the tier. */
@@ -29,14 +27,10 @@ interface Tier {
   readonly lacks: readonly Lack[] | Promise<readonly Lack[]>;
   /** It makes namespaces. */
   readonly inNamespaces?: true;
-  readonly parts: readonly Part[];
-}
-
-/** Files that are run in one go, and how many of them at a time. */
-interface Part {
+  /** Files at a time. */
   readonly workers: number;
-  /** Of the tier's, a pattern of those that are not of this part. */
-  readonly without?: string;
+  /** Files of which each has the machine for itself, after the others. */
+  readonly alone?: string;
 }
 
 const { values, positionals } = parseArgs({
@@ -61,31 +55,28 @@ const nobody =
 const mounts = isPrivileged() ? [] : [{ part: 'a full disk', needs: 'It mounts a small one: run it as root.' }];
 
 /** By itself jest would leave one core idle, of two as well. */
-const ALL_CORES = [{ workers: availableParallelism() }];
-/** What a test measures is the machine's then. */
-const ALONE = { workers: 1 };
+const ALL_CORES = availableParallelism();
 /** What waits more than it works. */
-const TWO = { workers: 2 };
+const TWO = 2;
 
 const TIERS: readonly Tier[] = [
-  { name: 'tidy', what: 'imports, names, sizes, docs against code', lacks: [], parts: [ALONE] },
+  { name: 'tidy', what: 'imports, names, sizes, docs against code', lacks: [], workers: 1 },
   {
     name: 'unit',
     what: 'pure parts, and every adapter against its port',
     lacks: [...compiler.map((lack) => ({ ...lack, part: 'the CNI binary' })), ...mounts],
-    parts: ALL_CORES,
+    workers: ALL_CORES,
   },
-  { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], parts: ALL_CORES },
-  { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inNamespaces: true, parts: [TWO] },
+  { name: 'sim', what: 'the fault simulator, a fixed set of seeds', lacks: [], workers: ALL_CORES },
+  { name: 'kernel', what: 'netlink in real namespaces', lacks: namespaces, inNamespaces: true, workers: TWO },
   {
     name: 'lab',
     what: 'a VPC with real packets',
     lacks: isChosen('lab') ? labLacks() : [],
     inNamespaces: true,
-    parts: [
-      { ...TWO, without: PACKETS },
-      { ...ALONE, without: `^(?!.*${PACKETS})` },
-    ],
+    workers: TWO,
+    // They measure.
+    alone: '/lab/packets/',
   },
   {
     name: 'runtime',
@@ -93,7 +84,9 @@ const TIERS: readonly Tier[] = [
     // It may build one, for minutes: beside the other tiers.
     lacks: compiler.length > 0 ? compiler : isChosen('runtime') ? runtimeLacks() : [],
     inNamespaces: true,
-    parts: [ALONE],
+    workers: TWO,
+    // A runtime that is killed and started over and over, against deadlines.
+    alone: '/runtime/endings',
   },
 ];
 
@@ -109,7 +102,7 @@ for (const tier of TIERS) {
   for (const { part, needs } of lacks) skipped.push(`${tier.name} (${part ?? tier.what}): ${needs}`);
   if (lacks.some(({ part }) => part === undefined)) continue;
   console.log(`\n=== ${tier.name}: ${tier.what}`);
-  for (const part of tier.parts) if (!(await runPart(tier, part))) failed = true;
+  for (const args of partsOf(tier)) if (!(await runJest(tier, args))) failed = true;
 }
 
 if (cache.temporary) rmSync(cache.folder, { recursive: true, force: true });
@@ -137,7 +130,19 @@ async function labLacks(): Promise<readonly Lack[]> {
   ];
 }
 
-async function runPart(tier: Tier, { workers, without }: Part): Promise<boolean> {
+/** What each run of jest is told of which files are its own. */
+function partsOf({ workers, alone }: Tier): readonly (readonly string[])[] {
+  const many = `--maxWorkers=${workers}`;
+  const without = (pattern: string): string => `--testPathIgnorePatterns=${pattern}`;
+  return alone === undefined
+    ? [[many]]
+    : [
+        [many, without(alone)],
+        ['--runInBand', without(`^(?!.*${alone})`)],
+      ];
+}
+
+async function runJest(tier: Tier, part: readonly string[]): Promise<boolean> {
   const jest = join(ROOT, 'node_modules/jest/bin/jest.js');
   const args = [
     jest,
@@ -146,8 +151,7 @@ async function runPart(tier: Tier, { workers, without }: Part): Promise<boolean>
     `--selectProjects=${tier.name}`,
     '--passWithNoTests',
     `--cacheDirectory=${cache.folder}`,
-    `--maxWorkers=${workers}`,
-    ...(without === undefined ? [] : [`--testPathIgnorePatterns=${without}`]),
+    ...part,
   ];
   if (positionals.length > 0) args.push(`--testPathPatterns=${positionals.join('|')}`);
   // Who is not root gets the namespaces inside a user namespace of its own.
