@@ -235,7 +235,8 @@ function orphan(turn: Turn, link: FoundLink): void {
   const addresses = link.addresses.filter((ip) => turn.state.get('address', ip) === undefined);
   // Its ADD died before it had a name, and so before it had an address; or somebody changed the name since.
   if (link.lease === undefined || linkName(attachmentKey(link.lease.attachment)) !== link.name) {
-    turn.emit({ kind: 'unwire', lease: '' as LeaseId, link: link.name, addresses });
+    const { name, bandwidth } = link;
+    turn.emit({ kind: 'unwire', lease: '' as LeaseId, link: name, addresses, ...(bandwidth && { bandwidth }) });
     turn.tx.put('deadLink', { name: link.name, netnsId: link.netns?.id ?? '', sinceMs: turn.nowMs });
     for (const ip of addresses) {
       const block = blockOf(turn, ip) ?? hostCidr(ip);

@@ -168,7 +168,13 @@ export type Effect =
   /** Wire the pod; `fresh` when nothing of this lease can be there. Dead links of the same namespace go first. */
   | { readonly kind: 'wire'; readonly plan: PodPlan; readonly fresh: boolean; readonly deadLinks: readonly string[] }
   /** Fence, then unwire; link and lease are named, never the bare address. */
-  | { readonly kind: 'unwire'; readonly lease: LeaseId; readonly link: string; readonly addresses: readonly Ip[] }
+  | {
+      readonly kind: 'unwire';
+      readonly lease: LeaseId;
+      readonly link: string;
+      readonly addresses: readonly Ip[];
+      readonly bandwidth?: Bandwidth;
+    }
   | { readonly kind: 'verify'; readonly plan: PodPlan }
   | { readonly kind: 'reap'; readonly links: readonly string[] }
   | {

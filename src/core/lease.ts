@@ -97,7 +97,8 @@ export function release(turn: Turn, lease: LeaseRow): void {
     return;
   }
   turn.tx.put('lease', { ...lease, state: 'unwiring', busy: 'unwire', doomed: false });
-  turn.emit({ kind: 'unwire', lease: lease.id, link: linkName(lease.key), addresses: lease.addresses });
+  const { id, key, addresses, bandwidth } = lease;
+  turn.emit({ kind: 'unwire', lease: id, link: linkName(key), addresses, ...(bandwidth && { bandwidth }) });
 }
 
 /** held -> ready, -> lost when the cloud took its block, or -> unwiring when the kernel refused or a DEL came. */

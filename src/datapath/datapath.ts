@@ -22,7 +22,7 @@ export interface ActualPod {
 }
 
 /** A pod that is to be cut off: its link and its lease's addresses, never a bare address. */
-export type FencedPod = Pick<PodPlan, 'link' | 'addresses'>;
+export type FencedPod = Pick<PodPlan, 'link' | 'addresses' | 'bandwidth'>;
 
 export interface Datapath {
   /** As the configuration names it, such as `veth`. */

@@ -67,6 +67,15 @@ export interface QdiscObject {
   readonly queueBytes: number;
 }
 
+/** What comes in by a link is held to a rate: what is beyond it is dropped. */
+export interface PolicerObject {
+  readonly kind: 'policer';
+  readonly link: string;
+  readonly bytesPerSecond: number;
+  /** How much may come at once beside a second's worth, which is always granted. */
+  readonly bucketBytes: number;
+}
+
 /** A file under /proc/sys with its whole value, such as `net/ipv4/conf/eth1/rp_filter`. */
 export interface SysctlObject {
   readonly kind: 'sysctl';
@@ -108,6 +117,7 @@ export type KernelObject =
   | RouteObject
   | RuleObject
   | QdiscObject
+  | PolicerObject
   | SysctlObject
   | NftTableObject
   | NftSetObject
@@ -183,6 +193,8 @@ export function objectIdentity(object: KernelObject): string {
       return `rule ${object.family} ${object.priority} ${object.table} ${object.mark?.value ?? ''}/${object.mark?.mask ?? ''} ${object.from ?? ''} ${object.iif ?? ''}`;
     case 'qdisc':
       return `qdisc ${object.link}`;
+    case 'policer':
+      return `policer ${object.link}`;
     case 'sysctl':
       return `sysctl ${object.path}`;
     case 'nft-table':

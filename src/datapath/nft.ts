@@ -5,7 +5,7 @@
  */
 import type { Cidr, Ip } from '../core/ip.ts';
 
-export type NftFamily = 'inet' | 'arp' | 'ip' | 'ip6';
+export type NftFamily = 'inet' | 'arp' | 'ip' | 'ip6' | 'netdev';
 export type NftVerdict =
   | { readonly verdict: 'accept' | 'drop' | 'return' }
   | { readonly verdict: 'goto' | 'jump'; readonly chain: string };
@@ -49,7 +49,9 @@ export type NftExpr =
   | { readonly op: 'fib'; readonly what: 'saddr . iif oif'; readonly to: number }
   | { readonly op: 'snat'; readonly family: 4 | 6; readonly from: number; readonly fullyRandom: boolean }
   | { readonly op: 'masquerade' }
-  | { readonly op: 'counter'; readonly name: string };
+  | { readonly op: 'counter'; readonly name: string }
+  /** `limit rate over`: true of what is beyond the rate. The bucket holds a second's worth and `burstBytes`. */
+  | { readonly op: 'limit'; readonly bytesPerSecond: number; readonly burstBytes: number };
 
 export type NftKeyType = 'mark' | 'ifname' | 'ipv4_addr' | 'ipv6_addr' | 'ether_addr';
 
@@ -72,7 +74,9 @@ export interface NftElement {
 export interface NftChain {
   readonly name: string;
   readonly hook?: {
-    readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+    readonly hook: 'ingress' | 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+    /** Of a netdev table's: the link. */
+    readonly device?: string;
     readonly type: 'filter' | 'nat';
     readonly priority: number;
   };

@@ -13,6 +13,8 @@ export function objectText(object: KernelObject): string {
       return routeText(object);
     case 'qdisc':
       return `limit of ${object.bytesPerSecond * 8} bit/s on ${object.link}`;
+    case 'policer':
+      return `limit of ${object.bytesPerSecond * 8} bit/s on what comes in by ${object.link}`;
     case 'rule':
       return ruleText(object);
     case 'sysctl':

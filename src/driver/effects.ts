@@ -98,9 +98,9 @@ async function repairSteps(
   return { steps, linkIndex: remade || there === undefined ? plan.linkIndex : there.index };
 }
 
-async function unwire({ lease, link, addresses }: Of<'unwire'>, ports: EffectPorts): Promise<Event> {
+async function unwire({ lease, ...pod }: Of<'unwire'>, ports: EffectPorts): Promise<Event> {
   // ENODEV: the link went with its namespace, which is as good as the fence.
-  const failure = await applied(ports.kernel, ports.datapath.fencePod({ link, addresses }), {
+  const failure = await applied(ports.kernel, ports.datapath.fencePod(pod), {
     forgiven: ['ENODEV'],
   });
   return { kind: 'unwired', lease, ...(failure && { failure }) };

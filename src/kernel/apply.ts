@@ -29,7 +29,7 @@ const NO_LINK = { errno: 'ENODEV', message: 'no such link' } as const;
 
 type Of<K extends Step['do']> = Extract<Step, { do: K }>;
 type ObjectStep = Of<'put' | 'remove'>;
-type RouteObjectKind = Exclude<KernelObject, { kind: `nft-${string}` | 'sysctl' }>;
+type RouteObjectKind = Exclude<KernelObject, { kind: `nft-${string}` | 'policer' | 'sysctl' }>;
 
 interface Queued {
   readonly step: Step;

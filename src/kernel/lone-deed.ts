@@ -65,7 +65,7 @@ export class LoneDeeds {
 
 /**
  * Of a pod alone: a NIC's driver works under RTNL, deleting a link waits for an RCU barrier (20 ms), and a table of
- * nf_tables has one owner, the worker's socket.
+ * nf_tables has one owner, the worker's socket; but policers' has none.
  */
 export const isShort = (steps: readonly Step[]): boolean => steps.length <= STEPS_MAX && steps.every(isOfPod);
 
@@ -78,7 +78,7 @@ function isOfPod(step: Step): boolean {
     case 'put':
     case 'remove': {
       const { object, at } = step;
-      if (isNft(object) || object.kind === 'sysctl') return false;
+      if ((isNft(object) && object.kind !== 'policer') || object.kind === 'sysctl') return false;
       return at === 'pod' || ('link' in object && object.link !== undefined && isLinkName(object.link));
     }
     default:

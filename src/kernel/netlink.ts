@@ -100,6 +100,12 @@ export class MessageWriter {
     this.length += 4;
   }
 
+  attributeU64be(type: number, value: number): void {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(BigInt(value));
+    this.attribute(type, bytes);
+  }
+
   /** With the final zero that the kernel asks for. */
   attributeText(type: number, text: string): void {
     this.attribute(type, Buffer.from(`${text}\0`));

@@ -4,6 +4,7 @@
 import { type Cidr, cidrBase, type Family, familyOf } from '../core/ip.ts';
 import type { KernelObject, KernelState, LinkState, Place, SysctlObject } from '../datapath/kernel-state.ts';
 import { readSysctl } from './namespace.ts';
+import { readPolicers } from './nftables/policer.ts';
 import { readTables } from './nftables/read.ts';
 import { decodeAddress, dumpAddresses } from './rtnetlink/address.ts';
 import { decodeReadLink, dumpLinks, getLink, indexOf } from './rtnetlink/link.ts';
@@ -64,13 +65,14 @@ export function readState(session: Session, scope: ReadScope): KernelState {
 }
 
 /** What hangs on a link, by kind and family; a link's own sysctls come with it. */
-export type Hanging = 'qdisc' | `${'address' | 'neighbour' | 'route' | 'rule'}${Family}`;
+export type Hanging = 'qdisc' | 'policer' | `${'address' | 'neighbour' | 'route' | 'rule'}${Family}`;
 
 export function kindsOf(objects: readonly KernelObject[]): readonly Hanging[] {
   const kinds = objects.flatMap((object): Hanging[] => {
     switch (object.kind) {
       case 'qdisc':
-        return ['qdisc'];
+      case 'policer':
+        return [object.kind];
       case 'address':
         return [`address${familyOf(cidrBase(object.address as Cidr))}`];
       case 'neighbour':
@@ -112,7 +114,8 @@ interface LinkScope {
 }
 
 /** Empty where there is no such link. */
-function readLink({ route }: Session, { name, kinds, protocol = 0 }: LinkScope): KernelState {
+function readLink(session: Session, { name, kinds, protocol = 0 }: LinkScope): KernelState {
+  const { route } = session;
   const answer = route.query(getLink(name));
   if (!('payload' in answer)) return { links: [], objects: [] };
   const index = indexOf(answer);
@@ -123,6 +126,8 @@ function readLink({ route }: Session, { name, kinds, protocol = 0 }: LinkScope):
     switch (kind) {
       case 'qdisc':
         return route.dumpSupported(dumpQdiscs(), (m) => decodeQdisc(m, nameOf));
+      case 'policer':
+        return readPolicers(session, name);
       case 'address4':
       case 'address6':
         return route.dumpSupported(dumpAddresses({ family, index }), (m) => decodeAddress(m, nameOf));

@@ -63,7 +63,8 @@ const linkOf = (object: KernelObject): string | undefined =>
       : undefined;
 
 export function put(namespace: Namespace, object: KernelObject): string | undefined {
-  const link = linkOf(object);
+  // A policer goes on without its link, but does not come without.
+  const link = object.kind === 'policer' ? object.link : linkOf(object);
   if (link !== undefined && !namespace.links.has(link)) return 'ENODEV';
   if (object.kind === 'nft-set' || object.kind === 'nft-chain') {
     if (!namespace.objects.has(`nft-table ${object.family} ${object.table}`)) return 'ENOENT';

@@ -162,19 +162,28 @@ export class Oracle {
     this.limited(pod);
   }
 
-  /** What it asked to be limited to is in force, at both ends of its link. */
+  /** What it asked to be limited to is in force, at both ends of its link; what it sends, where it cannot reach it too. */
   private limited({ name, attachment, netns, bandwidth }: Pod): void {
     const { kernel } = this.options;
-    const ends = [
-      [kernel.host, linkName(attachmentKey(attachment)), bandwidth?.ingress],
-      [kernel.namespaceAt(netns), attachment.ifname, bandwidth?.egress],
+    const link = linkName(attachmentKey(attachment));
+    const limits = [
+      [kernel.host, `qdisc ${link}`, bandwidth?.ingress],
+      [kernel.host, `policer ${link}`, bandwidth?.egress],
+      [kernel.namespaceAt(netns), `qdisc ${attachment.ifname}`, bandwidth?.egress],
     ] as const;
-    for (const [namespace, link, rate] of ends) {
+    for (const [namespace, identity, rate] of limits) {
       if (rate === undefined) continue;
-      const queue = namespace?.objects.get(`qdisc ${link}`);
-      if (queue?.kind !== 'qdisc' || queue.bytesPerSecond * 8 !== rate.bitsPerSecond)
-        this.breach(`${name} runs without its limit on ${link}`);
+      const limit = namespace?.objects.get(identity);
+      const isLimit = limit?.kind === 'qdisc' || limit?.kind === 'policer';
+      if (!isLimit || limit.bytesPerSecond * 8 !== rate.bitsPerSecond)
+        this.breach(`${name} runs without its limit ${identity}`);
     }
+  }
+
+  /** From Linux 6.16 on a policer does not go with its link. */
+  leaseEnded(lease: LeaseRow | undefined): void {
+    const policer = lease && `policer ${linkName(lease.key)}`;
+    if (policer !== undefined && this.options.kernel.host.objects.has(policer)) this.breach(`${policer} is left`);
   }
 
   /** A process without a journal starts: of numbers it knows what the kernel tells, which somebody may have flushed. */

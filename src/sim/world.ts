@@ -10,7 +10,7 @@ import { Streams } from '../../providers/memory/random.ts';
 import type { CloudFact } from '../../providers/memory/records.ts';
 import { limited } from '../cloud/limited.ts';
 import { journalOwner } from '../core/boot.ts';
-import type { EniId, InstanceId, SubnetId } from '../core/brand.ts';
+import type { EniId, InstanceId, LeaseId, SubnetId } from '../core/brand.ts';
 import type { Event } from '../core/events.ts';
 import type { Cidr, Family } from '../core/ip.ts';
 import { VirtualClock } from './clock.ts';
@@ -98,6 +98,7 @@ export class World {
     this.rows = new RowWatch((state, table, key, after) => {
       const freed = table === 'address' && after === undefined ? state.get(table, key) : undefined;
       if (freed?.state === 'cooling') cooldowns.freeing(state, freed.ip);
+      if (table === 'lease' && after === undefined) this.oracle.leaseEnded(state.get(table, key as LeaseId));
       if (freed?.state === 'held') this.oracle.freedAtOnce(freed.ip, state.get('lease', freed.lease));
     });
     const { families } = scenario;

@@ -26,7 +26,7 @@ export function diffNode(plan: NodePlan, actual: KernelState): Step[] {
   const held = reshaped === undefined ? actual.objects : actual.objects.filter((object) => !isNft(object));
   const there = new Map<string, KernelObject>();
   const stale = new Set<KernelObject>();
-  const isOurs = ownership(plan, held);
+  const isOurs = ownership(plan, { ...actual, objects: held });
   for (const object of held) {
     const identity = objectIdentity(object);
     there.set(identity, object);
@@ -105,8 +105,11 @@ function overlap(old: KernelObject, object: KernelObject): boolean {
   return cidrContains(a as Cidr, cidrBase(b as Cidr)) || cidrContains(b as Cidr, cidrBase(a as Cidr));
 }
 
-/** Which of the kernel's objects the node's part answers for. Neighbours, queues, and the pod table's unicast routes, are pods'. */
-function ownership(plan: NodePlan, objects: readonly KernelObject[]): (object: KernelObject) => boolean {
+/**
+ * Which of the kernel's objects the node's part answers for. Neighbours, limits, and the pod table's unicast routes, are
+ * pods'; what a link has left behind is nobody's.
+ */
+function ownership(plan: NodePlan, { links, objects }: KernelState): (object: KernelObject) => boolean {
   const ownAddresses = new Set(
     objects.filter(isOurRule).flatMap((rule) => (rule.from === undefined ? [] : [rule.from])),
   );
@@ -125,6 +128,8 @@ function ownership(plan: NodePlan, objects: readonly KernelObject[]): (object: K
       case 'qdisc':
       case 'sysctl':
         return false;
+      case 'policer':
+        return !links.some(({ name }) => name === object.link);
       case 'nft-table':
       case 'nft-set':
       case 'nft-chain':

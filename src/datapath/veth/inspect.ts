@@ -118,11 +118,15 @@ function podAddresses(objects: readonly KernelObject[], link: LinkState): Ip[] {
   return [...new Set(found)].sort(compareIp);
 }
 
-/** Of its way in: the way out is limited inside. */
+/** Of both ways: the host's end has the one's queue, and the other's policer. */
 function podBandwidth(objects: readonly KernelObject[], link: LinkState): Pick<FoundLink, 'bandwidth'> {
-  const queue = objects.find((object) => object.kind === 'qdisc' && object.link === link.name);
-  const ingress = queue?.kind === 'qdisc' ? rateOf(queue, link.mtu) : undefined;
-  return ingress === undefined ? {} : { bandwidth: { ingress } };
+  const rate = (kind: 'qdisc' | 'policer') => {
+    const found = objects.find((object) => object.kind === kind && object.link === link.name);
+    return found?.kind === kind ? rateOf(found, link.mtu) : undefined;
+  };
+  const [ingress, egress] = [rate('qdisc'), rate('policer')];
+  if (ingress === undefined && egress === undefined) return {};
+  return { bandwidth: { ...(ingress && { ingress }), ...(egress && { egress }) } };
 }
 
 /** What cannot be set on a link that is there: the pair is made anew. */

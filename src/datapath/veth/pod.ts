@@ -18,7 +18,7 @@ import {
   ROUTE_METRIC,
   RULE_PRIORITY,
 } from '../numbering.ts';
-import { shaper } from './shaper.ts';
+import { policer, shaper } from './shaper.ts';
 
 /** What every runtime calls a pod's first interface; other names are of networks beside it (Multus: `net1`). */
 const FIRST = 'eth0';
@@ -30,6 +30,7 @@ export const wantedPod = (plan: PodPlan): WantedPod => ({ host: wantedOnHost(pla
 
 export const wantedOnHost = (plan: PodPlan): readonly KernelObject[] => [
   ...hostQueue(plan),
+  ...hostPolicer(plan),
   ...hostSysctls(plan),
   ...hostNeighbours(plan),
   ...hostRoutes(plan),
@@ -101,11 +102,15 @@ export const hostLinkChange = (plan: PodPlan): LinkChange => ({
 });
 
 /** Group first: packets of a dying pod stop at once in both families, those of established connections too. */
-export function fencePod({ link, addresses }: FencedPod): Step[] {
+export function fencePod({ link, addresses, bandwidth }: FencedPod): Step[] {
   return [
     { do: 'set-link', at: 'host', link: { name: link, group: LINK_GROUP.dead } },
     ...addresses.map((ip) => remove(podRoute(link, ip))),
     ...addresses.map((ip) => remove({ kind: 'neighbour', link, address: ip, mac: HOST_MAC })),
+    // From Linux 6.16 on it outlives its link.
+    ...(bandwidth?.egress === undefined
+      ? []
+      : [remove({ kind: 'policer', link, bytesPerSecond: 0, bucketBytes: 0 } as const)]),
   ];
 }
 
@@ -121,6 +126,12 @@ const hostQueue = ({ link, mtu, bandwidth }: PodPlan): KernelObject[] =>
 /** Where the pod sends, and not where the host receives: a queue that is full there slows down who fills it. */
 const podQueue = ({ attachment, mtu, bandwidth }: PodPlan): KernelObject[] =>
   bandwidth?.egress === undefined ? [] : [shaper({ link: attachment.ifname, mtu, rate: bandwidth.egress })];
+
+/** What the pod sends past its queue, or without it: whatever it may do inside, it gets no more than it asked for. */
+const hostPolicer = ({ link, mtu, bandwidth }: PodPlan): KernelObject[] => {
+  const policed = bandwidth?.egress && policer({ link, mtu, rate: bandwidth.egress });
+  return policed === undefined ? [] : [policed];
+};
 
 /** Set by the link's message; here so that a read which shows them can be compared. IPv6's spoof check is nft's. */
 const hostSysctls = (plan: PodPlan): KernelObject[] => [

@@ -8,30 +8,32 @@ import { NFGEN_BYTES, NFT_MSG, nftDump, nftMessage } from './message.ts';
 import type { TableName } from './table.ts';
 
 const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, TYPE: 7 } as const;
-const NFTA_HOOK = { NUMBER: 1, PRIORITY: 2 } as const;
+const NFTA_HOOK = { NUMBER: 1, PRIORITY: 2, DEVICE: 3 } as const;
 const NFTA_RULE = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
 
 type Hook = NonNullable<NftChain['hook']>;
 type HookName = Hook['hook'];
 
-/** NF_INET_* and, for arp, NF_ARP_* (linux/netfilter.h, netfilter_arp.h). */
+/** NF_INET_*, for arp NF_ARP_*, for netdev NF_NETDEV_* (linux/netfilter.h, netfilter_arp.h). */
 const INET_HOOK: Partial<Record<HookName, number>> = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 };
 const ARP_HOOK: Partial<Record<HookName, number>> = { input: 0, output: 1 };
-const hooksOf = (family: NftFamily) => (family === 'arp' ? ARP_HOOK : INET_HOOK);
+const NETDEV_HOOK: Partial<Record<HookName, number>> = { ingress: 0 };
+const hooksOf = (family: NftFamily) => (family === 'arp' ? ARP_HOOK : family === 'netdev' ? NETDEV_HOOK : INET_HOOK);
 
-/** The chain, the end of its old rules, and its rules. Policy accept. Throws TypeError for a hook that arp lacks. */
+/** The chain, the end of its old rules, and its rules. Policy accept. Throws TypeError for a hook that the family lacks. */
 export function putChain(table: TableName, chain: NftChain): Buffer[] {
   return [
     nftMessage({ message: NFT_MSG.NEWCHAIN, family: table.family, flags: NLM.CREATE }, (writer) => {
       writer.attributeText(NFTA_CHAIN.TABLE, table.table);
       writer.attributeText(NFTA_CHAIN.NAME, chain.name);
       if (chain.hook === undefined) return;
-      const { hook, priority, type } = chain.hook;
+      const { hook, priority, type, device } = chain.hook;
       const number = hooksOf(table.family)[hook];
       if (number === undefined) throw new TypeError(`${table.family} tables have no ${hook} hook`);
       writer.nest(NFTA_CHAIN.HOOK, () => {
         writer.attributeU32be(NFTA_HOOK.NUMBER, number);
         writer.attributeU32be(NFTA_HOOK.PRIORITY, priority);
+        if (device !== undefined) writer.attributeText(NFTA_HOOK.DEVICE, device);
       });
       writer.attributeText(NFTA_CHAIN.TYPE, type);
     }),
@@ -61,8 +63,12 @@ function appendRule({ family, table }: TableName, chain: string, expressions: re
 /** Of every table of the family: older kernels cannot leave the others out. */
 export const dumpChains = ({ family }: TableName): Buffer => nftDump({ message: NFT_MSG.GETCHAIN, family });
 
-export const dumpRules = ({ family, table }: TableName): Buffer =>
-  nftDump({ message: NFT_MSG.GETRULE, family }, (writer) => writer.attributeText(NFTA_RULE.TABLE, table));
+/** Of one chain where it is named. */
+export const dumpRules = ({ family, table }: TableName, chain?: string): Buffer =>
+  nftDump({ message: NFT_MSG.GETRULE, family }, (writer) => {
+    writer.attributeText(NFTA_RULE.TABLE, table);
+    if (chain !== undefined) writer.attributeText(NFTA_RULE.CHAIN, chain);
+  });
 
 /** A chain of the table, without its rules; undefined for another table's. */
 export function decodeChain({ payload }: Message, { family, table }: TableName): Omit<NftChain, 'rules'> | undefined {

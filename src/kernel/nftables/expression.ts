@@ -31,6 +31,8 @@ const NAT_SNAT = 0;
 const FULLY_RANDOM = 0x10;
 const NFPROTO = { 4: 2, 6: 10 } as const;
 const OBJECT_COUNTER = 1;
+/** NFT_LIMIT_PKT_BYTES, NFT_LIMIT_F_INV. */
+const LIMIT = { bytes: 1, over: 1 } as const;
 
 type Of<Op extends NftExpr['op']> = Extract<NftExpr, { op: Op }>;
 
@@ -61,6 +63,7 @@ const KERNEL_NAME: Record<NftExpr['op'], string> = {
   snat: 'nat',
   masquerade: 'masq',
   counter: 'objref',
+  limit: 'limit',
 };
 
 function writeExpression(writer: MessageWriter, expression: NftExpr): void {
@@ -111,6 +114,10 @@ function writeExpression(writer: MessageWriter, expression: NftExpr): void {
     case 'counter':
       numbers([1, OBJECT_COUNTER]);
       return writer.attributeText(2, expression.name);
+    case 'limit':
+      writer.attributeU64be(1, expression.bytesPerSecond);
+      writer.attributeU64be(2, 1);
+      return numbers([3, expression.burstBytes], [4, LIMIT.bytes], [5, LIMIT.over]);
   }
 }
 
@@ -145,6 +152,7 @@ class Fields {
 
   has = (type: number): boolean => this.attributes.has(type);
   number = (type: number): number => this.attributes.get(type)?.readUInt32BE(0) ?? 0;
+  large = (type: number): number => Number(this.attributes.get(type)?.readBigUInt64BE(0) ?? 0n);
   text = (type: number): string => attributeText(this.attributes.get(type) ?? Buffer.alloc(0));
   value = (type: number): Uint8Array => readValue(this.attributes.get(type)) ?? new Uint8Array(0);
   verdict = (type: number) => readVerdict(this.attributes.get(type));
@@ -219,6 +227,10 @@ const READERS: Record<string, (fields: Fields) => NftExpr | undefined> = {
   objref(fields) {
     if (fields.number(1) !== OBJECT_COUNTER || !fields.has(2)) return undefined;
     return { op: 'counter', name: fields.text(2) };
+  },
+  limit(fields) {
+    if (fields.large(2) !== 1 || fields.number(4) !== LIMIT.bytes || fields.number(5) !== LIMIT.over) return undefined;
+    return { op: 'limit', bytesPerSecond: fields.large(1), burstBytes: fields.number(3) };
   },
 };
 

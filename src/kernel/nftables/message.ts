@@ -33,7 +33,7 @@ export const NFT_MSG = {
 } as const;
 
 /** NFPROTO_* of linux/netfilter.h. */
-const FAMILY: Record<NftFamily, number> = { inet: 1, ip: 2, arp: 3, ip6: 10 };
+const FAMILY: Record<NftFamily, number> = { inet: 1, ip: 2, arp: 3, netdev: 5, ip6: 10 };
 /** NFTA_LIST_ELEM. */
 export const LIST_ELEM = 1;
 const NFTA_DATA = { VALUE: 1, VERDICT: 2 } as const;

@@ -1,10 +1,17 @@
 /**
  * Reads whole nf_tables tables, in the order in which they would be put: table, sets, chains, elements.
  */
-import type { NftChainObject, NftElementObject, NftSetObject, NftTableObject } from '../../datapath/kernel-state.ts';
+import type {
+  NftChainObject,
+  NftElementObject,
+  NftSetObject,
+  NftTableObject,
+  PolicerObject,
+} from '../../datapath/kernel-state.ts';
 import type { Session } from '../session.ts';
 import { decodeChain, decodeRule, dumpChains, dumpRules } from './chain.ts';
 import { decodeElements, dumpElements, joinElements } from './element.ts';
+import { readPolicers } from './policer.ts';
 import { decodeSet, dumpSets } from './set.ts';
 import {
   type Counter,
@@ -16,11 +23,16 @@ import {
   type TableName,
 } from './table.ts';
 
-type TableContents = NftTableObject | NftSetObject | NftChainObject | NftElementObject;
+type TableContents = NftTableObject | NftSetObject | NftChainObject | NftElementObject | PolicerObject;
 
+/** Of a netdev table the policers, which is all that ours has. */
 export function readTables(session: Session, names: readonly string[]): TableContents[] {
   const tables = session.netfilter.dumpSupported(dumpTables(), decodeTable);
-  return tables.filter(({ table }) => names.includes(table)).flatMap((table) => readTable(session, table));
+  return tables
+    .filter(({ table }) => names.includes(table))
+    .flatMap((found): TableContents[] =>
+      found.family === 'netdev' ? readPolicers(session) : readTable(session, found),
+    );
 }
 
 /** Empty when there is no such table. */

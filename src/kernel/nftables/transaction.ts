@@ -9,13 +9,15 @@ import type { Session } from '../session.ts';
 import { putChain, removeChain } from './chain.ts';
 import { putElement, removeElement } from './element.ts';
 import { batchBegin, batchEnd } from './message.ts';
+import { putPolicer, removePolicer } from './policer.ts';
 import { putSet, removeSet } from './set.ts';
 import { putCounter, putTable, removeTable } from './table.ts';
 
-export type NftObject = Extract<KernelObject, { kind: `nft-${string}` }>;
+export type NftObject = Extract<KernelObject, { kind: `nft-${string}` | 'policer' }>;
 export type NftStep = Extract<Step, { do: 'put' | 'remove' }> & { readonly object: NftObject };
 
-export const isNft = (object: KernelObject): object is NftObject => object.kind.startsWith('nft-');
+export const isNft = (object: KernelObject): object is NftObject =>
+  object.kind.startsWith('nft-') || object.kind === 'policer';
 
 export interface NftFailure {
   readonly step: NftStep;
@@ -108,6 +110,8 @@ function encode(step: NftStep, id: number): Part[] {
       return putChain(object, object.chain).map((message) => ({ step, message }));
     case 'nft-element':
       return [{ step, message: putElement(object, object.set, object.element) }];
+    case 'policer':
+      return putPolicer(object).map((message) => ({ step, message }));
   }
 }
 
@@ -121,5 +125,7 @@ function encodeRemoval(object: NftObject): Buffer {
       return removeChain(object, object.chain.name);
     case 'nft-element':
       return removeElement(object, object.set, object.element);
+    case 'policer':
+      return removePolicer(object);
   }
 }

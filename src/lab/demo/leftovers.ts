@@ -107,6 +107,8 @@ function tell(found: Found): Leftover | undefined {
       const whose = `${from === undefined ? '' : ` from ${from}`}${mark === undefined ? '' : ` mark ${mark.value}`}`;
       return { kind: 'rules', name: `rule IPv${family} ${priority}${whose} to table ${table}` };
     }
+    case 'policer':
+      return { kind: 'nft', name: `policer of ${found.link}` };
     case 'nft-table':
       return { kind: 'nft', name: `nft table ${found.table}` };
     case 'nft-set':

@@ -30,6 +30,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
+    name: 'a limit outlives its pod',
+    file: 'src/core/lease.ts',
+    find: ', addresses, ...(bandwidth && { bandwidth }) });',
+    replace: ', addresses });',
+  },
+  {
     name: 'a quarantined address is handed out',
     file: 'src/core/quarantine.ts',
     find: "    turn.tx.put('address', { ip, block, state: 'quarantined', sinceMs: turn.nowMs });\n",

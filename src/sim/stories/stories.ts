@@ -195,17 +195,22 @@ export const STORIES: readonly Story[] = [
     },
   },
   {
-    name: 'a limited pod, an ADD that names one limit only, a restart, and somebody who takes the other away',
+    name: 'a limited pod, an ADD that names one limit only, a restart, somebody who takes limits away, and the DEL of another',
     shape: { bandwidth: { ingress: { bitsPerSecond: 10e6 }, egress: { bitsPerSecond: 20e6 } } },
     begin: started,
     act: async (world) => {
       const { pod } = world.want();
+      const other = world.want();
       await world.pass(ENI_MS);
       world.pods.addAgain(pod, { egress: { bitsPerSecond: 20e6 } });
       await world.pass(START_MS);
       world.node.crash();
       await world.pass(START_MS);
-      world.kernel.sabotage((objects) => objects.find(({ kind }) => kind === 'qdisc'));
+      for (const limit of ['qdisc', 'policer']) {
+        world.kernel.sabotage((objects) => objects.find(({ kind }) => kind === limit));
+        await world.pass(START_MS);
+      }
+      world.unwant(other);
       await world.pass(START_MS);
     },
   },

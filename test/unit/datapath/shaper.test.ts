@@ -1,8 +1,9 @@
 import { HOST_MAC } from '../../../src/core/plan.ts';
-import { shaper } from '../../../src/datapath/veth/shaper.ts';
+import type { KernelObject, KernelState } from '../../../src/datapath/kernel-state.ts';
+import { policer, shaper } from '../../../src/datapath/veth/shaper.ts';
 import { veth } from '../../../src/datapath/veth.ts';
 import { link, run, type World } from './interpreter.ts';
-import { eth0, mac, p3 } from './n1.ts';
+import { eth0, mac, n1, p3 } from './n1.ts';
 
 const EMPTY: World = {
   host: { links: [link('eth0', eth0.mac, { up: true })], objects: [] },
@@ -13,10 +14,9 @@ const limited = {
   bandwidth: { ingress: { bitsPerSecond: 20e6 }, egress: { bitsPerSecond: 50e6, burstBits: 2 ** 32 - 1 } },
 };
 const wired = run(EMPTY, veth.wirePod(limited));
-const withoutQueues = {
-  host: { ...wired.host, objects: wired.host.objects.filter(({ kind }) => kind !== 'qdisc') },
-  pod: { ...wired.pod, objects: wired.pod.objects.filter(({ kind }) => kind !== 'qdisc') },
-};
+const isLimit = ({ kind }: KernelObject) => kind === 'qdisc' || kind === 'policer';
+const unlimited = (state: KernelState) => ({ ...state, objects: state.objects.filter((each) => !isLimit(each)) });
+const withoutLimits = { host: unlimited(wired.host), pod: unlimited(wired.pod) };
 
 test.each([
   // A twentieth of a second, whatever the runtime says of bursts; as much again may wait.
@@ -37,6 +37,23 @@ test.each([
   });
 });
 
+test.each([
+  ['20 Mbit/s', { bitsPerSecond: 20e6, burstBits: 2 ** 32 - 1 }, 125_000],
+  ['a burst of a byte', { bitsPerSecond: 20e6, burstBits: 8 }, 1_514],
+  ['the least', { bitsPerSecond: 1e3 }, 1_514],
+])('the policer behind it, %s: the same rate and no smaller a bucket', (_, rate, bucketBytes) => {
+  const bytesPerSecond = rate.bitsPerSecond / 8;
+  expect(policer({ link: 'a', mtu: 1500, rate })).toEqual({ kind: 'policer', link: 'a', bytesPerSecond, bucketBytes });
+});
+
+test('what the kernel cannot count is not policed: its bucket is nanoseconds times the rate, in 64 bits', () => {
+  const policed = [140e9, 141e9].map((bitsPerSecond) => policer({ link: 'a', mtu: 1500, rate: { bitsPerSecond } }));
+  const [largest] = policed;
+  const { bytesPerSecond = 0, bucketBytes = 0 } = largest ?? {};
+  expect(BigInt(bytesPerSecond + bucketBytes) * 1_000_000_000n).toBeLessThan(2n ** 64n);
+  expect(policed[1]).toBeUndefined();
+});
+
 test('a limited pod has a queue at each end, there before the links are up; another has no step more', () => {
   const steps = veth.wirePod(limited).map((step) => {
     if (step.do === 'put') return `${step.at} ${step.object.kind}`;
@@ -50,21 +67,26 @@ test('a limited pod has a queue at each end, there before the links are up; anot
     'pod lo up',
     'pod eth0 up',
   ]);
-  expect(veth.wirePod(limited).filter((step) => !(step.do === 'put' && step.object.kind === 'qdisc'))).toEqual(
+  expect(veth.wirePod(limited).filter((step) => !(step.do === 'put' && isLimit(step.object)))).toEqual(
     veth.wirePod(p3),
+  );
+  expect(veth.fencePod(limited).filter((step) => !(step.do === 'remove' && isLimit(step.object)))).toEqual(
+    veth.fencePod(p3),
   );
 });
 
-test('a queue that is gone is told at both ends, and brought back; unasked only on the host', () => {
+test('a limit that is gone is told at both ends, and brought back; unasked only on the host', () => {
   expect(veth.checkPod(limited, wired)).toEqual([]);
-  expect(veth.checkPod(limited, withoutQueues)).toEqual([
+  expect(veth.checkPod(limited, withoutLimits)).toEqual([
     'limit of 50000000 bit/s on eth0 in the pod is missing',
     `limit of 20000000 bit/s on ${p3.link} on the host is missing`,
+    `limit of 50000000 bit/s on what comes in by ${p3.link} on the host is missing`,
   ]);
-  const mended = run(withoutQueues, veth.repairPod(limited, withoutQueues));
+  const mended = run(withoutLimits, veth.repairPod(limited, withoutLimits));
   expect(veth.checkPod(limited, mended)).toEqual([]);
-  expect(veth.mendHost(limited, withoutQueues.host)).toMatchObject([
+  expect(veth.mendHost(limited, withoutLimits.host)).toMatchObject([
     { do: 'put', at: 'host', object: { kind: 'qdisc', link: p3.link } },
+    { do: 'put', at: 'host', object: { kind: 'policer', link: p3.link } },
   ]);
 });
 
@@ -78,11 +100,23 @@ test('another rate is told and set; a limit that nobody asked us for is left to 
   expect(veth.repairPod(p3, wired)).toEqual([]);
 });
 
-test('where nothing else knows it, the link tells what its pod may receive', () => {
+test('where nothing else knows it, the link tells what its pod may receive and send', () => {
   const [found] = veth.adopt(wired.host);
-  expect(found).toMatchObject({ name: p3.link, bandwidth: { ingress: { bitsPerSecond: 20e6 } } });
+  const bandwidth = { ingress: { bitsPerSecond: 20e6 }, egress: { bitsPerSecond: 50e6 } };
+  expect(found).toMatchObject({ name: p3.link, bandwidth });
   const plain = { ...wired.host, links: [...wired.host.links, link('uw00000000000c1', HOST_MAC)] };
   expect(veth.adopt(plain)[0]).not.toHaveProperty('bandwidth');
+});
+
+test('a fence takes the policer along; one that its link left behind is taken by the next sync, no other', () => {
+  const policers = ({ objects }: KernelState) => objects.filter(({ kind }) => kind === 'policer');
+  expect(policers(wired.host)).toHaveLength(1);
+  expect(policers(run(wired, veth.fencePod(limited)).host)).toEqual([]);
+  const removed = (host: KernelState) =>
+    veth.diffNode(n1, host).filter((step) => step.do === 'remove' && step.object.kind === 'policer');
+  expect(removed(wired.host)).toEqual([]);
+  const links = wired.host.links.filter(({ name }) => name !== p3.link);
+  expect(removed({ ...wired.host, links })).toMatchObject([{ object: { link: p3.link } }]);
 });
 
 test('a queue that is not as ours are is not adopted as ours: the plugin bandwidth, chained, lets wait 25 ms', () => {
@@ -91,7 +125,7 @@ test('a queue that is not as ours are is not adopted as ours: the plugin bandwid
     { ...ours, queueBytes: 125_000 + 62_500 },
     { ...ours, bucketTicks: ours.bucketTicks * 2 },
   ]) {
-    const objects = withoutQueues.host.objects.concat(theirs);
+    const objects = withoutLimits.host.objects.concat(theirs);
     expect(veth.adopt({ ...wired.host, objects })[0]).not.toHaveProperty('bandwidth');
   }
 });

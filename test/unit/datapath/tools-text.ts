@@ -119,6 +119,8 @@ function exprText(expr: NftExpr): string {
     case 'meta':
     case 'ct':
       return `${expr.op} load ${expr.key} => reg ${expr.to + 1}`;
+    case 'limit':
+      return `limit rate ${expr.bytesPerSecond}/second burst ${expr.burstBytes} type bytes flags 0x1`;
     case 'meta-set':
       return `meta set ${expr.key} with reg ${expr.from + 1}`;
     case 'ct-set':

@@ -68,6 +68,7 @@ test('so does every other expression', () => {
     { op: 'verdict', verdict: 'return' },
     { op: 'counter', name: 'n' },
     { op: 'masquerade' },
+    { op: 'limit', bytesPerSecond: 5_000_000_000, burstBytes: 125_000 },
   ];
   expect(readBack(rest)).toEqual(rest);
 });
