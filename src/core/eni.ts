@@ -19,7 +19,7 @@ import type { Turn } from './turn.ts';
 export const LINK_DEADLINE_MS = 45_000;
 /** How long a delete waits for the link to go before it is tried anyway. */
 const LINK_GONE_MS = 5_000;
-const NUMBER_MAX = 127;
+export const ENI_NUMBER_MAX = 127;
 
 export const nodeRow = (turn: Turn) => {
   const node = turn.state.get('node', 'node');
@@ -191,7 +191,7 @@ function numberFor(turn: Turn, { mac }: EniPresent): number {
   const own = turn.runtime.numbers.find((one) => one.mac === mac)?.number;
   if (own !== undefined && !used.has(own)) return own;
   for (const { number } of turn.runtime.numbers) used.add(number);
-  for (let number = 2; number <= NUMBER_MAX; number++) if (!used.has(number)) return number;
+  for (let number = 2; number <= ENI_NUMBER_MAX; number++) if (!used.has(number)) return number;
   throw new Error('an instance with more than 126 ENIs is not known to exist');
 }
 

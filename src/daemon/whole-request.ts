@@ -2,6 +2,10 @@
  * The shim's way past node:http: a request to /v1/cni that came in one piece is taken and answered here, which costs an
  * ADD 0.3 ms less. Everything else (a person with curl, a large configuration, a slow or a broken sender) is node:http's
  * from its first byte on, with its limits.
+ *
+ * libuv accepts one connection a turn of the loop, so of a burst that is at the door each turn would bring one request.
+ * Those are waited for and asked together: a batch has one step and one commit, and its deeds go to the kernel's worker
+ * beside which this thread goes on (src/kernel/lone-deed.ts).
  */
 import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
@@ -15,6 +19,9 @@ const HEAD_END = '\r\n\r\n';
 const NOT_PLAIN = /^(?:transfer-encoding|expect):/im;
 const CONTENT_LENGTH = /^content-length: *(\d{1,7})\r?$/im;
 
+/** Of the loop, of some 20 us each: no longer than so does one who connects and says nothing delay the others. */
+const TURN_COUNT_MAX = 16;
+
 export const ANSWER_TYPE = 'application/json';
 
 export type Answerer = (body: string, respond: (answer: HttpAnswer) => void) => () => void;
@@ -24,16 +31,32 @@ export function takeWholeRequests(server: Server, answer: Answerer): () => void 
   const http = server.listeners('connection');
   server.removeAllListeners('connection');
   const open = new Set<Socket>();
+  /** Of whom nothing was heard yet. */
+  const unheard = new Set<Socket>();
+  const asked: (() => void)[] = [];
+  const begin = (turn: number): void => {
+    if (unheard.size > 0 && turn < TURN_COUNT_MAX) return void setImmediate(begin, turn + 1);
+    for (const ask of asked.splice(0)) ask();
+  };
   server.on('connection', (socket: Socket) => {
     open.add(socket);
-    socket.on('close', () => open.delete(socket));
+    unheard.add(socket);
+    socket.on('close', () => {
+      open.delete(socket);
+      unheard.delete(socket);
+    });
     socket.on('error', ignore);
     socket.setTimeout(FIRST_BYTE_TIMEOUT_MS, cut);
     socket.once('data', (first: Buffer) => {
       socket.setTimeout(0);
       socket.off('timeout', cut);
+      unheard.delete(socket);
       const body = wholeBody(first);
-      if (body !== undefined) return converse(socket, body, answer);
+      if (body !== undefined) {
+        if (asked.length === 0) setImmediate(begin, 1);
+        asked.push(() => converse(socket, body, answer));
+        return;
+      }
       open.delete(socket);
       socket.pause();
       socket.off('error', ignore);

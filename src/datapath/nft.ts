@@ -61,6 +61,8 @@ export interface NftSet {
   readonly key: readonly NftKeyType[];
   readonly interval: boolean;
   readonly verdictMap: boolean;
+  /** No more elements than these; told, the kernel takes a hash of fixed size, which is quicker to look into. */
+  readonly size?: number;
 }
 
 /** One part of a key: a number for marks, a name for interfaces, an address, or a block where the set has intervals. */

@@ -3,19 +3,25 @@
  * Invariant: what does not carry one of these is never changed or removed.
  */
 import type { Mac } from '../core/brand.ts';
+import { ENI_NUMBER_MAX } from '../core/eni.ts';
 
 /** Routes' and rules' protocol (rtnetlink's rtm_protocol); iproute2 prints it as a number. */
 export const PROTOCOL = 117;
-/** The pods' routes and the blocks' fences. */
-export const POD_TABLE = 7700;
 /** An ENI's table is 7700 + its number, which is 2..127; the primary uses main. */
-export const eniTable = (number: number): number => POD_TABLE + number;
-export const ENI_TABLES = { first: POD_TABLE + 2, last: POD_TABLE + 127 } as const;
+const ENI_TABLE_BASE = 7700;
+export const eniTable = (number: number): number => ENI_TABLE_BASE + number;
+export const eniOfTable = (table: number): number => table - ENI_TABLE_BASE;
+export const isEniTable = (table: number): boolean => eniOfTable(table) >= 2 && eniOfTable(table) <= ENI_NUMBER_MAX;
 export const MAIN_TABLE = 254;
 export const LOCAL_TABLE = 255;
+/**
+ * The pods' routes and the blocks' fences. The kernel looks into `local` first whatever rules there are: of a table of our
+ * own every packet would pay for the rule and one more look-up, twice (docs/design/008-pods-in-local.md).
+ */
+export const POD_TABLE = LOCAL_TABLE;
 
 /** Between the kernel's `local` (0) and `main` (32766). */
-export const RULE_PRIORITY = { pod: 700, mark: 710, from: 720 } as const;
+export const RULE_PRIORITY = { mark: 710, from: 720 } as const;
 
 /** Worse than any pod's route: a pod's own route wins while it is there. */
 export const FENCE_METRIC = 4_000_000_000;

@@ -2,6 +2,7 @@
  * A kernel object in a few words, close to what the tools print, for sentences that people read.
  */
 import { type KernelObject, objectIdentity, type RouteObject, type RuleObject } from './kernel-state.ts';
+import { LOCAL_TABLE } from './numbering.ts';
 
 export function objectText(object: KernelObject): string {
   switch (object.kind) {
@@ -43,6 +44,6 @@ function routeText(route: RouteObject): string {
     ...(route.gateway === undefined ? [] : ['via', route.gateway]),
     ...(route.link === undefined ? [] : ['dev', route.link]),
     ...(route.source === undefined ? [] : ['src', route.source]),
-    `in table ${route.table}`,
+    `in table ${route.table === LOCAL_TABLE ? 'local' : route.table}`,
   ].join(' ');
 }

@@ -2,7 +2,14 @@
  * Reads one namespace back as plain objects.
  */
 import { type Cidr, cidrBase, type Family, familyOf } from '../core/ip.ts';
-import type { KernelObject, KernelState, LinkState, Place, SysctlObject } from '../datapath/kernel-state.ts';
+import type {
+  KernelObject,
+  KernelState,
+  LinkState,
+  Place,
+  RouteObject,
+  SysctlObject,
+} from '../datapath/kernel-state.ts';
 import { readSysctl } from './namespace.ts';
 import { readPolicers } from './nftables/policer.ts';
 import { readTables } from './nftables/read.ts';
@@ -16,12 +23,12 @@ import type { Session } from './session.ts';
 
 /** Ours: routes and rules that carry it are read and reported, others not. src/datapath/numbering.ts says the same. */
 export const PROTOCOL = 117;
-/** RT_TABLE_LOCAL: the kernel's own routes to each address. */
+/** RT_TABLE_LOCAL: the kernel's own routes to each address, and ours to pods. */
 const LOCAL_TABLE = 255;
 const FAMILIES: readonly Family[] = [4, 6];
 const NODE_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'] as const;
 export interface ReadScope {
-  /** Only routes and rules of this protocol; undefined is all but the kernel's local table. */
+  /** Only routes and rules of this protocol; undefined is all but the kernel's own of `local`. */
   readonly protocol?: number;
   /** Names of the nf_tables tables to read, of whatever family. */
   readonly nftTables: readonly string[];
@@ -57,12 +64,16 @@ export function readState(session: Session, scope: ReadScope): KernelState {
     ...route.dumpSupported(dumpNeighbours(), (m) => decodeNeighbour(m, linkName)),
     // A namespace in which nothing is limited, as nearly all, is not asked.
     ...(isShaped ? route.dumpSupported(dumpQdiscs(), (m) => decodeQdisc(m, linkName)) : []),
-    ...routes.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
+    ...routes.filter((found) => isOurs(found) && !isToOwnAddress(found)),
     ...rules.filter((found) => isOurs(found) && found.table !== LOCAL_TABLE),
     ...(scope.nftTables.length === 0 ? [] : readTables(session, scope.nftTables)),
   ];
   return { links, objects };
 }
+
+/** Comes and goes with an address, whoever put it there. */
+const isToOwnAddress = ({ table, type, protocol }: RouteObject): boolean =>
+  table === LOCAL_TABLE && (type === 'local' || protocol !== PROTOCOL);
 
 /** What hangs on a link, by kind and family; a link's own sysctls come with it. */
 export type Hanging = 'qdisc' | 'policer' | `${'address' | 'neighbour' | 'route' | 'rule'}${Family}`;
@@ -138,7 +149,7 @@ function readLink(session: Session, { name, kinds, protocol = 0 }: LinkScope): K
       case 'route6':
         return route
           .dumpSupported(dumpRoutes({ family, index, protocol }), (m) => decodeRoute(m, nameOf))
-          .filter((found) => found.link === name && found.table !== LOCAL_TABLE);
+          .filter((found) => found.link === name && !isToOwnAddress(found));
       case 'rule4':
       case 'rule6':
         return route.dumpSupported(dumpRules(family), decodeRule).filter(({ table }) => table !== LOCAL_TABLE);

@@ -217,7 +217,7 @@ test('a change by another program is heard, ours are not', async () => {
     expect(await heard(events, (event) => event.kind === 'link-seen' && event.name === 'uwk-a')).toBe(true);
     expect(changes()).toEqual([]);
 
-    tool(host, 'ip', 'rule', 'del', 'priority', '700');
+    tool(host, 'ip', 'rule', 'del', 'priority', '710');
     expect(await heard(events, (event) => event.kind === 'changed' && event.what === 'rule')).toBe(true);
     expect(await kernel.apply(veth.diffNode(n1, await state()))).toEqual([]);
 
@@ -381,7 +381,7 @@ test('a fenced pod keeps its link, in the dead group; fencing twice, and after t
   expect(await kernel.apply(veth.fencePod(plan))).toEqual([]);
   const links = (await state()).links.find(({ name }) => name === plan.link);
   expect(links).toMatchObject({ group: 0x5557_0001, type: 'veth', up: true });
-  expect(tool(host, 'ip', 'route', 'show', 'table', '7700')).not.toContain(plan.link);
+  expect(tool(host, 'ip', 'route', 'show', 'table', 'local')).not.toContain(plan.link);
   expect(await kernel.apply([{ do: 'delete-links', names: [plan.link, 'uw-never-there'] }])).toEqual([]);
   expect((await state()).links.map(({ name }) => name)).not.toContain(plan.link);
   expect(await kernel.apply(veth.fencePod(plan))).toMatchObject([{ step: { do: 'set-link' }, errno: 'ENODEV' }]);

@@ -16,7 +16,7 @@ import {
   type Step,
 } from '../kernel-state.ts';
 import type { NftExpr } from '../nft.ts';
-import { ENI_TABLES, NFT_TABLE, POD_TABLE, PROTOCOL } from '../numbering.ts';
+import { eniOfTable, isEniTable, NFT_TABLE, POD_TABLE, PROTOCOL } from '../numbering.ts';
 import { sameObject } from '../same-object.ts';
 import { secondaryEnis, wantedNode } from './node.ts';
 
@@ -143,21 +143,18 @@ function ownership(plan: NodePlan, { links, objects }: KernelState): (object: Ke
 export function eniNumbers({ objects }: KernelState): ReadonlyMap<string, number> {
   const tables = new Map<string, number>();
   for (const object of objects)
-    if (isOurRule(object) && isEniTable(object.table) && object.from !== undefined)
-      tables.set(object.from, object.table);
+    if (isOurRule(object) && object.from !== undefined) tables.set(object.from, object.table);
   const numbers = new Map<string, number>();
   for (const object of objects) {
     const table = object.kind === 'address' ? tables.get(object.address) : undefined;
-    if (object.kind === 'address' && table !== undefined) numbers.set(object.link, table - POD_TABLE);
+    if (object.kind === 'address' && table !== undefined) numbers.set(object.link, eniOfTable(table));
   }
   return numbers;
 }
 
 /** Our own rule says which address we gave an ENI: addresses carry no protocol on kernels before 5.18. */
 const isOurRule = (object: KernelObject): object is RuleObject =>
-  object.kind === 'rule' && object.protocol === PROTOCOL && (object.table === POD_TABLE || isEniTable(object.table));
-
-const isEniTable = (table: number): boolean => table >= ENI_TABLES.first && table <= ENI_TABLES.last;
+  object.kind === 'rule' && object.protocol === PROTOCOL && isEniTable(object.table);
 
 const isFence = (route: RouteObject): boolean => route.table === POD_TABLE && route.type === 'unreachable';
 

@@ -170,7 +170,6 @@ function rules(plan: NodePlan): RuleObject[] {
     const enis = secondaryEnis(plan).filter((eni) => familiesOf(eni).includes(family));
     const own = (eni: EniPlan) => (family === 4 ? eni.primary4 : eni.primary6);
     return [
-      { ...ours, priority: RULE_PRIORITY.pod, table: POD_TABLE },
       ...enis.map((eni) => ({
         ...ours,
         priority: RULE_PRIORITY.mark,

@@ -5,6 +5,7 @@
  * This very ruleset passed 104 of 104 packet cases with kube-proxy beside it; test/unit/datapath/golden has it as nft
  * compiles it from text.
  */
+import { ENI_NUMBER_MAX } from '../../core/eni.ts';
 import { type Cidr, familyOf, type Ip } from '../../core/ip.ts';
 import type { EniPlan, NodePlan } from '../../core/plan.ts';
 import type { KernelObject } from '../kernel-state.ts';
@@ -38,8 +39,8 @@ const TABLE = { family: 'inet', table: NFT_TABLE } as const;
 
 /** Addresses that a pod reaches with its own address: the VPC's. */
 const INSIDE4: NftSet = { name: 'inside4', key: ['ipv4_addr'], interval: true, verdictMap: false };
-/** Connection mark -> the ENI it belongs to. */
-const RESTORE: NftSet = { name: 'restore', key: ['mark'], interval: false, verdictMap: true };
+/** Connection mark -> the ENI it belongs to. Every packet is looked up here. */
+const RESTORE: NftSet = { name: 'restore', key: ['mark'], interval: false, verdictMap: true, size: ENI_NUMBER_MAX };
 /** ENI's link -> a connection that arrives there is pinned to it. */
 const ARRIVE: NftSet = { name: 'arrive', key: ['ifname'], interval: false, verdictMap: true };
 /** Block -> a pod's new connection is pinned to the ENI that holds the pod's address. */

@@ -18,7 +18,7 @@ const NFTA_SET = {
   ID: 10,
   USERDATA: 13,
 } as const;
-const NFTA_SET_DESC_CONCAT = 2;
+const NFTA_SET_DESC = { SIZE: 1, CONCAT: 2 } as const;
 const NFTA_SET_FIELD_LEN = 1;
 const FLAG = { ANONYMOUS: 0x1, INTERVAL: 0x4, MAP: 0x8, CONCAT: 0x80 } as const;
 /** NFT_DATA_VERDICT: the map's data are verdicts. */
@@ -67,9 +67,11 @@ export const putSet = ({ family, table }: TableName, set: NftSet, id: number): B
     const [only] = set.key;
     const order = concatenated || only === undefined ? 'concatenation' : KEY_TYPE[only].order;
     writer.attribute(NFTA_SET.USERDATA, Uint8Array.of(USERDATA_KEY_ORDER, 4, BYTE_ORDER[order], 0, 0, 0));
-    if (!concatenated) return;
+    if (!concatenated && set.size === undefined) return;
     writer.nest(NFTA_SET.DESC, () => {
-      writer.nest(NFTA_SET_DESC_CONCAT, () => {
+      if (set.size !== undefined) writer.attributeU32be(NFTA_SET_DESC.SIZE, set.size);
+      if (!concatenated) return;
+      writer.nest(NFTA_SET_DESC.CONCAT, () => {
         for (const type of set.key) {
           writer.nest(LIST_ELEM, () => writer.attributeU32be(NFTA_SET_FIELD_LEN, keyBytes(type)));
         }
@@ -93,12 +95,16 @@ export function decodeSet({ payload }: Message): NftSet | undefined {
   const number = (type: number) => attributes.get(type)?.readUInt32BE(0) ?? 0;
   const flags = number(NFTA_SET.FLAGS);
   const key = unpackTypes(number(NFTA_SET.KEY_TYPE));
+  const size = attributeMap(attributes.get(NFTA_SET.DESC) ?? Buffer.alloc(0))
+    .get(NFTA_SET_DESC.SIZE)
+    ?.readUInt32BE(0);
   if (key === undefined || (flags & FLAG.ANONYMOUS) !== 0) return undefined;
   return {
     name: attributeText(attributes.get(NFTA_SET.NAME) ?? Buffer.alloc(0)),
     key,
     interval: (flags & FLAG.INTERVAL) !== 0,
     verdictMap: number(NFTA_SET.DATA_TYPE) === DATA_VERDICT,
+    ...(size === undefined ? {} : { size }),
   };
 }
 

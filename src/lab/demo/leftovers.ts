@@ -120,8 +120,9 @@ function tell(found: Found): Leftover | undefined {
   }
 }
 
-/** Of ENI `n` of the daemon (src/datapath/numbering.ts). */
-const POD_TABLE = 7700;
+/** An ENI's is this and its number, the pods' is the kernel's `local` (src/datapath/numbering.ts). */
+const ENI_TABLE_BASE = 7700;
+const POD_TABLE = 255;
 
 /** Whether an ENI or a block that is on the node in the cloud is what the object is there for. */
 function callOf({ links, objects }: KernelState, enis: readonly EniRecord[]): (found: Found) => boolean {
@@ -134,7 +135,9 @@ function callOf({ links, objects }: KernelState, enis: readonly EniRecord[]): (f
       object.kind === 'route' && object.link !== undefined && eniLinks.has(object.link) ? [object.table] : [],
     ),
   );
-  const chains = new Set([...tables].flatMap((table) => [`eni${table - POD_TABLE}`, `new${table - POD_TABLE}`]));
+  const chains = new Set(
+    [...tables].flatMap((table) => [`eni${table - ENI_TABLE_BASE}`, `new${table - ENI_TABLE_BASE}`]),
+  );
   return (found) => {
     if (!('kind' in found)) return eniLinks.has(found.name);
     switch (found.kind) {

@@ -1,6 +1,6 @@
 /** A pod's packet leaves by the ENI that has its address; without our rules it leaves by another, and is dropped there. */
 import type { RuleObject } from '../../../src/datapath/kernel-state.ts';
-import { PROTOCOL, RULE_PRIORITY } from '../../../src/datapath/numbering.ts';
+import { PROTOCOL } from '../../../src/datapath/numbering.ts';
 import type { DemoPod } from '../../../src/lab/demo/pods.ts';
 import { ping, probeTcp } from '../../../src/lab/probe/probe.ts';
 import { found } from '../pod-lab.ts';
@@ -26,12 +26,11 @@ beforeAll(async () => {
 
 afterAll(() => world.down(), 30_000);
 
-/** What chooses an ENI: all rules but the one that finds the node's own pods. */
+/** What chooses an ENI. */
 async function eniRules(): Promise<RuleObject[]> {
   const state = await world.lab.networks.read(world.node(1).instance.netns);
   return (state?.objects ?? []).filter(
-    (object): object is RuleObject =>
-      object.kind === 'rule' && object.protocol === PROTOCOL && object.priority !== RULE_PRIORITY.pod,
+    (object): object is RuleObject => object.kind === 'rule' && object.protocol === PROTOCOL,
   );
 }
 

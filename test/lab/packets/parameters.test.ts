@@ -84,8 +84,8 @@ test('the plugin `bandwidth` behind us is left its limits, when the kernel has b
   await bandwidth('ADD', result);
   const shown = async () => (await runIn(netns, ['tc', 'qdisc', 'show', 'dev', linkOf(pod)])).stdout;
   expect(await shown()).toContain('tbf 1: root');
-  await runIn(netns, ['ip', 'rule', 'del', 'priority', '700']);
-  await until('the rule is back', async () => (await runIn(netns, ['ip', 'rule'])).stdout.includes('700:'));
+  await runIn(netns, ['ip', 'rule', 'del', 'priority', '710']);
+  await until('the rule is back', async () => (await runIn(netns, ['ip', 'rule'])).stdout.includes('710:'));
   await run('ADD', pod.host.plugin.binary, { type: 'underway' });
   expect(await shown()).toContain('tbf 1: root');
   await bandwidth('DEL', result);

@@ -331,7 +331,7 @@ describe('all at once', () => {
         spaces.map((netns, n) => world.lab.networks.remove(netns, (before[n]?.objects ?? []).filter(isOurs))),
       );
     };
-    const says = ['rule 700 lookup 7700', 'route unreachable', 'in the pod'];
+    const says = ['rule 720 from', 'route unreachable', 'in the pod'];
     expect(await expectRepaired({ name: 'flush', pod: one(), strike, says })).toEqual([]);
   }, 60_000);
 
@@ -376,7 +376,7 @@ describe('all at once', () => {
         await world.lab.networks.put(host(), [...addresses, ...objects.filter(isMain)]);
       };
       expect(
-        await expectRepaired({ name: 'own addresses', pod: one(), strike, lines, says: ['route .* table 7700'] }),
+        await expectRepaired({ name: 'own addresses', pod: one(), strike, lines, says: ['route .* table 7702'] }),
       ).toEqual([]);
     },
     60_000,
@@ -388,7 +388,7 @@ describe('all at once', () => {
       .wantedPod(plan)
       .pod.filter(({ kind }) => kind === 'route')
       .slice(-1);
-    const rule = (await read(host())).objects.filter((object) => object.kind === 'rule' && object.priority === 700);
+    const rule = (await read(host())).objects.filter((object) => object.kind === 'rule' && object.priority === 710);
     const flood = Array.from({ length: 30_000 }, (_, n): KernelObject => {
       const destination = `10.250.${n >> 8}.${n & 255}/32` as Cidr;
       const route = { kind: 'route', family: 4, table: 9_999, type: 'unreachable', destination } as const;
@@ -406,7 +406,10 @@ describe('all at once', () => {
       }
     };
     try {
-      const says = ['rule 700 lookup 7700', ...inside.map((object) => `${quoted(objectText(object))} in the pod`)];
+      const says = [
+        'rule 710 fwmark 0x2/0x7f lookup 7702',
+        ...inside.map((object) => `${quoted(objectText(object))} in the pod`),
+      ];
       expect(await expectRepaired({ name: 'ENOBUFS', pod: one(), strike, says })).toEqual([]);
     } finally {
       await world.lab.networks.remove(host(), flood);

@@ -361,7 +361,7 @@ const SAMPLES: { readonly [C in ReasonCode]: Extract<Reason, { readonly code: C 
   DATAPATH_REPAIRED: {
     code: 'DATAPATH_REPAIRED',
     steps: 4,
-    restored: ['rule 700 lookup 7700', 'route unreachable 10.0.1.9/32 in table 7700'],
+    restored: ['rule 710 fwmark 0x2/0x7f lookup 7702', 'route unreachable 10.0.1.9/32 in table local'],
   },
   NOT_AS_WIRED: { code: 'NOT_AS_WIRED', problems: ['eth0 is down'] },
   CONFIG_INVALID: {

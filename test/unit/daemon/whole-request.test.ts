@@ -16,6 +16,8 @@ let cutOff: () => void;
 /** Bodies that came in one piece, and those that node:http heard. */
 let whole: string[];
 let rest: string[];
+/** The former, by what was asked without a pause. */
+let batches: string[][];
 let gone: number;
 let answer: ((answer: HttpAnswer) => void) | undefined;
 
@@ -24,7 +26,8 @@ const ok = (body: string): HttpAnswer => ({ status: 200, body });
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'underway-whole-'));
   path = join(folder, 'sock');
-  [whole, rest, gone, answer] = [[], [], 0, undefined];
+  [whole, rest, batches, gone, answer] = [[], [], [], 0, undefined];
+  let batch: string[] | undefined;
   server = createServer((asked, response) => {
     let body = '';
     asked.setEncoding('utf8').on('data', (text) => {
@@ -37,6 +40,14 @@ beforeEach(async () => {
   });
   cutOff = takeWholeRequests(server, (body, respond) => {
     whole.push(body);
+    if (batch === undefined) {
+      batch = [];
+      batches.push(batch);
+      queueMicrotask(() => {
+        batch = undefined;
+      });
+    }
+    batch.push(body);
     answer = respond;
     if (!body.includes('wait')) respond(ok('{"é":1}'));
     return () => void gone++;
@@ -80,6 +91,18 @@ test('a request in one piece is answered, its length in bytes, and its connectio
     'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\nconnection: close\r\n\r\n{"é":1}',
   );
   expect({ whole, rest }).toEqual({ whole: [ENVELOPE], rest: [] });
+});
+
+test('those that are at the door together are asked together', async () => {
+  await Promise.all(Array.from({ length: 6 }, (_, n) => exchange(post(`{"n":${n}}`))));
+  expect(batches.map(({ length }) => length)).toEqual([6]);
+});
+
+test('one who connects and says nothing holds nobody up', async () => {
+  const silent = connect(path);
+  await exchange(post(ENVELOPE));
+  expect(whole).toEqual([ENVELOPE]);
+  silent.destroy();
 });
 
 test.each([

@@ -18,7 +18,7 @@ const shown = (object: KernelObject): KernelObject =>
 /** Sysctls of a link that left are nobody's. */
 const notSysctl = (objects: readonly KernelObject[]) => objects.filter((object) => object.kind !== 'sysctl');
 
-/** What a step does to what, in a line: `put route 4 7700 10.0.1.21/32 4000000000`. */
+/** What a step does to what, in a line: `put route 4 255 10.0.1.21/32 4000000000`. */
 const said = (steps: readonly Step[]): string[] =>
   steps.map((step) =>
     step.do === 'put' || step.do === 'remove'
@@ -135,7 +135,7 @@ test('puts come before removals; only what stands in the way of a put goes just 
 
 test("a block's fence comes before its map element and goes after it", () => {
   const without = withEnis(eth0, eth1, { ...eth2, blocks: [] });
-  const fence = 'route 4 7700 10.0.2.32/28 4000000000';
+  const fence = 'route 4 255 10.0.2.32/28 4000000000';
   const element = 'nft-element inet underway from4 10.0.2.32/28';
   const coming = said(veth.diffNode(n1, sync(FRESH, without).host));
   expect(coming.filter((line) => line.endsWith(fence) || line.endsWith(element))).toEqual([

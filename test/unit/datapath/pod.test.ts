@@ -3,7 +3,7 @@ import { familyOf, hostCidr, type Ip } from '../../../src/core/ip.ts';
 import { HOST_MAC } from '../../../src/core/plan.ts';
 import { formatAlias, parseAlias } from '../../../src/datapath/alias.ts';
 import { type KernelObject, objectIdentity } from '../../../src/datapath/kernel-state.ts';
-import { LINK_GROUP, LOCAL_TABLE } from '../../../src/datapath/numbering.ts';
+import { LINK_GROUP } from '../../../src/datapath/numbering.ts';
 import { objectText } from '../../../src/datapath/object-text.ts';
 import { repairOf } from '../../../src/datapath/repair.ts';
 import { veth } from '../../../src/datapath/veth.ts';
@@ -19,8 +19,8 @@ const without = (world: World, at: 'host' | 'pod', lost: (object: KernelObject) 
   ...world,
   [at]: { ...world[at], objects: world[at].objects.filter((object) => !lost(object)) },
 });
-const isLocal = (object: KernelObject) => object.kind === 'route' && object.table === LOCAL_TABLE;
-/** As a read shows it, which leaves the local table to the kernel. */
+const isLocal = (object: KernelObject) => object.kind === 'route' && object.type === 'local';
+/** As a read shows it: without the routes to addresses of one's own. */
 const wired = without(run(EMPTY, veth.wirePod(p3)), 'pod', isLocal);
 const setLink = (world: World, at: 'host' | 'pod', name: string, change: object): World => ({
   ...world,
@@ -73,7 +73,7 @@ test("a late fence leaves the address's next owner alone, and the node's fence t
     [...veth.wirePod({ ...next, attachment: { ...next.attachment, ifname: 'eth9' } })],
   );
   const after = run(moved, veth.fencePod(p3));
-  expect(stateText(after.host.objects).filter((line) => line.includes('7700 10.0.1.21/32'))).toEqual([
+  expect(stateText(after.host.objects).filter((line) => line.includes('255 10.0.1.21/32'))).toEqual([
     expect.stringContaining('10.0.1.21 dev uw00000000000c9 proto 117 scope link src 10.0.1.10'),
     expect.stringContaining('unreachable 10.0.1.21 proto 117 metric 4000000000'),
   ]);

@@ -11,6 +11,7 @@ import {
   type RuleObject,
 } from '../../../src/datapath/kernel-state.ts';
 import type { NftElement, NftExpr, NftSet } from '../../../src/datapath/nft.ts';
+import { LOCAL_TABLE } from '../../../src/datapath/numbering.ts';
 
 export function toolsText(objects: readonly KernelObject[]): string {
   const sections: [string, string[]][] = [
@@ -55,7 +56,7 @@ function routeTables(objects: readonly KernelObject[]): [string, string[]][] {
   const tables = [...new Set(routes.map((route) => route.table))].sort((a, b) => a - b);
   return ([4, 6] as const).flatMap((family) =>
     tables.map((table): [string, string[]] => [
-      `${family === 4 ? 'ip' : 'ip -6'} route show table ${table}`,
+      `${family === 4 ? 'ip' : 'ip -6'} route show table ${table === LOCAL_TABLE ? 'local' : table}`,
       routes.filter((route) => route.family === family && route.table === table).map(routeText),
     ]),
   );
@@ -162,7 +163,7 @@ function setText(set: NftSet, objects: readonly KernelObject[]): string {
   const head = `${set.verdictMap ? 'map' : 'set'} ${set.name} { type ${set.key.join(' . ')}`;
   const value = set.verdictMap ? ' : verdict' : '';
   const content = elements.length === 0 ? '' : ` elements = { ${elements.map((e) => elementText(set, e)).join(', ')} }`;
-  return `${head}${value}${set.interval ? ' flags interval' : ''}${content} }`;
+  return `${head}${value}${set.size === undefined ? '' : ` size ${set.size}`}${set.interval ? ' flags interval' : ''}${content} }`;
 }
 
 function elementText(set: NftSet, { key, verdict }: NftElement): string {
