@@ -153,7 +153,7 @@ export class Machine {
 
   /** Ways to pods, sorted. */
   podRoutes(): string[] {
-    return ip('-n', this.host, 'route', 'show', 'table', '7700', 'type', 'unicast').trim().split('\n').sort();
+    return ip('-n', this.host, 'route', 'show', 'table', 'local', 'type', 'unicast').trim().split('\n').sort();
   }
 
   async close(): Promise<void> {
