@@ -88,9 +88,9 @@ export const FAULTS = {
     what: 'somebody takes an address (:ADDRESS) or the first secondary one of a node (:NODE) off its ENI, once',
     strike: (lab, target) => ({ what: takeAddress(lab, target) }),
   },
-  'rule-gone': nodeFault(
-    'somebody removes all ip rules of the daemon, once',
-    async (node) => `${await node.loseRules()} rules removed`,
+  'ways-gone': nodeFault(
+    'somebody removes all ip rules and routes of the daemon, once',
+    async (node) => `${await node.loseWays()} rules and routes removed`,
   ),
   reboot: nodeFault('a node boots: its pods’ links, its routes, rules and tables are gone, once', async (node) => {
     await node.reboot();

@@ -57,13 +57,14 @@ export class LabNode {
     if (hadDaemon) this.daemon.start();
   }
 
-  /** Somebody flushed the rules: every one that the daemon made, of both families. How many there were. */
-  async loseRules(): Promise<number> {
+  /** Somebody flushed them: every rule and route that the daemon made, of both families. How many there were. */
+  async loseWays(): Promise<number> {
     const state = await this.#networks.read(this.instance.netns);
-    const rules =
-      state?.objects.filter((object) => object.kind === 'rule' && object.protocol === DAEMON_PROTOCOL) ?? [];
-    await this.#networks.remove(this.instance.netns, rules);
-    return rules.length;
+    const ways = (state?.objects ?? []).filter(
+      (object) => (object.kind === 'rule' || object.kind === 'route') && object.protocol === DAEMON_PROTOCOL,
+    );
+    await this.#networks.remove(this.instance.netns, ways);
+    return ways.length;
   }
 
   /** Not a byte is free where the journal lies. */

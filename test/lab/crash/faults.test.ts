@@ -77,13 +77,13 @@ describe('on a node with slots to fill', () => {
   );
 
   test(
-    'rule-gone: DATAPATH_REPAIRED is logged and counted, and the kernel is as before',
+    'ways-gone: DATAPATH_REPAIRED is logged and counted, and the kernel is as before',
     async () => {
       const before = {
         kernel: await stage.kernelText(),
         repairs: await stage.metric('underway_datapath_repairs_total'),
       };
-      await stage.lab.break('rule-gone');
+      await stage.lab.break('ways-gone');
       await until('the rules are back', async () => (await stage.kernelText()).join() === before.kernel.join(), 1_500);
       await until('it is said', () => stage.said('DATAPATH_REPAIRED').length > 0, 2_000);
       expect(await stage.metric('underway_datapath_repairs_total')).toBeGreaterThan(before.repairs);

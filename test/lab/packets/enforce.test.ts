@@ -81,11 +81,11 @@ test.each(FAMILIES)(
   30_000,
 );
 
-test('a running daemon puts rules that somebody removed back within a second', async () => {
+test('a running daemon puts rules and routes that somebody removed back within a second', async () => {
   const [vm] = world.lab.vms;
   const to = ownAddress(world.primaryOf(found(vm, 'VM')), 4);
-  const removed = await world.node(1).loseRules();
-  expect(removed).toBeGreaterThanOrEqual(6);
+  const removed = await world.node(1).loseWays();
+  expect(removed).toBeGreaterThanOrEqual(8);
   const beganMs = performance.now();
   let passed = false;
   while (!passed && performance.now() - beganMs < 1_000)

@@ -182,7 +182,7 @@ describe.each(SHAPES)('$what', ({ families, options, prefixes, podsEach, enisEac
     expect(wrong).toEqual([]);
   }, 60_000);
 
-  test('a restart is nothing to the pods, and rules that somebody removed are back within a second', async () => {
+  test('a restart is nothing to the pods, and ways that somebody removed are back within a second', async () => {
     const node = world.node(1);
     const targets = podsOfEachEni(node.instance.netns).flatMap((pod) =>
       families.map((family) => ({ netns: world.vm(1).netns, to: addressOf(pod, family) })),
@@ -192,7 +192,7 @@ describe.each(SHAPES)('$what', ({ families, options, prefixes, podsEach, enisEac
     node.daemon.start();
     await node.daemon.ready();
     for (const target of targets) expect(await ping(target)).toMatchObject({ ok: true });
-    expect(await node.loseRules()).toBeGreaterThanOrEqual(families.length);
+    expect(await node.loseWays()).toBeGreaterThanOrEqual(families.length);
     await sleep(1_000);
     for (const target of targets) expect(await ping(target)).toMatchObject({ ok: true });
   }, 30_000);
