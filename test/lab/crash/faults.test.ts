@@ -79,6 +79,8 @@ describe('on a node with slots to fill', () => {
   test(
     'ways-gone: DATAPATH_REPAIRED is logged and counted, and the kernel is as before',
     async () => {
+      const pods = await stage.run(1);
+      await stage.atRest();
       const before = {
         kernel: await stage.kernelText(),
         repairs: await stage.metric('underway_datapath_repairs_total'),
@@ -87,6 +89,7 @@ describe('on a node with slots to fill', () => {
       await until('the rules are back', async () => (await stage.kernelText()).join() === before.kernel.join(), 1_500);
       await until('it is said', () => stage.said('DATAPATH_REPAIRED').length > 0, 2_000);
       expect(await stage.metric('underway_datapath_repairs_total')).toBeGreaterThan(before.repairs);
+      await stage.remove(pods);
     },
     LIMIT_MS,
   );
