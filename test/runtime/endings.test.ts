@@ -87,6 +87,17 @@ async function expectOnly(runtime: Runtime, sandboxes: readonly Sandbox[]): Prom
     expect(await ping({ netns: labOf(runtime).vm.netns, to })).toMatchObject({ ok: true });
 }
 
+/**
+ * containerd 2.4 lists a sandbox again after its restart, as not ready, that was given up while its task began and removed
+ * since: its container could not be deleted then ("cannot delete running task"). No address is behind it. kubelet removes it.
+ */
+async function removeRelics(runtime: Runtime, known: readonly Sandbox[]): Promise<void> {
+  const node = nodeOf(runtime);
+  expect(await node.leased()).toEqual(addressesOf(known));
+  const ids = idsOf(known);
+  await node.remove((await node.ids()).filter((id) => !ids.includes(id)));
+}
+
 describe.each([...runtimes])('$name', (runtime) => {
   test(
     'kubelet gives up while the ADD waits for the cloud: the plugin is killed, nothing waits or leaks',
@@ -163,6 +174,7 @@ describe.each([...runtimes])('$name', (runtime) => {
       for (const to of addressesOf(mine) as Ip[])
         expect(await ping({ netns: labOf(runtime).vm.netns, to })).toMatchObject({ ok: true });
       await node.containerd.start();
+      await removeRelics(runtime, [...lastingOf(runtime), ...mine]);
       await expectOnly(runtime, [...lastingOf(runtime), ...mine]);
       expect((await node.look(mine[0]?.id ?? '')).addresses).toEqual(mine[0]?.addresses);
       await node.remove(idsOf(mine));
