@@ -135,6 +135,10 @@ export interface LinkState {
   readonly alias: string;
   /** `veth`, or empty for hardware. */
   readonly type: string;
+  /** The index of a veth's other end, in whatever namespace that is. */
+  readonly peer?: number;
+  /** It has a master, such as a bridge. */
+  readonly enslaved?: boolean;
 }
 
 /** What a read of one namespace gives: all links, and the objects that carry our protocol, table or link names. */
@@ -150,6 +154,8 @@ export interface LinkChange {
   readonly alias?: string;
   readonly group?: number;
   readonly mtu?: number;
+  /** Flushes the link's neighbours, permanent ones too. */
+  readonly mac?: Mac;
   /** net.ipv4.conf.<link>.rp_filter, carried in IFLA_AF_SPEC. */
   readonly rpFilter?: number;
   /** No automatic IPv6 link-local address. */

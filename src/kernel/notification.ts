@@ -7,9 +7,11 @@
  * without a word, unless the link itself went in the same burst. So it is in a pod, of which only that it was changed is
  * told: the kernel takes a namespace's number away before it takes the namespace apart, so of its end nothing is heard.
  * Not told apart: a sysctl written through /proc by us (NETCONF has no port); it is reported once and found right.
- * Not told: a pod's link that came, went up or was fenced, which is our own doing; only that it was set down, or is gone.
+ * Not told: a pod's link that came, went up or was fenced, which is our own doing; only that it was set down, has an MTU
+ * with which no pod's link was made, has another name or MAC, or is gone. Of a change of the link itself the kernel never
+ * says who asked for it: of a MAC it flushes the permanent neighbours, of a name it makes the link's NETCONF anew.
  *
- * Most of this is decided in the kernel (`UNHEARD`): wiring one pod makes about thirty notifications, and to wake up for
+ * Most of this is decided in the kernel (`routeUnheard`): wiring one pod makes about thirty notifications, and to wake up for
  * them and take them apart cost the worker 0.5 ms beside the answer to the ADD. A filter sees no namespace and, of a
  * route, no protocol: what it lets through is looked at here.
  */
@@ -19,18 +21,19 @@ import { attributeMap, attributeText, HEADER_BYTES, type Message, parseAttribute
 import { isOwnPort, OWN_TAG, TAG_MASK } from './own-port.ts';
 import { type Condition, dropFilter } from './packet-filter.ts';
 import { RTM_ADDRESS } from './rtnetlink/address.ts';
-import { decodeLink, IFF_UP, IFLA_GROUP, LINK_HEADER, LOOPBACK, RTM_LINK } from './rtnetlink/link.ts';
-import { RTM_NEIGHBOUR } from './rtnetlink/neighbour.ts';
+import { decodeLink, IFF_UP, IFLA_GROUP, IFLA_MTU, LINK_HEADER, LOOPBACK, RTM_LINK } from './rtnetlink/link.ts';
+import { isPermanent, NUD_PERMANENT, RTM_NEIGHBOUR } from './rtnetlink/neighbour.ts';
 import { isRootTbf, RTM_QDISC } from './rtnetlink/qdisc.ts';
 import { RTM_ROUTE } from './rtnetlink/route.ts';
 import { RTM_RULE } from './rtnetlink/rule.ts';
 
-const RTM_NEWNETCONF = 80;
+const RTM_NETCONF = { NEW: 80, DELETE: 81 } as const;
 const RTA_OIF = 4;
 const ROUTE_HEADER = 12;
 const FRA_PROTOCOL = 21;
 const RULE_HEADER = 12;
 const NETCONF_HEADER = 4;
+const NETCONFA_IFINDEX = 1;
 const NFGEN_BYTES = 4;
 /** NFTA_TABLE_NAME and every other object's *_TABLE. */
 const NFTA_TABLE = 1;
@@ -45,6 +48,8 @@ export interface Notified {
 export interface Interest {
   readonly protocol: number;
   readonly nftTables: readonly string[];
+  /** With which pods' links were made. */
+  readonly podMtus: ReadonlySet<number>;
 }
 
 /** The upper half of every group that a pod's link can be in (src/datapath/numbering.ts); no other link is in one. */
@@ -61,35 +66,45 @@ const type = { at: 4, bytes: 2 } as const;
 const port = { at: 12, bytes: 4 } as const;
 const isOwn: Condition = { load: { ...port, mask: TAG_MASK }, is: [OWN_TAG] };
 const isNewLink: Condition = { load: type, is: [RTM_LINK.NEW] };
-const isPod: Condition = { load: { attribute: IFLA_GROUP, from: HEADER_BYTES + LINK_HEADER }, is: [POD_GROUPS] };
+const from = HEADER_BYTES + LINK_HEADER;
+const isPod: Condition = { load: { attribute: IFLA_GROUP, from, part: 'upper-half' }, is: [POD_GROUPS] };
+const hasMtuOf = (mtus: Iterable<number>): Condition => ({
+  // No link has 0.
+  load: { attribute: IFLA_MTU, from, part: 'whole' },
+  is: [0, ...mtus],
+});
 const isLoopback: Condition = { load: { at: HEADER_BYTES + 2, bytes: 2 }, is: [LOOPBACK] };
 const flags = { at: HEADER_BYTES + 8, bytes: 4 } as const;
 const change = { at: HEADER_BYTES + 12, bytes: 4 } as const;
 
-/** What the kernel need not queue for us, as programs for the two sockets. */
-export const UNHEARD = {
-  route: dropFilter([
+/** What the kernel need not queue for us, as a program for the socket. */
+export const routeUnheard = ({ podMtus }: Pick<Interest, 'podMtus'>): Buffer =>
+  dropFilter([
     [isOwn, { load: type, is: [RTM_LINK.NEW, RTM_LINK.DELETE], unless: true }],
-    // All of a pod's link but that it was set down.
-    [isNewLink, { load: { ...flags, mask: IFF_UP }, is: [IFF_UP] }, isPod],
-    [isNewLink, { load: { ...change, mask: IFF_UP }, is: [0] }, isPod],
-    [isNewLink, { load: change, is: [ALL_FLAGS] }, isPod],
+    // All of a pod's link but that it was set down, or has another MTU.
+    [isNewLink, { load: { ...flags, mask: IFF_UP }, is: [IFF_UP] }, isPod, hasMtuOf(podMtus)],
+    [isNewLink, { load: { ...change, mask: IFF_UP }, is: [0] }, isPod, hasMtuOf(podMtus)],
+    [isNewLink, { load: change, is: [ALL_FLAGS] }, isPod, hasMtuOf(podMtus)],
     // Each new namespace's.
     [isNewLink, { load: { ...flags, mask: IFF_UP }, is: [IFF_UP] }, isLoopback],
     [isNewLink, { load: { ...change, mask: IFF_UP }, is: [0] }, isLoopback],
     [isNewLink, { load: change, is: [ALL_FLAGS] }, isLoopback],
     [
-      { load: type, is: [RTM_NEWNETCONF] },
+      { load: type, is: [RTM_NETCONF.NEW] },
       { load: length, is: [NETCONF_CHANGE_BYTES], unless: true },
     ],
     // What follows from a link and its addresses, such as ff00::/8.
     [
       { load: port, is: [0] },
-      { load: type, is: [RTM_ADDRESS.NEW, RTM_ROUTE.NEW, RTM_NEIGHBOUR.NEW, RTM_NEIGHBOUR.DELETE, RTM_RULE.NEW] },
+      { load: type, is: [RTM_ADDRESS.NEW, RTM_ROUTE.NEW, RTM_NEIGHBOUR.NEW, RTM_RULE.NEW] },
     ],
-  ]),
-  nft: dropFilter([[isOwn]]),
-} as const;
+    [
+      { load: port, is: [0] },
+      { load: type, is: [RTM_NEIGHBOUR.DELETE] },
+      { load: { at: HEADER_BYTES + 8, bytes: 2 }, is: [NUD_PERMANENT], unless: true },
+    ],
+  ]);
+export const NFT_UNHEARD = dropFilter([[isOwn]]);
 
 type Change = Extract<KernelEvent, { kind: 'changed' }>['what'];
 interface Found {
@@ -131,7 +146,22 @@ export function routeEvents(
   ];
 }
 
-export function nftEvents(notified: readonly Notified[], { nftTables }: Interest): KernelEvent[] {
+/** The MTUs of pods' links that have just been made. */
+export function newPodMtus(notified: readonly Notified[]): number[] {
+  return notified.flatMap(({ message }) => {
+    const { type, payload } = message;
+    if (type !== RTM_LINK.NEW || payload.length < LINK_HEADER || payload.readUInt32LE(12) !== ALL_FLAGS) return [];
+    return podMtu(message);
+  });
+}
+
+/** Empty for another's link. */
+export function podMtu(message: Message): readonly number[] {
+  const { group, mtu } = decodeLink(message);
+  return group >>> 16 === POD_GROUPS ? [mtu] : [];
+}
+
+export function nftEvents(notified: readonly Notified[], { nftTables }: Pick<Interest, 'nftTables'>): KernelEvent[] {
   const changed = notified.some(({ message, namespace }) => {
     if (namespace !== undefined || message.type === NFT_NEWGEN || isOwnPort(message.port)) return false;
     const table = attributeMap(message.payload, NFGEN_BYTES).get(NFTA_TABLE);
@@ -152,18 +182,23 @@ function seeLink(links: Map<number, KernelEvent>, message: Message): void {
   }
 }
 
-function isOthers({ type, port }: Message, namespace: number | undefined): boolean {
+function isOthers(message: Message, namespace: number | undefined): boolean {
+  const { type, port } = message;
   if (port !== 0) return !isOwnPort(port);
   // No sysctl of a pod's is ours.
-  if (type === RTM_NEWNETCONF) return namespace === undefined;
+  if (type === RTM_NETCONF.NEW || type === RTM_NETCONF.DELETE) return namespace === undefined;
+  if (type === RTM_NEIGHBOUR.DELETE) return isPermanent(message);
   return [RTM_LINK.NEW, RTM_ADDRESS.DELETE, RTM_ROUTE.DELETE, RTM_RULE.DELETE].some((each) => each === type);
 }
 
-function changeOf(message: Message, { protocol }: Interest): Found | undefined {
+function changeOf(message: Message, interest: Interest): Found | undefined {
+  const { protocol } = interest;
   const { type, payload } = message;
   switch (type) {
     case RTM_LINK.NEW:
-      return isSetDown(message) || isStray(message) ? { what: 'link', index: payload.readUInt32LE(4) } : undefined;
+      return isSetDown(message) || isStray(message) || isResized(message, interest)
+        ? { what: 'link', index: payload.readUInt32LE(4) }
+        : undefined;
     case RTM_ADDRESS.NEW:
     case RTM_ADDRESS.DELETE:
       return { what: 'address', index: payload.readUInt32LE(4) };
@@ -181,9 +216,12 @@ function changeOf(message: Message, { protocol }: Interest): Found | undefined {
     case RTM_RULE.NEW:
     case RTM_RULE.DELETE:
       return attributeMap(payload, RULE_HEADER).get(FRA_PROTOCOL)?.[0] === protocol ? { what: 'rule' } : undefined;
-    case RTM_NEWNETCONF:
+    case RTM_NETCONF.NEW:
       // The index and one value: a change. All values at once: a link that has just come.
       return parseAttributes(payload, NETCONF_HEADER).length === 2 ? { what: 'sysctl' } : undefined;
+    case RTM_NETCONF.DELETE:
+      // Its files have the link's name: they went with the link, or with its name.
+      return { what: 'link', index: attributeMap(payload, NETCONF_HEADER).get(NETCONFA_IFINDEX)?.readUInt32LE(0) };
     default:
       return undefined;
   }
@@ -193,6 +231,12 @@ function changeOf(message: Message, { protocol }: Interest): Found | undefined {
 function isStray(message: Message): boolean {
   const { name, group } = decodeLink(message);
   return isLinkName(name) && group >>> 16 !== POD_GROUPS;
+}
+
+/** A pod's link, with an MTU with which none was made. */
+function isResized(message: Message, { podMtus }: Interest): boolean {
+  const { group, mtu } = decodeLink(message);
+  return group === LIVE_GROUP && !podMtus.has(mtu);
 }
 
 function isSetDown(message: Message): boolean {

@@ -12,12 +12,12 @@ export interface Condition {
 }
 export type Load =
   | { readonly at: number; readonly bytes: 2 | 4; readonly mask?: number }
-  /** The upper half of a 32-bit attribute, looked for from `from` on; where there is none, the message's flags. */
-  | { readonly attribute: number; readonly from: number };
+  /** Part of an attribute, which is looked for from `from` on; where there is none, of the message's header. */
+  | { readonly attribute: number; readonly from: number; readonly part: 'whole' | 'upper-half' };
 
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
 
-const LOAD = { word: 0x20, half: 0x28, halfAtX: 0x48, immediate: 0x00, immediateX: 0x01 } as const;
+const LOAD = { word: 0x20, half: 0x28, halfAtX: 0x48, wordAtX: 0x40, immediate: 0x00, immediateX: 0x01 } as const;
 const AND = 0x54;
 const TO_X = 0x07;
 const JUMP_IF_EQUAL = 0x15;
@@ -54,10 +54,12 @@ function test({ load, is, unless = false }: Condition, length: number): Instruct
   const compares = is.map((value, n): Instruction => {
     const left = is.length - 1 - n;
     const [hit, miss] = unless ? [left + length, 0] : [left, n === is.length - 1 ? length : 0];
-    return [JUMP_IF_EQUAL, hit, miss, 'bytes' in load ? swapped(value, load.bytes) : swapped(value, 2)];
+    return [JUMP_IF_EQUAL, hit, miss, swapped(value, bytesOf(load))];
   });
   return [...loaded(load), ...compares];
 }
+
+const bytesOf = (load: Load): 2 | 4 => ('bytes' in load ? load.bytes : load.part === 'whole' ? 4 : 2);
 
 function loaded(load: Load): Instruction[] {
   if ('bytes' in load) {
@@ -69,8 +71,8 @@ function loaded(load: Load): Instruction[] {
     [LOAD.immediateX, 0, 0, load.attribute],
     [LOAD.word, 0, 0, FIND_ATTRIBUTE],
     [TO_X, 0, 0, 0],
-    // Behind the attribute's own header and the lower half.
-    [LOAD.halfAtX, 0, 0, 6],
+    // Behind the attribute's own header, and the lower half.
+    load.part === 'whole' ? [LOAD.wordAtX, 0, 0, 4] : [LOAD.halfAtX, 0, 0, 6],
   ];
 }
 

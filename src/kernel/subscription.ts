@@ -14,9 +14,19 @@ import { addressOf, eventfd, MSG_DONTWAIT, poll, receiveMessage, SOL } from './l
 import { codeOf } from './namespace.ts';
 import { parseMessages } from './netlink.ts';
 import { NETLINK, NetlinkSocket } from './netlink-socket.ts';
-import { type Interest, type Notified, nftEvents, POD_GROUPS, routeEvents, UNHEARD } from './notification.ts';
+import {
+  type Interest,
+  NFT_UNHEARD,
+  type Notified,
+  newPodMtus,
+  nftEvents,
+  POD_GROUPS,
+  podMtu,
+  routeEvents,
+  routeUnheard,
+} from './notification.ts';
 import { readQuiet } from './read.ts';
-import { decodeLink, dumpLinksOf, otherEndOf } from './rtnetlink/link.ts';
+import { decodeLink, dumpLinks, dumpLinksOf, otherEndOf } from './rtnetlink/link.ts';
 import { Session } from './session.ts';
 
 /** RTNLGRP_*: link, neighbour, traffic control, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
@@ -27,6 +37,8 @@ const NFT_GROUP = 7;
 const BUFFER_BYTES = 1 << 22;
 const POLL_MS = 500;
 const POLLIN = 1;
+/** A jump in the filter spans 255 instructions; of a link with one more each change is looked at. */
+const MTU_COUNT_MAX = 64;
 /** cmsg type of the namespace's number. */
 const CMSG_NSID = 8;
 
@@ -49,6 +61,11 @@ class Ears {
 
   get fd(): number {
     return this.socket.fd;
+  }
+
+  /** Queues nothing more that the program drops. */
+  filter(program: Buffer): void {
+    this.socket.filter(program);
   }
 
   /** All that is queued; `lost` when the queue overflowed. */
@@ -90,7 +107,7 @@ const namespaceNumber = (control: Buffer): Pick<Notified, 'namespace'> =>
     ? { namespace: control.readInt32LE(16) }
     : {};
 
-export interface Heard extends Interest {
+export interface Heard extends Omit<Interest, 'podMtus'> {
   /** How often that is read of which the kernel tells nobody. */
   readonly quietEveryMs: number;
 }
@@ -101,6 +118,8 @@ export class Subscription {
   private readonly nft: Ears;
   private readonly interest: Heard;
   private readonly tell: (events: readonly KernelEvent[]) => void;
+  /** An MTU beside these was set by others; ENIs have few. */
+  private readonly podMtus: Set<number>;
   /** What the kernel is quiet about, as it was read last. */
   private quiet: string;
   private quietAtMs: number;
@@ -113,7 +132,8 @@ export class Subscription {
     this.session = new Session(netns);
     try {
       this.quiet = readQuiet(this.session);
-      [this.route, this.nft] = openEars(this.session);
+      this.podMtus = new Set(this.session.route.dump(dumpLinks(), podMtu).flat());
+      [this.route, this.nft] = openEars(this.session, routeUnheard({ podMtus: this.podMtus }));
     } catch (error) {
       this.session.close();
       throw error;
@@ -129,9 +149,11 @@ export class Subscription {
     const nft = this.nft.drain();
     const events: KernelEvent[] = route.lost || nft.lost ? [LOST] : [];
     try {
+      this.learn(newPodMtus(route.notified));
+      const interest = { ...this.interest, podMtus: this.podMtus };
       events.push(
-        ...routeEvents(route.notified, this.interest, (namespace) => podLinks(this.session, namespace)),
-        ...nftEvents(nft.notified, this.interest),
+        ...routeEvents(route.notified, interest, (namespace) => podLinks(this.session, namespace)),
+        ...nftEvents(nft.notified, interest),
         ...(this.hasQuietlyChanged() ? [{ kind: 'changed', what: 'sysctl' } as const] : []),
       );
     } catch {
@@ -139,6 +161,13 @@ export class Subscription {
       events.push(LOST);
     }
     if (events.length > 0) this.tell(events);
+  }
+
+  /** From then on the kernel need not tell of links with these. */
+  private learn(mtus: readonly number[]): void {
+    const { size } = this.podMtus;
+    for (const mtu of mtus) if (this.podMtus.size < MTU_COUNT_MAX) this.podMtus.add(mtu);
+    if (this.podMtus.size > size) this.route.filter(routeUnheard({ podMtus: this.podMtus }));
   }
 
   private hasQuietlyChanged(): boolean {
@@ -157,7 +186,7 @@ export class Subscription {
   }
 }
 
-function openEars(session: Session): [route: Ears, nft: Ears] {
+function openEars(session: Session, unheard: Buffer): [route: Ears, nft: Ears] {
   return session.inside(() => {
     const open: NetlinkSocket[] = [];
     try {
@@ -165,8 +194,8 @@ function openEars(session: Session): [route: Ears, nft: Ears] {
       open.push(route);
       const nft = new NetlinkSocket(NETLINK.NETFILTER);
       open.push(nft);
-      route.filter(UNHEARD.route);
-      nft.filter(UNHEARD.nft);
+      route.filter(unheard);
+      nft.filter(NFT_UNHEARD);
       for (const group of ROUTE_GROUPS) route.join(group);
       route.hearAllNamespaces();
       nft.join(NFT_GROUP);

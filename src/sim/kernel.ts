@@ -220,7 +220,7 @@ export class FakeKernel implements Kernel {
     const common = { up: false, alias: '', type: 'veth' } as const;
     this.host.links.set(step.host.name, { ...step.host, ...common });
     this.host.peers.set(step.host.name, { namespace: pod, name: step.pod.name });
-    pod.links.set(step.pod.name, { ...step.pod, index: 2, group: 0, ...common });
+    pod.links.set(step.pod.name, { ...step.pod, index: 2, group: 0, peer: step.host.index, ...common });
     pod.peers.set(step.pod.name, { namespace: this.host, name: step.host.name });
     const { name, index, mac, mtu } = step.host;
     this.tell({ kind: 'link-seen', name, index, mac, mtu, type: 'veth' });

@@ -62,11 +62,16 @@ const targetOf = (step: Step): string => (step.do === 'put' ? objectIdentity(ste
 
 export function mendPod(plan: PodPlan, pod: KernelState): Step[] {
   const { ifname } = plan.attachment;
-  // Another's link of that name, such as a bridge that a virtual machine is put behind, or none: the pod ended.
-  if (pod.links.find((link) => link.name === ifname)?.mac !== plan.podMac) return [];
+  const end = pod.links.find((link) => link.name === ifname);
+  const mac = end?.mac === plan.podMac ? [] : [{ name: ifname, mac: plan.podMac }];
+  // Another's link of that name, such as a bridge that a virtual machine is put behind, or none: the pod ended. One that
+  // is behind a bridge itself has its MAC from who put it there.
+  if (mac.length > 0 && (end?.peer !== plan.linkIndex || end.enslaved === true)) return [];
   const down = pod.links.filter((link) => !link.up && (link.name === 'lo' || link.name === ifname));
   const missing = wantedInside(plan).filter((object) => !pod.objects.some((found) => standsFor(found, object)));
   return [
+    // First: the link's neighbours go with its MAC.
+    ...mac.map((link): Step => ({ do: 'set-link', at: 'pod', link })),
     ...down.map(({ name }): Step => ({ do: 'set-link', at: 'pod', link: { name, up: true } })),
     ...missing.map((object): Step => ({ do: 'put', at: 'pod', object })),
     ...missing.flatMap((object) => (object.kind === 'address' ? usableAtOnce(ifname, addressIn(object)) : [])),
@@ -163,6 +168,8 @@ function hostDifferences(plan: PodPlan, host: KernelState): Difference[] {
   const isSetUp = link?.up === true && link.alias === change.alias;
   const live = { name: plan.link, group: LINK_GROUP.live };
   const links = linkDifferences('host', [
+    // First: the link's neighbours go with its MAC.
+    { ok: link?.mac === HOST_MAC, link: { name: plan.link, mac: HOST_MAC }, says: `has MAC ${link?.mac}` },
     { ok: link?.group === live.group, link: live, says: 'is not in the live group' },
     { ok: isSetUp, link: change, says: link?.up ? `has the alias "${link.alias}"` : 'is down' },
     mtuRow(plan, { name: plan.link, link }),

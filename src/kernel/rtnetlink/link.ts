@@ -14,6 +14,7 @@ const IFLA = {
   MTU: 4,
   LINK: 5,
   QDISC: 6,
+  MASTER: 10,
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
@@ -42,6 +43,7 @@ const SKIP_STATS = 8;
 /** struct ifinfomsg. */
 export const LINK_HEADER = 16;
 export const IFLA_GROUP = IFLA.GROUP;
+export const IFLA_MTU = IFLA.MTU;
 /** ARPHRD_LOOPBACK, of the header's type. */
 export const LOOPBACK = 772;
 
@@ -79,6 +81,7 @@ export function setLink(change: LinkChange): Buffer {
     const flags = change.up === undefined ? { value: 0, mask: 0 } : { value: change.up ? IFF_UP : 0, mask: IFF_UP };
     writeHeader(writer, { flags: flags.value, mask: flags.mask });
     writer.attributeText(IFLA.IFNAME, change.name);
+    if (change.mac !== undefined) writer.attribute(IFLA.ADDRESS, macBytes(change.mac));
     if (change.mtu !== undefined) writer.attributeU32(IFLA.MTU, change.mtu);
     if (change.alias !== undefined) writer.attribute(IFLA.IFALIAS, Buffer.from(change.alias));
     if (change.group !== undefined) writer.attributeU32(IFLA.GROUP, change.group);
@@ -152,6 +155,7 @@ const textOf = (attributes: Attributes, type: number): string => attributeText(a
 
 function linkFrom(message: Message, attributes: Attributes): LinkState {
   const info = attributes.get(IFLA.LINKINFO);
+  const peer = attributes.get(IFLA.LINK);
   const kind = info && attributeMap(info).get(IFLA_INFO.KIND);
   return {
     name: textOf(attributes, IFLA.IFNAME),
@@ -162,6 +166,8 @@ function linkFrom(message: Message, attributes: Attributes): LinkState {
     group: attributes.get(IFLA.GROUP)?.readUInt32LE(0) ?? 0,
     alias: textOf(attributes, IFLA.IFALIAS),
     type: kind === undefined ? '' : attributeText(kind),
+    ...(peer && { peer: peer.readUInt32LE(0) }),
+    ...(attributes.has(IFLA.MASTER) && { enslaved: true }),
   };
 }
 

@@ -11,7 +11,7 @@ import { macBytes, macText } from './link.ts';
 export const RTM_NEIGHBOUR = { NEW: 28, DELETE: 29, GET: 30 } as const;
 
 const NDA = { DST: 1, LLADDR: 2, IFINDEX: 8 } as const;
-const NUD_PERMANENT = 0x80;
+export const NUD_PERMANENT = 0x80;
 /** Reachable, stale, delay, probe, no-arp, permanent: a packet to it is sent at once. */
 const NUD_VALID = 0xde;
 /** The kernel is to look for it now, as if a packet waited. */
@@ -33,6 +33,8 @@ export const getNeighbour = (address: Ip, index: number): Buffer =>
 /** Whether the answer to `getNeighbour` has the neighbour's MAC. */
 export const isValidNeighbour = ({ payload }: Message): boolean => (payload.readUInt16LE(8) & NUD_VALID) !== 0;
 
+export const isPermanent = ({ payload }: Message): boolean => (payload.readUInt16LE(8) & NUD_PERMANENT) !== 0;
+
 /** Forgets a neighbour that may be waited for already, and solicits it anew. */
 export const askNeighbour = (address: Ip, index: number): Buffer[] => [
   encodeMessage({ type: RTM_NEIGHBOUR.DELETE }, (writer) => writeHeader(writer, { address, index })),
@@ -50,12 +52,12 @@ export const dumpNeighbours = ({ family, index }: { family?: Family; index?: num
   });
 
 /** Undefined for a neighbour that is not permanent, or not of an IP family. */
-export function decodeNeighbour({ payload }: Message, linkName: LinkName): NeighbourObject | undefined {
+export function decodeNeighbour(message: Message, linkName: LinkName): NeighbourObject | undefined {
+  const { payload } = message;
   const attributes = attributeMap(payload, HEADER);
   const address = attributes.get(NDA.DST);
   const link = linkName(payload.readInt32LE(4));
-  const permanent = (payload.readUInt16LE(8) & NUD_PERMANENT) !== 0;
-  if (!permanent || familyFrom(payload.readUInt8(0)) === undefined) return undefined;
+  if (!isPermanent(message) || familyFrom(payload.readUInt8(0)) === undefined) return undefined;
   if (address === undefined || link === undefined) return undefined;
   return { kind: 'neighbour', link, address: ipFromBytes(address), mac: macText(attributes.get(NDA.LLADDR)) };
 }

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ec2Capabilities } from '../../../providers/memory/capabilities.ts';
 import { AWS_2026 } from '../../../providers/memory/figures.ts';
+import type { Mac } from '../../../src/core/brand.ts';
 import type { Cidr } from '../../../src/core/ip.ts';
 import { podPlan } from '../../../src/core/lease.ts';
 import type { NodePlan, PodPlan } from '../../../src/core/plan.ts';
@@ -31,6 +32,7 @@ const LIMIT_MS = 1_000;
 const SETTLE_MS = 100;
 const TOLD_WITHIN_MS = 10_000;
 const PODS = 3;
+const OTHER_MAC = '02:00:00:00:00:77' as Mac;
 /** What the kernel tells nobody of is looked for every 30 s; test/kernel/veth.test.ts has it. */
 const QUIET = /accept_ra|addr_gen_mode|use_oif_addrs_only/;
 let world: World;
@@ -260,6 +262,12 @@ test('each object of the node and of a pod’s host side, one by one', async () 
     pod,
     strike: () => setLink(host(), { name: plan.link, group: 7 }),
     says: [`link ${plan.link}: group`],
+  });
+  cuts.push({
+    name: `${plan.link} with another MAC and MTU`,
+    pod,
+    strike: () => setLink(host(), { name: plan.link, mac: OTHER_MAC, mtu: 1_400 }),
+    says: ['mac', 'mtu'].map((what) => `link ${plan.link}: ${what}`),
   });
   const problems: string[] = [];
   const kept: string[] = [];

@@ -44,7 +44,7 @@ function take(world: World, step: Step): World {
       if ([...world.host.links, ...world.pod.links].some((l) => l.name === step.host.name)) throw new Error('EEXIST');
       if (world.pod.links.some((l) => l.name === step.pod.name)) throw new Error('EEXIST');
       const host = link(step.host.name, step.host.mac, { ...step.host, type: 'veth' });
-      const pod = link(step.pod.name, step.pod.mac, { ...step.pod, index: 2, type: 'veth' });
+      const pod = link(step.pod.name, step.pod.mac, { ...step.pod, index: 2, type: 'veth', peer: step.host.index });
       return {
         host: { ...world.host, links: [...world.host.links, host] },
         pod: { ...world.pod, links: [...world.pod.links, pod] },
@@ -55,7 +55,9 @@ function take(world: World, step: Step): World {
       const found = linkIn(state, step.link.name);
       const { rpFilter: _rp, noAddrGen: _gen, ...change } = step.link;
       const links = state.links.map((l) => (l === found ? { ...l, ...change } : l));
-      return { ...world, [step.at]: { ...state, links } };
+      const isFlushed = (object: KernelObject) =>
+        change.mac !== undefined && object.kind === 'neighbour' && object.link === found.name;
+      return { ...world, [step.at]: { links, objects: state.objects.filter((object) => !isFlushed(object)) } };
     }
     case 'delete-link':
       // Both ends of a pair go; the tests have one pod.

@@ -217,6 +217,20 @@ test('while the node has lost its own address the routes lead to the pod without
   expect(routes(again).map(({ source }) => source)).toEqual(p3.nodeAddresses);
 });
 
+test.each(['host', 'pod'] as const)(
+  'a MAC that others changed is set back at the %s end, and what went with it',
+  (at) => {
+    const name = at === 'host' ? p3.link : 'eth0';
+    const home = atHome(wired);
+    const struck = run(home, [{ do: 'set-link', at, link: { name, mac: mac('02:00:00:00:00:77') } }]);
+    const steps = at === 'host' ? veth.mendHost(p3, struck.host) : veth.mendPod(p3, struck.pod);
+    expect(repairOf(steps).names).toContain(`link ${name}${at === 'pod' ? ' in the pod' : ''}: mac`);
+    const mended = run(struck, steps);
+    expect(veth.checkPod(p3, mended)).toEqual([]);
+    expect(mended[at].objects).toHaveLength(home[at].objects.length);
+  },
+);
+
 describe('inside a pod', () => {
   const net1 = {
     ...p3,
@@ -268,13 +282,9 @@ describe('inside a pod', () => {
     expect(veth.mendPod(p3, bridged)).toEqual([]);
 
     expect(veth.mendPod(p3, setLink(wired, 'pod', 'eth0', { mtu: 1_400 }).pod)).toEqual([]);
-    const other = setLink(
-      without(wired, 'pod', () => true),
-      'pod',
-      'eth0',
-      { mac: HOST_MAC },
-    );
-    expect(veth.mendPod(p3, other.pod)).toEqual([]);
+    const bare = without(wired, 'pod', () => true);
+    for (const others of [{ peer: 7 }, { enslaved: true }])
+      expect(veth.mendPod(p3, setLink(bare, 'pod', 'eth0', { mac: HOST_MAC, ...others }).pod)).toEqual([]);
     expect(veth.mendPod(p3, EMPTY.pod)).toEqual([]);
   });
 });

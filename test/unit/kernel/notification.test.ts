@@ -1,19 +1,19 @@
 import type { Mac } from '../../../src/core/brand.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import type { RouteObject } from '../../../src/datapath/kernel-state.ts';
-import { encodeMessage, type Message, parseMessages } from '../../../src/kernel/netlink.ts';
+import { encodeMessage, HEADER_BYTES, type Message, parseMessages } from '../../../src/kernel/netlink.ts';
 import { putTable } from '../../../src/kernel/nftables/table.ts';
 import { routeEvents as heard, type Interest, type Notified, nftEvents } from '../../../src/kernel/notification.ts';
 import { nextPort } from '../../../src/kernel/own-port.ts';
 import { removeAddress } from '../../../src/kernel/rtnetlink/address.ts';
 import { createVeth, RTM_LINK } from '../../../src/kernel/rtnetlink/link.ts';
-import { putNeighbour } from '../../../src/kernel/rtnetlink/neighbour.ts';
+import { putNeighbour, removeNeighbour } from '../../../src/kernel/rtnetlink/neighbour.ts';
 import { putRoute, removeRoute } from '../../../src/kernel/rtnetlink/route.ts';
 
 const OURS = nextPort();
 const OTHERS = 4711;
 const KERNEL = 0;
-const interest: Interest = { protocol: 117, nftTables: ['underway'] };
+const interest: Interest = { protocol: 117, nftTables: ['underway'], podMtus: new Set([1500]) };
 
 const mac = '02:00:00:00:00:20' as Mac;
 const route: RouteObject = {
@@ -119,6 +119,43 @@ test("the kernel's own neighbour upkeep is no change", () => {
   const neighbour = { kind: 'neighbour', link: 'eth1', address: '10.0.0.1' as Ip, mac } as const;
   expect(routeEvents([told(putNeighbour(neighbour, 3), KERNEL)], interest)).toEqual([]);
   expect(routeEvents([told(putNeighbour(neighbour, 3), OTHERS)], interest)).toEqual(changed('neighbour'));
+});
+
+test('a permanent neighbour goes with the MAC of its link, on the host and in a pod', () => {
+  const neighbour = { kind: 'neighbour', link: 'uw0', address: '10.0.0.1' as Ip, mac } as const;
+  const gone = removeNeighbour(neighbour, 9);
+  const learnt = Buffer.from(gone);
+  learnt.writeUInt16LE(4, HEADER_BYTES + 8);
+  expect(routeEvents([told(gone, KERNEL)], interest)).toEqual(changed('neighbour'));
+  expect(routeEvents([told(gone, KERNEL, 5)], interest)).toEqual(podChanged);
+  expect(routeEvents([told(learnt, KERNEL), told(gone, OURS)], interest)).toEqual([]);
+  const withLink = [told(gone, KERNEL), told(linkMessage(RTM_LINK.DELETE), KERNEL)];
+  expect(routeEvents(withLink, interest).map(({ kind }) => kind)).toEqual(['link-gone']);
+});
+
+test("a pod's link has an MTU with which none was made: a change, but not of a fenced one", () => {
+  const resized = (mtu: number, group: number) => {
+    const bytes = createVeth({ name: 'uw0', index: 9, mac, mtu, group }, { name: 'p', mac, mtu }, 3);
+    return routeEvents([told(bytes, KERNEL)], interest).filter(({ kind }) => kind === 'changed');
+  };
+  expect(resized(1400, 0x5557_0000)).toEqual(changed('link'));
+  for (const [mtu, group] of [
+    [1500, 0x5557_0000],
+    [1400, 0x5557_0001],
+    [1400, 0],
+  ] as const)
+    expect(resized(mtu, group)).toEqual([]);
+});
+
+test("a link's NETCONF goes with its name, or with the link", () => {
+  const netconf = encodeMessage({ type: 81 }, (writer) => {
+    writer.u32(2);
+    writer.attributeU32(1, 9);
+  });
+  expect(routeEvents([told(netconf, KERNEL)], interest)).toEqual(changed('link'));
+  expect(routeEvents([told(netconf, KERNEL, 5)], interest)).toEqual([]);
+  const withLink = [told(netconf, KERNEL), told(linkMessage(RTM_LINK.DELETE), KERNEL)];
+  expect(routeEvents(withLink, interest).map(({ kind }) => kind)).toEqual(['link-gone']);
 });
 
 test('one sysctl that changed is reported; all of them at once are a link that came', () => {
