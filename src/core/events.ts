@@ -95,7 +95,12 @@ export type Event =
       readonly attachment: Attachment;
       readonly askedMs?: number;
     }
-  | { readonly kind: 'check'; readonly request: RequestId; readonly attachment: Attachment }
+  | {
+      readonly kind: 'check';
+      readonly request: RequestId;
+      readonly attachment: Attachment;
+      readonly netns: NetnsRef;
+    }
   /** `valid` are the attachments the runtime still has on this network. */
   | {
       readonly kind: 'gc';

@@ -91,7 +91,7 @@ const limitsOf = (before: WaiterRow | LeaseRow, { bandwidth }: Of<'add'>): Pick<
 /** From its link alone: neither its namespace nor when it was asked for is known before its next ADD. */
 const isAdopted = ({ netns }: LeaseRow): boolean => netns.id === '';
 
-const isOtherNamespace = (lease: LeaseRow, event: Of<'add'>): boolean =>
+const isOtherNamespace = (lease: LeaseRow, event: Of<'add' | 'check'>): boolean =>
   !isAdopted(lease) && lease.netns.id !== event.netns.id;
 
 /** Its link goes with the namespace that it is in, so that one is still there: making it anew would cut a running pod. */
@@ -131,6 +131,10 @@ export function check(turn: Turn, event: Of<'check'>): void {
     );
   }
   if (lease.state === 'lost') return answer(turn, [event.request], refused(addressLost(turn.state, lease)));
+  if (isOtherNamespace(lease, event)) {
+    const problem = `it was wired in ${lease.netns.path}, and CNI_NETNS names another namespace, ${event.netns.path}`;
+    return answer(turn, [event.request], refused({ code: 'NOT_AS_WIRED', problems: [problem] }));
+  }
   const asked: LeaseRow = { ...lease, checks: [...lease.checks, event.request] };
   if (lease.busy !== undefined) turn.tx.put('lease', asked);
   else verify(turn, asked);

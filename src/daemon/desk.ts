@@ -50,7 +50,7 @@ export interface DeskOptions {
   readonly handled: (seen: Handled) => void;
 }
 
-type AddRequest = Extract<CniRequest, { verb: 'ADD' }>;
+type Of<V extends CniRequest['verb']> = Extract<CniRequest, { verb: V }>;
 
 interface Pending {
   readonly request: CniRequest;
@@ -64,7 +64,7 @@ export class Desk {
   private readonly options: DeskOptions;
   private readonly pending = new Map<RequestId, Pending>();
   private readonly cancelDeadline = new Map<RequestId, () => void>();
-  /** ADDs whose namespace the kernel is asked for: what is asked of the same attachment later may not overtake them. */
+  /** ADDs and CHECKs whose namespace the kernel is asked for: what is asked of the same attachment later may not overtake them. */
   private readonly identifying = new Map<AttachmentKey, Promise<void>>();
   /** Events for the core, in their order. */
   private readonly told: Event[] = [];
@@ -173,15 +173,16 @@ export class Desk {
     const pending = this.pending.get(id);
     if (pending === undefined) return;
     const { request, sinceMs, askedMs } = pending;
-    if (request.verb === 'ADD') return this.identifyFirst(id, request, this.deadlineMs(request, sinceMs));
     if (request.verb === 'GC' && request.valid === undefined) return this.reply(id, { kind: 'done' });
+    if (request.verb === 'ADD' || request.verb === 'CHECK')
+      return this.identifyFirst(id, request, this.deadlineMs(request, sinceMs));
     const event = eventOf(id, request, askedMs);
     const before = 'attachment' in request && this.identifying.get(attachmentKey(request.attachment));
     if (before) before.then(() => this.tell(event));
     else this.tell(event);
   }
 
-  private identifyFirst(id: RequestId, request: AddRequest, deadlineMs: number): void {
+  private identifyFirst(id: RequestId, request: Of<'ADD' | 'CHECK'>, deadlineMs: number): void {
     const key = attachmentKey(request.attachment);
     const identified = this.identify(id, request, deadlineMs).then(() => {
       if (this.identifying.get(key) === identified) this.identifying.delete(key);
@@ -190,23 +191,25 @@ export class Desk {
   }
 
   /** Who the pod's namespace is, before the core hears of it: a path may be another pod's tomorrow. */
-  private identify(id: RequestId, request: AddRequest, deadlineMs: number): Promise<void> {
+  private identify(id: RequestId, request: Of<'ADD' | 'CHECK'>, deadlineMs: number): Promise<void> {
     const { kernel, hostNetns } = this.options;
+    const { attachment, netns: path } = request;
     this.own ??= kernel.identify(hostNetns);
-    return Promise.all([kernel.identify(request.netns), this.own]).then(
+    const before = this.identifying.get(attachmentKey(attachment));
+    return Promise.all([kernel.identify(path), this.own, before]).then(
       ([namespace, own]) => {
         // Its caller may have gone meanwhile.
         if (!this.pending.has(id)) return;
-        if (namespace === undefined) return this.refuse(id, noNamespace(request.netns));
+        if (namespace === undefined) return this.refuse(id, noNamespace(path));
+        const netns: NetnsRef = { path, id: namespace };
+        if (request.verb === 'CHECK') return this.tell({ kind: 'check', request: id, attachment, netns });
         // Wiring it would take the node off its network (the CNI reference's skel refuses it too).
-        if (namespace === own) return this.refuse(id, ownNamespace(request.netns));
-        const netns: NetnsRef = { path: request.netns, id: namespace };
-        const { attachment, pod, bandwidth } = request;
+        if (namespace === own) return this.refuse(id, ownNamespace(path));
+        const { pod, bandwidth } = request;
         const wishes = { ...(pod && { pod }), ...(bandwidth && { bandwidth }) };
         this.tell({ kind: 'add', request: id, attachment, netns, ...wishes, deadlineMs });
       },
-      (cause) =>
-        this.refuse(id, { code: 'KERNEL', step: `look at ${request.netns}`, errno: cause?.code ?? String(cause) }),
+      (cause) => this.refuse(id, { code: 'KERNEL', step: `look at ${path}`, errno: cause?.code ?? String(cause) }),
     );
   }
 
@@ -257,12 +260,10 @@ export class Desk {
   }
 }
 
-function eventOf(id: RequestId, request: Exclude<CniRequest, AddRequest>, askedMs: number | undefined): Event {
+function eventOf(id: RequestId, request: Of<'DEL' | 'GC' | 'STATUS'>, askedMs: number | undefined): Event {
   switch (request.verb) {
     case 'DEL':
       return { kind: 'del', request: id, attachment: request.attachment, ...(askedMs !== undefined && { askedMs }) };
-    case 'CHECK':
-      return { kind: 'check', request: id, attachment: request.attachment };
     case 'GC': {
       const valid: readonly Attachment[] = request.valid ?? [];
       return { kind: 'gc', request: id, network: request.network, valid };
@@ -291,22 +292,24 @@ const ownNamespace = (path: string): Reason => ({
 
 /** Nothing at the path is the common race with a sandbox's end; something else there is a wrong path, or a lost mount. */
 function noNamespace(path: string): Reason {
-  const what = whatIs(path);
-  if (what === undefined) return { code: 'NETNS_GONE', netns: path };
-  const why =
-    what === 'a regular file'
-      ? 'its namespace was unmounted, or the daemon does not see the mounts of the runtime'
-      : 'the runtime has to name one';
-  return { code: 'BAD_REQUEST', detail: `CNI_NETNS ${path} is ${what}, no network namespace: ${why}` };
+  const wrong = whatIsWrong(path);
+  return wrong === undefined
+    ? { code: 'NETNS_GONE', netns: path }
+    : { code: 'BAD_REQUEST', detail: `CNI_NETNS ${path} ${wrong}` };
 }
 
 /** Undefined where nothing is, or could be: a name too long, a zero byte in it. */
-function whatIs(path: string): string | undefined {
+function whatIsWrong(path: string): string | undefined {
   try {
     const stat = statSync(path);
-    if (stat.isFile()) return 'a regular file';
-    return stat.isDirectory() ? 'a folder' : 'a device, socket or pipe';
-  } catch {
-    return undefined;
+    if (stat.isFile())
+      return 'is a regular file, no network namespace: its namespace was unmounted, or the daemon does not see the mounts of the runtime';
+    const what = stat.isDirectory() ? 'a folder' : 'a device, socket or pipe';
+    return `is ${what}, no network namespace: the runtime has to name one`;
+  } catch (error) {
+    const errno = Error.isError(error) && 'code' in error ? error.code : undefined;
+    return errno === 'EACCES' || errno === 'EPERM'
+      ? `cannot be read (${errno}): for one under /proc the daemon needs the capability SYS_PTRACE and, in a pod, hostPID`
+      : undefined;
   }
 }

@@ -252,7 +252,7 @@ export class Misfortunes {
         return this.pick(fault, 'running', (pod) => {
           const lease = node.driver?.state.leaseOf(attachmentKey(pod.attachment));
           // One that was adopted from its link alone does not know its own namespace.
-          if (lease?.state === 'ready' && lease.netns.id !== '') pods.addElsewhere(pod, lease.id);
+          if (lease?.state === 'ready' && lease.netns.id !== '') pods.askElsewhere(pod, lease.id);
         });
       case 'reload':
         return node.configure({ targets: drawTargets(streams, 'reload') });

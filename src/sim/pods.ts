@@ -123,22 +123,32 @@ export class Pods {
   }
 
   /**
-   * An ADD of what runs that names another namespace: what runs stays as it is, and the runtime is told. Nobody asks again
-   * when the daemon ends.
+   * An ADD and a CHECK of what runs that name another namespace: what runs stays as it is, and the runtime is told. Nobody
+   * asks again when the daemon ends.
    */
-  addElsewhere(pod: Pod, lease: LeaseId): void {
-    const netns = `${pod.netns}-other`;
-    const id = this.options.kernel.addNamespace(netns);
-    const request = this.newRequest();
-    const over = (): void => this.options.kernel.deleteNamespace(netns);
-    const done = (reply: Reply): void => {
+  askElsewhere(pod: Pod, lease: LeaseId): void {
+    const path = `${pod.netns}-other`;
+    const netns = { path, id: this.options.kernel.addNamespace(path) };
+    const over = (): void => this.options.kernel.deleteNamespace(path);
+    const ask = (event: (request: RequestId) => Event, done: (reply: Reply) => void): void => {
+      const request = this.newRequest();
+      this.pending.set(request, { of: pod, again: over, done });
+      this.options.send(event(request));
+    };
+    const { attachment } = pod;
+    ask(
+      (request) => ({ kind: 'check', request, attachment, netns }),
+      (reply) => {
+        if (reply.kind === 'refused') this.refused(pod, 'check', reply.reason);
+        else this.options.onBreach?.(`${pod.name} runs in ${pod.netns}, and CHECK found it in ${path}`);
+      },
+    );
+    ask(this.addEvent(pod, netns), (reply) => {
       over();
       if (reply.kind === 'refused') this.refused(pod, 'add', reply.reason);
       else if (reply.kind === 'added' && reply.plan.lease === lease)
-        this.options.onBreach?.(`${pod.name} runs in ${pod.netns} and was added in ${netns}`);
-    };
-    this.pending.set(request, { of: pod, again: over, done });
-    this.options.send(this.addEvent(pod, { path: netns, id })(request));
+        this.options.onBreach?.(`${pod.name} runs in ${pod.netns} and was added in ${path}`);
+    });
   }
 
   /** A request of nobody's that waits: who asks again if the daemon ends is the caller's affair. */
@@ -212,7 +222,9 @@ export class Pods {
   }
 
   check(pod: Pod): void {
-    const event = (request: RequestId): Event => ({ kind: 'check', request, attachment: pod.attachment });
+    const { attachment } = pod;
+    const netns: NetnsRef = { path: pod.netns, id: pod.netnsId };
+    const event = (request: RequestId): Event => ({ kind: 'check', request, attachment, netns });
     this.ask(pod, event, (reply) => {
       if (reply.kind === 'refused') this.refused(pod, 'check', reply.reason);
     });

@@ -36,7 +36,7 @@ import {
 } from '../../../src/core/events.ts';
 import { breaches, touchedBreaches } from '../../../src/core/invariants.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
-import type { PoolRow, Settings } from '../../../src/core/rows.ts';
+import type { NetnsRef, PoolRow, Settings } from '../../../src/core/rows.ts';
 import { type JournalRow, type State, Tx } from '../../../src/core/state.ts';
 import { step } from '../../../src/core/step.ts';
 
@@ -47,6 +47,7 @@ export const OWN = { cluster: 'test', nodeName: 'n1', instanceId: INSTANCE, boot
 export const CAPABILITIES: Capabilities = { ...ec2Capabilities(AWS_2026), maxBlocksPerCall: 50 };
 
 export const pod = (name: string): Attachment => ({ network: 'underway', containerId: name, ifname: 'eth0' });
+const netnsOf = (name: string): NetnsRef => ({ path: `/ns/${name}`, id: `4:${name}` });
 
 const PRIMARY: EniFacts = {
   id: 'eni-primary' as EniId,
@@ -233,11 +234,15 @@ export class Core {
       kind: 'add',
       request: `add-${name}` as RequestId,
       attachment: pod(name),
-      netns: { path: `/ns/${name}`, id: `4:${name}` },
+      netns: netnsOf(name),
       pod: { namespace: 'default', name, uid: name },
       deadlineMs: this.nowMs + waitMs,
     });
     return this.state.get('waiter', attachmentKey(pod(name))) === undefined ? this : this.advance(1);
+  }
+
+  check(name: string, request = `check-${name}`): this {
+    return this.send({ kind: 'check', request: request as RequestId, attachment: pod(name), netns: netnsOf(name) });
   }
 
   del(name: string): this {

@@ -27,8 +27,7 @@ function add(core: Core, bandwidth?: Bandwidth): Core {
   return core.advance(1);
 }
 
-const check = (core: Core): Core =>
-  core.send({ kind: 'check', request: `check-${core.effects.length}` as RequestId, attachment: pod('a') });
+const check = (core: Core): Core => core.check('a', `check-${core.effects.length}`);
 
 /** Of the last thing that the kernel was asked about the pod. */
 const planned = (core: Core): Bandwidth | undefined =>

@@ -1,7 +1,6 @@
 /** Looks into pods' own namespaces: when, how often, and what waits for them. */
-import type { RequestId } from '../../../src/core/brand.ts';
 import { type Effect, NO_REPAIR } from '../../../src/core/events.ts';
-import { Core, pod } from './harness.ts';
+import { Core } from './harness.ts';
 
 const MINUTE_MS = 60_000;
 type Look = Extract<Effect, { kind: 'look' }>;
@@ -143,7 +142,7 @@ describe('while a pod is looked at', () => {
   test('a repeated ADD and a CHECK wait for that, and another pod does not', () => {
     const core = looking();
     core.replies.clear();
-    core.add('a').send({ kind: 'check', request: 'check-a' as RequestId, attachment: pod('a') });
+    core.add('a').check('a');
     core.add('c').del('b');
     expect(['add-a', 'check-a', 'add-c', 'del-b'].map((request) => core.replyOf(request))).toEqual([
       'waits',

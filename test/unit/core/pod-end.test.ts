@@ -55,7 +55,7 @@ test('a pod that waits for its address is not ended by a list that was made befo
 test('a pod whose CHECK is in flight is left to the next list', () => {
   const core = running().advance(OLD_MS);
   core.held.add('verify');
-  core.send({ kind: 'check', request: 'check' as RequestId, attachment: pod('a') });
+  core.check('a', 'check');
   expect(gc(core, [pod('b')])).toEqual(['a', 'b']);
   core.finish(lastOf(core, 'verify'));
   expect(core.replyOf('check')).toBe('done');

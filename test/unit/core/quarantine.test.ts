@@ -1,7 +1,6 @@
 /**
  * Addresses in doubt: set apart by `doubted`, neither handed out nor given back, and free again after the next boot.
  */
-import type { RequestId } from '../../../src/core/brand.ts';
 import { attachmentKey } from '../../../src/core/brand.ts';
 import type { Cidr, Ip } from '../../../src/core/ip.ts';
 import { linkName } from '../../../src/core/link-name.ts';
@@ -91,7 +90,7 @@ test('a pod on it runs on, gets nothing new, and its DEL works; the address stay
   expect(core.state.leaseOf(attachmentKey(pod('a')))?.state).toBe('ready');
   core.add('a');
   expect(core.replyOf('add-a')).toBe('INTERNAL');
-  core.send({ kind: 'check', request: 'check-a' as RequestId, attachment: pod('a') });
+  core.check('a');
   expect(core.replyOf('check-a')).toBe('done');
   core.del('a');
   expect(core.replyOf('del-a')).toBe('done');

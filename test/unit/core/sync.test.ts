@@ -1,7 +1,7 @@
 /** Syncs that the kernel refuses. */
 import type { RequestId } from '../../../src/core/brand.ts';
 import { type Effect, NO_REPAIR } from '../../../src/core/events.ts';
-import { Core, eniFacts, nic, pod } from './harness.ts';
+import { Core, eniFacts, nic } from './harness.ts';
 
 const FAILURE = { step: 'put route eth1', errno: 'ENODEV' } as const;
 const { mac } = eniFacts(1, [], {});
@@ -88,7 +88,7 @@ describe('while the host side of pods is put back', () => {
   test('a repeated ADD and a CHECK wait for it too', () => {
     const core = mending();
     core.replies.clear();
-    core.add('a').send({ kind: 'check', request: 'check-a' as RequestId, attachment: pod('a') });
+    core.add('a').check('a');
     expect([core.replyOf('add-a'), core.replyOf('check-a')]).toEqual(['waits', 'waits']);
     core.finish(last(core));
     expect([core.replyOf('add-a'), core.replyOf('check-a')]).toEqual(['added', 'done']);

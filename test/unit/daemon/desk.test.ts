@@ -1,4 +1,7 @@
 /** The desk alone, on time that the test moves: what the core hears of requests, and in which order. */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Event } from '../../../src/core/events.ts';
 import { State } from '../../../src/core/state.ts';
 import { Desk } from '../../../src/daemon/desk.ts';
@@ -9,6 +12,7 @@ class Stand {
   nowMs = 0;
   /** As they came: those of one turn of the loop together. */
   readonly batches: (readonly Event[])[] = [];
+  readonly answers: string[] = [];
   private readonly looks: (() => void)[] = [];
   private readonly clock: Clock = {
     nowMs: () => this.nowMs,
@@ -20,7 +24,7 @@ class Stand {
     kernel: {
       identify: (path) =>
         new Promise((resolve) => {
-          this.looks.push(() => resolve(`4:${path}` as NamespaceId));
+          this.looks.push(() => resolve(path.startsWith('/ns/') ? (`4:${path}` as NamespaceId) : undefined));
         }),
     },
     hostNetns: '/host',
@@ -28,10 +32,10 @@ class Stand {
     handled: () => undefined,
   });
 
-  ask(command: string, containerId = 'c1'): () => void {
+  ask(command: string, containerId = 'c1', netns = `/ns/${containerId}`): () => void {
     const config = { cniVersion: '1.0.0', name: 'n', type: 'underway' };
-    const envelope = { command, containerId, netns: `/ns/${containerId}`, ifname: 'eth0', deadlineMs: 65_000, config };
-    return this.desk.ask(JSON.stringify(envelope), () => undefined);
+    const envelope = { command, containerId, netns, ifname: 'eth0', deadlineMs: 65_000, config };
+    return this.desk.ask(JSON.stringify(envelope), ({ body }) => void this.answers.push(body));
   }
 
   open(): void {
@@ -96,4 +100,24 @@ test('what is asked for in one turn of the loop is one batch of the core: one co
   stand.ask('DEL', 'c4');
   await stand.turn();
   expect(stand.batches.map((batch) => batch.length)).toEqual([3, 1]);
+});
+
+test('a namespace that may not be read is not taken for one that is gone', async () => {
+  const stand = new Stand();
+  const closed = mkdtempSync(join(tmpdir(), 'underway-closed-'));
+  const isRoot = process.geteuid?.() === 0;
+  try {
+    chmodSync(closed, 0);
+    // Root reads everything: for a moment this is somebody else.
+    if (isRoot) process.seteuid?.(65_534);
+    stand.open();
+    stand.ask('ADD', 'c1', join(closed, 'net'));
+    await stand.kernelAnswers();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    rmSync(closed, { recursive: true });
+  }
+  expect(stand.answers.map((body) => JSON.parse(body))).toMatchObject([
+    { code: 4, msg: expect.stringMatching(/^CNI_NETNS .*\/net cannot be read \(EACCES\): .* SYS_PTRACE .* hostPID$/) },
+  ]);
 });

@@ -137,6 +137,24 @@ describe('the verbs', () => {
     expect((await node.cni('CHECK', 'c1', told(ip))).json).toMatchObject({ code: 101 });
   });
 
+  test('CHECK in another namespace than the pod was wired in says so, by whichever path; in none, that it is gone', async () => {
+    await node.serve();
+    const told = checkOf('c1', await node.add('c1'));
+    const check = async (netns: string) => (await node.cni('CHECK', 'c1', { ...told, netns })).json;
+    expect(await check(node.sandbox('c2'))).toMatchObject({
+      code: 101,
+      msg: expect.stringMatching(/it was wired in \/run\/netns\/c1, and CNI_NETNS names another.*, \/run\/netns\/c2$/),
+    });
+    expect(await check('/run/netns/gone')).toMatchObject({
+      code: 103,
+      msg: expect.stringContaining('/run/netns/gone'),
+    });
+    expect(await check(node.bootIdFile)).toMatchObject({ code: 4, msg: expect.stringContaining('a regular file') });
+    expect(await node.cni('CHECK', 'c1', told)).toMatchObject({ status: 200 });
+    node.kernel.deleteNamespace('/run/netns/c1');
+    expect(await check('/run/netns/c1')).toMatchObject({ code: 103 });
+  });
+
   test('GC without a list collects nothing', async () => {
     await node.serve();
     await node.add('c1');
