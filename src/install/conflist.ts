@@ -135,11 +135,13 @@ export function placeConflist(place: ConflistPlace): PlacedList {
       `${join(place.confDir, name)} sorts before ${CONFLIST_NAME}: the runtime takes it instead; remove it, unless it is meant to be`,
   );
   const isReplaced = present !== undefined && present.text !== content;
+  const isLeftOut = place.portmap === 'auto' && chained === undefined;
   const isKept = place.portmap === 'auto' && chained?.isAway === true;
   const isWanted = place.portmap === 'always' && chained?.isAway === true;
   const isOld = chained?.isAway === false && !chained.versions.includes('1.1.0');
   const notes = [
     isReplaced && replacedAt(path),
+    isLeftOut && portmapLeftOut(place.binDir),
     isKept && PORTMAP_KEPT,
     isWanted && PORTMAP_WANTED,
     isOld && OLD_PORTMAP,
@@ -149,6 +151,12 @@ export function placeConflist(place: ConflistPlace): PlacedList {
 
 const replacedAt = (path: string): string =>
   `${path} was another, and was replaced: if a person had changed it, put an own list under a name that sorts before it, or set cni.confDir to null`;
+
+/** A runtime passes a hostPort to nobody then, and says nothing. */
+const portmapLeftOut = (binDir: string | null): string =>
+  binDir === null
+    ? 'whether the runtime has portmap is not known without cni.binDir, so it is not chained and a pod’s hostPort does nothing: set portmap to always where it is there, else to never'
+    : `portmap is not in ${binDir}, so it is not chained and a pod’s hostPort does nothing: put it there and start the daemon (or run underway install) again, or set portmap to never`;
 
 const PORTMAP_KEPT =
   'portmap is chained by the list and not among the plugins: it stays, since running pods need it to end, and the runtime makes no pod until it is back; to do without it drain the node and set portmap to never';

@@ -136,6 +136,19 @@ describe('a daemon', () => {
   );
 
   test(
+    'warns once that hostPort does nothing where there is no portmap',
+    async () => {
+      await node.serve(cni());
+      const said = node.log.filter(({ why }) =>
+        /^portmap is not in .* hostPort does nothing: put it/.test(String(why)),
+      );
+      expect(said).toMatchObject([{ level: 'warn' }]);
+      await node.daemon?.stop();
+    },
+    LIMIT_MS,
+  );
+
+  test(
     'says which network the runtime takes instead',
     async () => {
       mkdirSync(confDir);
@@ -197,7 +210,10 @@ describe('underway install', () => {
       expect(existsSync(confDir)).toBe(false);
       const asked = install('--wait', '30');
       letGo();
-      expect(await asked).toMatchObject({ code: 0 });
+      expect(await asked).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^warning: portmap is not in \S+bin, /m),
+      });
       expect(existsSync(conflist())).toBe(true);
     },
     LIMIT_MS,

@@ -146,6 +146,8 @@ describe('the CNI binary', () => {
 });
 
 describe('the network’s configuration list', () => {
+  const LEFT_OUT =
+    /^portmap is not in \S+\/bin, so .* hostPort does nothing: put it there and start the daemon \(or run /;
   const placed = (change: Partial<ConflistPlace> = {}) =>
     placeConflist({ confDir: folder, binDir: null, portmap: 'auto', ...change });
   const place = (change: Partial<ConflistPlace> = {}) => JSON.parse(readFileSync(placed(change).path, 'utf8'));
@@ -171,8 +173,8 @@ describe('the network’s configuration list', () => {
     const { path, notes } = placed({ binDir, portmap });
     const types = JSON.parse(readFileSync(path, 'utf8')).plugins.map(({ type }: { readonly type: string }) => type);
     expect(types).toEqual(isChained ? ['underway', 'portmap'] : ['underway']);
-    const said = isThere ? /^portmap does not speak/ : /until it is there/;
-    expect(notes).toEqual(isChained ? [expect.stringMatching(said)] : []);
+    const said = isThere ? /^portmap does not speak/ : isChained ? /until it is there/ : LEFT_OUT;
+    expect(notes).toEqual(portmap === 'never' ? [] : [expect.stringMatching(said)]);
   });
 
   test.each<[string, string, readonly string[], string]>([
@@ -190,6 +192,12 @@ describe('the network’s configuration list', () => {
     expect(notes).toEqual(
       cniVersions.includes('1.1.0') ? [] : [expect.stringMatching(/^portmap does not speak CNI 1\.1\.0/)],
     );
+  });
+
+  test('a folder of plugins that is not known is no reason to leave hostPort out in silence', () => {
+    expect(placed().notes).toEqual([
+      expect.stringMatching(/without cni\.binDir.* hostPort does nothing: set portmap to/),
+    ]);
   });
 
   test('portmap that is away for an upgrade stays chained, as it was, until it is to be chained never', () => {
@@ -218,21 +226,22 @@ describe('the network’s configuration list', () => {
     ['of nothing', () => 'null'],
   ])('a list %s is replaced, and a warning says what to do', (_, edit) => {
     const path = join(folder, '10-underway.conflist');
-    expect(placed().notes).toEqual([]);
+    const plain = () => placed({ portmap: 'never' });
+    expect(plain().notes).toEqual([]);
     const before = readFileSync(path, 'utf8');
     writeFileSync(path, edit(before));
     const replaced = new RegExp(
       `^${path} was another, and was replaced: .* sorts before it, .* cni\\.confDir to null$`,
     );
-    expect(placed()).toMatchObject({ outcome: 'written', notes: [expect.stringMatching(replaced)] });
+    expect(plain()).toMatchObject({ outcome: 'written', notes: [expect.stringMatching(replaced)] });
     expect(readFileSync(path, 'utf8')).toBe(before);
-    expect(placed()).toMatchObject({ outcome: 'unchanged', notes: [] });
+    expect(plain()).toMatchObject({ outcome: 'unchanged', notes: [] });
   });
 
   test('what sorts before it is named', () => {
     for (const name of ['10-aws.conflist', '05-x.conf', '99-loopback.conf', '10-aws.conflist.bak', '00-README'])
       writeFileSync(join(folder, name), '');
-    expect(placed().notes).toEqual(
+    expect(placed({ portmap: 'never' }).notes).toEqual(
       ['05-x.conf', '10-aws.conflist'].map((name) =>
         expect.stringMatching(new RegExp(`^${join(folder, name)} sorts before 10-underway.conflist`)),
       ),
