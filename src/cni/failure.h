@@ -71,20 +71,10 @@ static void put_errno(struct text *text, int error) {
   }
 }
 
-/* The specification's error object, in the version that the configuration asked for. */
-static void put_failure(struct text *out, const struct failure *failure, const char *version) {
-  put(out, "{\"cniVersion\":");
-  put_json(out, version, strlen(version));
-  put(out, ",\"code\":");
-  put_number(out, failure->code);
-  put(out, ",\"msg\":");
-  put_json(out, failure->msg.bytes, failure->msg.length);
-  put(out, ",\"details\":\"said by the CNI binary, see docs/errors.md\"}\n");
-}
-
 /*
- * The words that go-cni's Remove swallows, overwritten in place by as many bytes, whatever daemon wrote them
- * (a cloud's own message may hold them). Case does not matter here, to be safe against a runtime that folds it.
+ * The words that go-cni's Remove swallows, overwritten in place by as many bytes, whoever wrote them: a daemon, by way of
+ * a cloud's own message, or a runtime, in what we show of its environment. Case does not matter here, to be safe against
+ * a runtime that folds it.
  */
 static void mend_del_error(char *bytes, size_t length) {
   static const struct {
@@ -95,6 +85,30 @@ static void mend_del_error(char *bytes, size_t length) {
     for (size_t at = 0; at + width <= length; at++)
       if (strncasecmp(bytes + at, swallowed[i].words, width) == 0) memcpy(bytes + at, swallowed[i].instead, width);
   }
+}
+
+/* The reason's name and page, as src/protocol/error.ts gives them to what the daemon says. */
+static const char *reason_of(enum failure_code code) {
+  switch (code) {
+    case CODE_BAD_ENVIRONMENT:
+    case CODE_UNDECODABLE: return "BAD_REQUEST, see docs/errors.md#bad_request: ";
+    case CODE_INVALID_CONFIG: return "CONFIG_INVALID, see docs/errors.md#config_invalid: ";
+    case CODE_TRY_AGAIN:
+    case CODE_CANNOT_ADD: return "DAEMON_STARTING, see docs/errors.md#daemon_starting: ";
+    default: return "see docs/errors.md: ";
+  }
+}
+
+/* The specification's error object, in the version that the configuration asked for. */
+static void put_failure(struct text *out, const struct failure *failure, const char *version) {
+  put(out, "{\"cniVersion\":");
+  put_json(out, version, strlen(version));
+  put(out, ",\"code\":");
+  put_number(out, failure->code);
+  put(out, ",\"msg\":");
+  put_json(out, failure->msg.bytes, failure->msg.length);
+  put(out, ",\"details\":\""), put(out, reason_of(failure->code)), put(out, "said by the CNI binary\"}\n");
+  mend_del_error(out->bytes, out->length);
 }
 
 #endif

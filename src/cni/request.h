@@ -19,6 +19,8 @@ enum {
   ARGS_MAX = 16384,
   PATH_BYTES_MAX = 16384,
   TRACEPARENT_LENGTH = 55,
+  /* Of a wrong value, in the sentence about it. */
+  SHOWN_MAX = 64,
   /*
    * Escaping doubles quotes, backslashes and line ends at most; only control characters grow sixfold, and JSON holds
    * none of those. So a configuration that does not fit is not JSON.
@@ -116,25 +118,38 @@ static bool check_present(const struct environment *env, const struct verb *verb
   return false;
 }
 
+/* Whatever a runtime may have put there, as JSON shows it. */
+static void put_shown(struct text *text, const char *value) {
+  size_t length = strnlen(value, SHOWN_MAX);
+  put_json(text, value, length);
+  if (value[length] != 0) put(text, "...");
+}
+
 static bool check_values(const struct environment *env, const struct verb *verb, struct failure *failure) {
-  const char *bad = NULL;
+  const char *bad = NULL, *shown = NULL;
   if ((verb->needs & NEEDS_CONTAINER_ID) && !is_container_id(env->container_id))
+    shown = env->container_id,
     bad = "CNI_CONTAINERID must match ^[a-zA-Z0-9][a-zA-Z0-9_.-]*$ and have at most 128 characters";
   else if ((verb->needs & NEEDS_IFNAME) && !is_ifname(env->ifname))
+    shown = env->ifname,
     bad = "CNI_IFNAME must have 1 to 15 printable ASCII characters without '/', ':' and space, and not be '.' or '..'";
   else if (too_long(env->netns, NETNS_MAX)) bad = "CNI_NETNS is longer than 4095 bytes";
   else if (too_long(env->args, ARGS_MAX)) bad = "CNI_ARGS is longer than 16384 bytes";
   else if (too_long(env->path, PATH_BYTES_MAX)) bad = "CNI_PATH is longer than 16384 bytes";
-  if (bad != NULL) put(fail(failure, CODE_BAD_ENVIRONMENT), bad);
-  return bad == NULL;
+  if (bad == NULL) return true;
+  struct text *msg = fail(failure, CODE_BAD_ENVIRONMENT);
+  put(msg, bad);
+  if (shown != NULL) put(msg, "; it is "), put_shown(msg, shown);
+  return false;
 }
 
 /* The verb, or NULL with the failure filled in. */
 static const struct verb *check_environment(const struct environment *env, struct failure *failure) {
   const struct verb *verb = find_verb(env->command);
   if (verb == NULL) {
-    put(fail(failure, CODE_BAD_ENVIRONMENT),
-        "CNI_COMMAND is none of ADD, DEL, CHECK, GC, STATUS and VERSION, which are all this plugin knows");
+    struct text *msg = fail(failure, CODE_BAD_ENVIRONMENT);
+    put(msg, "CNI_COMMAND is none of ADD, DEL, CHECK, GC, STATUS and VERSION, which are all this plugin knows; it is ");
+    put_shown(msg, env->command);
     return NULL;
   }
   return check_present(env, verb, failure) && check_values(env, verb, failure) ? verb : NULL;

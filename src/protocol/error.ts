@@ -9,6 +9,9 @@ export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS';
 export interface CniError {
   readonly code: number;
   readonly msg: string;
+  /** Absent where the protocol found it itself: then the code tells. */
+  readonly reason?: ReasonCode;
+  /** What was found there. */
   readonly details?: string;
 }
 
@@ -81,17 +84,15 @@ function codeOf(reason: Reason, verb: Verb): number {
 export const reasonBehind = ({ code }: CniError): 'CONFIG_INVALID' | 'BAD_REQUEST' =>
   code === CODE.invalidConfig || code === CODE.unsupportedField ? 'CONFIG_INVALID' : 'BAD_REQUEST';
 
-/** The reason's sentence, and where the pages for people explain it. */
-export function errorOf(reason: Reason, verb: Verb): CniError {
-  return {
-    code: codeOf(reason, verb),
-    msg: reasonText(reason),
-    details: `${reason.code}, see docs/errors.md#${reason.code.toLowerCase()}`,
-  };
-}
+export const errorOf = (reason: Reason, verb: Verb): CniError => ({
+  code: codeOf(reason, verb),
+  msg: reasonText(reason),
+  reason: reason.code,
+});
 
-/** The error object as JSON text, in the version that was asked for. */
+/** The error object as JSON text, in the version that was asked for; `details` begins with where people read on. */
 export function errorJson(error: CniError, cniVersion: string): string {
-  const { code, msg, details } = error;
-  return JSON.stringify({ cniVersion, code, msg, ...(details !== undefined && { details }) });
+  const { code, msg, reason = reasonBehind(error), details: found } = error;
+  const page = `${reason}, see docs/errors.md#${reason.toLowerCase()}`;
+  return JSON.stringify({ cniVersion, code, msg, details: found === undefined ? page : `${page}: ${found}` });
 }

@@ -102,8 +102,12 @@ const FIRST_VERSION: Record<Verb, CniVersion> = {
   STATUS: '1.1.0',
 };
 
-function checkVersion(version: string, verb: Verb): Checked<CniVersion> {
+function checkVersion(raw: object, verb: Verb): Checked<CniVersion> {
   const error = (msg: string) => ({ error: { code: CODE.incompatibleVersion, msg } });
+  const written = 'cniVersion' in raw ? (raw.cniVersion ?? undefined) : undefined;
+  if (written !== undefined && typeof written !== 'string')
+    return error(`cniVersion must be text, such as "1.0.0"; it is ${JSON.stringify(written).slice(0, 40)}`);
+  const version = versionOf(raw);
   if (!isSupported(version)) {
     return error(`cniVersion ${version.slice(0, 40)} is not supported, these are: ${SUPPORTED_VERSIONS.join(', ')}`);
   }
@@ -115,13 +119,24 @@ function checkVersion(version: string, verb: Verb): Checked<CniVersion> {
 
 /** The whole configuration, for every verb but DEL. Codes 1 and 7. */
 export function checkConfig(raw: object, verb: Verb): Checked<NetworkConfig> {
-  const version = checkVersion(versionOf(raw), verb);
+  const version = checkVersion(raw, verb);
   if ('error' in version) return version;
   const name = checkName(raw);
   if ('error' in name) return name;
   const parsed = networkConfig.safeParse(raw);
   if (parsed.success) return { value: { ...parsed.data, cniVersion: version.value } };
   const [issue] = parsed.error.issues;
-  const field = issue?.path.join('.') || 'it';
+  const field = asWritten(raw, issue?.path ?? []).join('.') || 'it';
   return invalid(`the network configuration is invalid at ${field}`, issue?.message);
+}
+
+/** The path in the caller's own spelling: `runtimeConfig` is read by its keys in lower case (runtime-config.ts). */
+function asWritten(raw: unknown, [key, ...rest]: readonly PropertyKey[]): readonly string[] {
+  if (key === undefined) return [];
+  const inside: Readonly<Record<string, unknown>> = typeof raw === 'object' && raw !== null ? { ...raw } : {};
+  const name = String(key);
+  const written = Object.hasOwn(inside, name)
+    ? name
+    : (Object.keys(inside).findLast((one) => one.toLowerCase() === name) ?? name);
+  return [written, ...asWritten(inside[written], rest)];
 }

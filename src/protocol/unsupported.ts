@@ -24,7 +24,7 @@ export function unsupportedField({ runtimeConfig, args }: NetworkConfig): CniErr
   for (const [key, value, why] of asked) {
     if (isEmpty(value)) continue;
     const msg = `${key} is ${JSON.stringify(value).slice(0, 200)}, which is not supported: ${why}`;
-    return { code: CODE.unsupportedField, msg, details: 'see docs/parameters.md' };
+    return { code: CODE.unsupportedField, msg, details: 'docs/parameters.md says why' };
   }
   return undefined;
 }

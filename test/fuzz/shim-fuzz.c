@@ -86,6 +86,8 @@ static void fuzz_environment(const char *bytes, size_t length) {
   if (verb == NULL) {
     put_failure(&text, &failure, NEWEST_VERSION);
     PROMISE(!text.cut && failure.code == CODE_BAD_ENVIRONMENT && !failure.msg.cut);
+    PROMISE(is_safe_json(&(struct text){.bytes = text.bytes, .length = text.length - 1}));
+    PROMISE(text.length < sizeof out && (text.bytes[text.length] = 0, strcasestr(text.bytes, "not found") == NULL));
     return;
   }
   if (verb->needs & NEEDS_CONTAINER_ID) {

@@ -115,11 +115,16 @@ test('a refusal reaches the pod’s event with its numbers and where to read on'
   });
 });
 
-test('the caller’s own mistakes are status 400', () => {
-  expect(errorAnswer({ code: 4, msg: 'x' }, '1.0.0')).toMatchObject({
-    status: 400,
-    body: '{"cniVersion":"1.0.0","code":4,"msg":"x"}',
-  });
+test.each([
+  [{ code: 1 }, 'BAD_REQUEST, see docs/errors.md#bad_request'],
+  [{ code: 2 }, 'CONFIG_INVALID, see docs/errors.md#config_invalid'],
+  [{ code: 4, details: 'it is "x"' }, 'BAD_REQUEST, see docs/errors.md#bad_request: it is "x"'],
+  [{ code: 6 }, 'BAD_REQUEST, see docs/errors.md#bad_request'],
+  [{ code: 7 }, 'CONFIG_INVALID, see docs/errors.md#config_invalid'],
+])('the caller’s own mistakes are status 400, and have a reason as well: %j', (error, details) => {
+  const { status, body } = errorAnswer({ msg: 'x', ...error }, '1.0.0');
+  expect(status).toBe(400);
+  expect(JSON.parse(body)).toEqual({ cniVersion: '1.0.0', code: error.code, msg: 'x', details });
 });
 
 const starting: Reason = { code: 'DAEMON_STARTING', detail: 'reading the journal' };

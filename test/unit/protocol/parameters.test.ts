@@ -127,11 +127,13 @@ test.each([
 ])('%s is refused with code 2, its key and its value, on ADD alone', (key, config, value) => {
   const parsed = parse(config);
   expect(parsed).toMatchObject({
-    error: { code: 2, msg: expect.stringContaining(`${key} is `), details: 'see docs/parameters.md' },
+    error: { code: 2, msg: expect.stringContaining(`${key} is `), details: 'docs/parameters.md says why' },
   });
   if (!('error' in parsed)) return;
   expect(parsed.error.msg).toContain(value);
-  expect(errorAnswer(parsed.error, parsed.cniVersion).status).toBe(400);
+  const { status, body } = errorAnswer(parsed.error, parsed.cniVersion);
+  const details = 'CONFIG_INVALID, see docs/errors.md#config_invalid: docs/parameters.md says why';
+  expect([status, JSON.parse(body)]).toMatchObject([400, { details }]);
   expect(parse(config, 'CHECK')).toHaveProperty('request.verb', 'CHECK');
   expect(parse(config, 'DEL')).toHaveProperty('request.verb', 'DEL');
 });

@@ -175,6 +175,7 @@ test('the longest names fit together into the 255 bytes of a link alias', () => 
   expect([lease, attachment.network, attachment.containerId, attachment.ifname].join(' ')).toHaveLength(255);
 });
 
+const rated = (bandwidth: object) => ({ ...CONFIG, runtimeConfig: { bandwidth } });
 const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
 
 describe('what cannot be served is refused with the specification’s code, in the version asked for', () => {
@@ -219,6 +220,12 @@ describe('what cannot be served is refused with the specification’s code, in t
     ['ifname of other letters', sent({ ifname: 'ëth0' }), 4],
     ['no version', sent({}, { name: 'n', type: 't' }), 1, '0.1.0'],
     ['an old version', sent({}, { ...CONFIG, cniVersion: '0.2.0' }), 1, '0.2.0'],
+    [
+      'a version that is a number',
+      sent({}, { ...CONFIG, cniVersion: 1.5 }),
+      1,
+      'cniVersion must be text, such as "1.0.0"; it is 1.5',
+    ],
     ['CHECK before it was', sent({ command: 'CHECK' }, { ...CONFIG, cniVersion: '0.3.1' }), 1, '0.4.0'],
     ['GC before it was', sent({ command: 'GC' }, { ...CONFIG, cniVersion: '1.0.0' }), 1, '1.1.0'],
     ['STATUS before it was', sent({ command: 'STATUS' }, { ...CONFIG, cniVersion: '1.0.0' }), 1, '1.1.0'],
@@ -235,6 +242,9 @@ describe('what cannot be served is refused with the specification’s code, in t
       7,
       `runtimeConfig.${ANNOTATIONS}.${INGRESS}`,
     ],
+    ['a rate as Go writes it', sent({}, rated({ IngressRate: 'x' })), 7, 'runtimeConfig.bandwidth.IngressRate'],
+    ['a rate as others do', sent({}, rated({ ingressRate: 'x' })), 7, 'runtimeConfig.bandwidth.ingressRate'],
+    ['a rate that is less than none', sent({}, rated({ INGRESSRATE: -1 })), 7, 'runtimeConfig.bandwidth.INGRESSRATE'],
     ['CHECK without prevResult', sent({ command: 'CHECK' }), 7, 'prevResult'],
     [
       'CHECK with no address in an address',

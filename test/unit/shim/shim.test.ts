@@ -73,8 +73,28 @@ describeShim('without the daemon', () => {
     ['a path too long', { ...ENV, CNI_COMMAND: 'ADD', CNI_PATH: '/'.repeat(16_385) }, 'CNI_PATH'],
   ])('bad environment: %s', async (_, env, words) => {
     const error = errorIn(await stand.run(env));
-    expect(error.code).toBe(4);
+    expect(error).toMatchObject({
+      code: 4,
+      details: expect.stringMatching(/^BAD_REQUEST, .*: said by the CNI binary$/),
+    });
     expect(error.msg).toContain(words);
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['a container', { ...ENV, CNI_COMMAND: 'ADD', CNI_CONTAINERID: '../x' }, '; it is "../x"'],
+    ['an interface', { ...ENV, CNI_COMMAND: 'ADD', CNI_IFNAME: 'a "b"\n\u0001é' }, '; it is "a \\"b\\"\\n\\u0001é"'],
+    ['a verb', { CNI_COMMAND: 'FLY' }, '; it is "FLY"'],
+    ['a megabyte', { CNI_COMMAND: 'x'.repeat(100_000) }, `; it is "${'x'.repeat(64)}"...`],
+    ['no text', { CNI_COMMAND: '\u{1f600}'.repeat(17) }, `; it is "${'\u{1f600}'.repeat(16)}"...`],
+    [
+      'half a letter',
+      { CNI_COMMAND: `x${'\u{1f600}'.repeat(17)}` },
+      `; it is "x${'\u{1f600}'.repeat(15)}\\ufffd\\ufffd\\ufffd"...`,
+    ],
+    ['a lie', { ...ENV, CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'x Not Found' }, '; it is "x not there"'],
+  ])('bad environment is shown, bounded and escaped: %s', async (_, env, shown) => {
+    const { msg } = errorIn(await stand.run(env));
+    expect(msg.slice(msg.indexOf('; it is'))).toBe(shown);
   });
 
   test.each<[string, string | Buffer | null, number]>([
@@ -98,7 +118,7 @@ describeShim('without the daemon', () => {
   ])('bad underway.conf: %s', async (_, line, number) => {
     stand.configure(line);
     const error = errorIn(await stand.verb('ADD'));
-    expect(error.code).toBe(7);
+    expect(error).toMatchObject({ code: 7, details: expect.stringMatching(/^CONFIG_INVALID, /) });
     expect(error.msg).toContain(`underway.conf line ${number}:`);
   });
 
@@ -106,7 +126,7 @@ describeShim('without the daemon', () => {
     stand.configure('deadline_ms=600');
     for (const verb of ['ADD', 'CHECK', 'GC']) {
       const run = await stand.verb(verb);
-      const details = expect.stringContaining('the CNI binary');
+      const details = 'DAEMON_STARTING, see docs/errors.md#daemon_starting: said by the CNI binary';
       expect(errorIn(run)).toMatchObject({ cniVersion: '1.0.0', code: 11, details });
       expect(run.stdout).toMatch(/cannot be reached on \S+cni\.sock after \d+ ms \(ENOENT/);
       expect(run.ms).toBeGreaterThan(180);
