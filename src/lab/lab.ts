@@ -169,7 +169,7 @@ export class Lab {
         id,
         cidr4: cidr4 ?? null,
         cidr6: cidr6 ?? null,
-        free4: cloud.truth.freeCount(id),
+        free4: cidr4 === undefined ? null : cloud.truth.freeCount(id),
       })),
       instances: this.instances.map((instance) => this.#instanceStatus(instance)),
       internet: { netns: internetNetns, address4: INTERNET4, address6: INTERNET6 },

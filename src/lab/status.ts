@@ -62,7 +62,8 @@ export interface LabStatus {
     readonly id: string;
     readonly cidr4: string | null;
     readonly cidr6: string | null;
-    readonly free4: number;
+    /** Null where the subnet has no IPv4. */
+    readonly free4: number | null;
   }[];
   readonly instances: readonly InstanceStatus[];
   readonly internet: { readonly netns: string; readonly address4: string; readonly address6: string };

@@ -7,8 +7,9 @@ export function statusText(lab: LabStatus): string {
   const parts = [
     `lab ${lab.name} (pid ${lab.pid}) in ${lab.folder}\nEC2 endpoint ${lab.ec2Endpoint}, region ${lab.region}\n`,
     table(
-      ['SUBNET', 'IPV4', 'IPV6', 'FREE'],
-      lab.subnets.map(({ id, cidr4, cidr6, free4 }) => [id, cidr4 ?? '-', cidr6 ?? '-', free4]),
+      ['SUBNET', 'IPV4', 'IPV6', 'FREE IPV4'],
+      // What an IPv6 range has left nobody counts.
+      lab.subnets.map(({ id, cidr4, cidr6, free4 }) => [id, cidr4 ?? '-', cidr6 ?? '-', free4 ?? '-']),
     ),
     table(['INSTANCE', 'ID', 'TYPE', 'NAMESPACE', 'DAEMON'], lab.instances.map(instanceRow)),
     table(
