@@ -2,6 +2,7 @@
  * The CNI binary in the folder where the runtime looks for plugins, and `underway.conf` beside it where socket or state
  * folder are not the ones that are compiled in (src/cni/settings.h).
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,9 +25,19 @@ export interface BinaryPlace {
 export const ownBinary = (): string =>
   fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../build/shim/underway' : './underway', import.meta.url));
 
-/** What is wrong with the binary to be copied, as a sentence. */
-export const faultOfBinary = (binary: string): string | undefined =>
-  existsSync(binary) ? undefined : `the CNI binary ${binary} is not there: \`npm run build:shim\` builds it`;
+/** How it begins where no runtime calls it (print_about in src/cni/shim.c); every other plugin says something else. */
+const ABOUT = 'Underway CNI plugin';
+/** It takes a millisecond. */
+const ASK_MS = 5_000;
+
+/** What is wrong with the binary to be copied, as a sentence. It is asked who it is: what it replaces may be in use. */
+export function faultOfBinary(binary: string): string | undefined {
+  if (!existsSync(binary)) return `the CNI binary ${binary} is not there: \`npm run build:shim\` builds it`;
+  const { error, stderr } = spawnSync(binary, { env: {}, timeout: ASK_MS, killSignal: 'SIGKILL', encoding: 'utf8' });
+  if (error === undefined && stderr.startsWith(ABOUT)) return undefined;
+  const why = error === undefined ? 'it is another program' : `it cannot be run: ${error.message}`;
+  return `${binary} is not Underway's CNI binary (${why}): name the one that came with this program, or that \`npm run build:shim\` built`;
+}
 
 /**
  * The settings first: a binary that is new here then never looks in the wrong place. Throws Error with a sentence that

@@ -7,6 +7,8 @@ import { TestNode } from './harness.ts';
 
 const CLI = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const LIMIT_MS = 30_000;
+/** Says who it is as the binary does. */
+const ONE = '#!/bin/sh\necho Underway CNI plugin >&2\n';
 
 let node: TestNode;
 let confDir: string;
@@ -19,7 +21,7 @@ beforeEach(() => {
     string,
     string,
   ];
-  writeFileSync(binary, '\x7fELF one');
+  writeFileSync(binary, ONE, { mode: 0o755 });
 });
 afterEach(() => node.close());
 
@@ -45,7 +47,7 @@ describe('a daemon', () => {
     async () => {
       const letGo = holdUp();
       await node.start(cni());
-      expect(readFileSync(join(binDir, 'underway'), 'utf8')).toBe('\x7fELF one');
+      expect(readFileSync(join(binDir, 'underway'), 'utf8')).toBe(ONE);
       expect(readFileSync(join(binDir, 'underway.conf'), 'utf8')).toBe(
         `socket=${node.socket}\nstate=${node.stateDir}\n`,
       );
@@ -222,6 +224,13 @@ describe('underway install', () => {
   test.each<[string, readonly string[], number, RegExp]>([
     ['nobody listens', ['--wait', '0'], 1, /cannot serve \(connect ENOENT \S+\), .* start it and see its log/],
     ['no binary', ['--binary', '/nowhere/underway'], 1, /CNI binary \/nowhere\/underway is not there: .*build:shim/],
+    ['no program', ['--binary', '/etc/passwd'], 1, /passwd is not Underway's CNI binary \(it cannot .* EACCES\): name/],
+    [
+      'another program',
+      ['--binary', '/bin/true'],
+      1,
+      /^underway: \/bin\/true is not .* \(it is another program\): name/,
+    ],
     [
       'a folder that is a file',
       ['--bin-dir', '/etc/hostname'],
@@ -243,6 +252,7 @@ describe('underway install', () => {
       const said = await install(...args);
       expect(said).toMatchObject({ code, stderr: expect.stringMatching(says) });
       expect(existsSync(confDir)).toBe(false);
+      if (args[0] === '--binary') expect(existsSync(binDir)).toBe(false);
     },
     LIMIT_MS,
   );
