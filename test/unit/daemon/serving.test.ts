@@ -567,7 +567,7 @@ test('what somebody else removed is put back and told once', async () => {
     const sync = runtime?.sync as { wanted: number; done: number };
     return sync.wanted === sync.done;
   });
-  node.kernel.sabotage((objects) => objects.find((object) => object.kind === 'rule'));
+  node.kernel.sabotage((objects) => objects.find((object) => object.kind === 'route'));
   await node.until(() => node.log.some(({ reason }) => reason === 'DATAPATH_REPAIRED'));
   expect(node.log.filter(({ reason }) => reason === 'DATAPATH_REPAIRED')).toMatchObject([{ steps: 1 }]);
   expect((await node.get('/metrics')).text).toContain('underway_datapath_repairs_total 1');
@@ -576,8 +576,8 @@ test('what somebody else removed is put back and told once', async () => {
 test('while what somebody else removed cannot be put back STATUS says that pods may be hurt, and no longer; then it is told', async () => {
   const config = '{"cniVersion":"1.1.0","name":"underway","type":"underway"}';
   await node.serve();
-  node.kernel.refuse = (step) => (step.do === 'put' && step.object.kind === 'rule' ? 'EPERM' : undefined);
-  node.kernel.sabotage((objects) => objects.find((object) => object.kind === 'rule'));
+  node.kernel.refuse = (step) => (step.do === 'put' && step.object.kind === 'route' ? 'EPERM' : undefined);
+  node.kernel.sabotage((objects) => objects.find((object) => object.kind === 'route'));
   await node.until(async () => (await node.cni('STATUS', '', { config })).json?.code === 51);
   expect((await node.get('/readyz')).text).toMatch(/\[-\]kernel what others changed cannot be put back: .*EPERM/);
   node.kernel.refuse = undefined;
