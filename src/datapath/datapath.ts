@@ -51,6 +51,8 @@ export interface Datapath {
   fencePod(pod: FencedPod): readonly Step[];
   /** What differs from a wired pod, a sentence each; empty when it is wired as planned. */
   checkPod(plan: PodPlan, actual: ActualPod): readonly string[];
+  /** Gives pods' links back the names that others took from them; nothing else finds a link without its name. */
+  nameBack(host: KernelState): readonly Extract<Step, { do: 'rename-link' }>[];
   /** The pods' links that the host's namespace holds, wired, half wired or fenced, by name. */
   adopt(host: KernelState): readonly FoundLink[];
   /** The number by which the host's namespace knows each secondary ENI, by its link's name. */

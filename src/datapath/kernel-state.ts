@@ -178,6 +178,7 @@ export type Step =
       readonly pod: { readonly name: string; readonly mac: Mac; readonly mtu: number };
     }
   | { readonly do: 'set-link'; readonly at: Place; readonly link: LinkChange }
+  | { readonly do: 'rename-link'; readonly at: 'host'; readonly name: string; readonly to: string }
   | { readonly do: 'delete-link'; readonly at: Place; readonly name: string }
   /** Deletes the named links with one pass over RTNL: they are moved into the reap group and the group is deleted. */
   | { readonly do: 'delete-links'; readonly names: readonly string[] }

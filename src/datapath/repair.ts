@@ -42,6 +42,8 @@ function nameOf(step: Step): string {
       const { name, ...change } = step.link;
       return `link ${name}${IN[step.at]}: ${Object.keys(change).join(', ')}`;
     }
+    case 'rename-link':
+      return `link ${step.to}: its name, which was ${step.name}`;
     default:
       return step.do;
   }

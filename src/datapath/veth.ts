@@ -4,7 +4,7 @@
  */
 import type { Datapath } from './datapath.ts';
 import { diffNode, eniNumbers } from './veth/diff.ts';
-import { adopt, checkPod, mendHost, mendPod, repairPod } from './veth/inspect.ts';
+import { adopt, checkPod, mendHost, mendPod, nameBack, repairPod } from './veth/inspect.ts';
 import { fenced, wantedNode } from './veth/node.ts';
 import { allowIpv6, fencePod, wantedPod, wirePod } from './veth/pod.ts';
 
@@ -20,6 +20,7 @@ export const veth: Datapath = {
   mendPod,
   fencePod,
   checkPod,
+  nameBack,
   adopt,
   eniNumbers,
   fenced,

@@ -7,17 +7,19 @@ import { isLinkName, linkName } from '../core/link-name.ts';
 import { HOST_MAC } from '../core/plan.ts';
 import type { State } from '../core/state.ts';
 import type { Datapath } from '../datapath/datapath.ts';
-import type { KernelState } from '../datapath/kernel-state.ts';
+import type { KernelState, LinkState } from '../datapath/kernel-state.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Kernel, KernelEvent } from '../ports/kernel.ts';
+import { readNamedHost } from './named-host.ts';
 
 const RECOUNT_RETRY_MS = 1_000;
 const UNREADABLE = 'the host namespace cannot be read';
 
 /** The first event: pods' links, the ENIs' links, fences, and which leases' namespaces are still who they were. */
 export async function startedEvent(state: State, kernel: Kernel, datapath: Datapath): Promise<Event> {
-  const host = await kernel.read();
-  if (host === undefined) throw new Error(UNREADABLE);
+  const named = await readNamedHost({ kernel, datapath });
+  if (named === undefined) throw new Error(UNREADABLE);
+  const { host } = named;
   const aliveLeases: LeaseId[] = [];
   for (const lease of state.all('lease')) {
     // The path may have been taken by another pod since: identity decides.
@@ -40,11 +42,11 @@ const nicsOf = ({ links }: KernelState): NicLink[] =>
     .sort((a, b) => a.index - b.index);
 
 /**
- * May be an ENI's: hardware, or the lab's veth. A VLAN, ipvlan, macvlan, bridge or bond may have the MAC of the NIC under
+ * May be an ENI's: hardware, or the lab's veth, but no pod's link, also not while it has another name. A VLAN, ipvlan, macvlan, bridge or bond may have the MAC of the NIC under
  * it, and steers no packet of the ENI's own.
  */
-const isNic = ({ name, type }: { readonly name: string; readonly type: string }): boolean =>
-  (type === '' || type === 'veth') && name !== 'lo' && !isLinkName(name);
+const isNic = ({ name, type, mac }: Pick<LinkState, 'name' | 'type' | 'mac'>): boolean =>
+  (type === '' || type === 'veth') && name !== 'lo' && !isLinkName(name) && mac !== HOST_MAC;
 
 /** Hears the kernel for the core until the returned function is called. */
 export function hearKernel(hearing: Hearing): () => void {

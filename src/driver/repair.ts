@@ -16,6 +16,7 @@ import type { Datapath } from '../datapath/datapath.ts';
 import type { KernelObject, KernelState, Step } from '../datapath/kernel-state.ts';
 import { repairOf } from '../datapath/repair.ts';
 import type { Kernel } from '../ports/kernel.ts';
+import { readNamedHost } from './named-host.ts';
 import { applied, attemptForPod, kernelFailure } from './steps.ts';
 
 export interface RepairPorts {
@@ -32,13 +33,19 @@ export async function sync(
   { sync, plan, pods }: Of<'sync'>,
   { kernel, datapath, enqueue }: RepairPorts,
 ): Promise<Event> {
-  const host = (await kernel.read().catch(kernelFailure)) ?? HOST_GONE;
-  if ('errno' in host) return { kind: 'synced', sync, changed: NO_REPAIR, damaged: [], failure: host };
+  const ofPod = new Set(pods.map(({ link }) => link));
+  const read = (await readNamedHost({ kernel, datapath }, (name) => ofPod.has(name)).catch(kernelFailure)) ?? HOST_GONE;
+  if ('errno' in read) return { kind: 'synced', sync, changed: NO_REPAIR, damaged: [], failure: read };
+  const { host, renames } = read;
   const steps = datapath.diffNode(plan, host);
   const partOf = pods.length === 0 ? undefined : byLink(host);
   const mends = pods
-    .map((pod) => ({ lease: pod.lease, steps: datapath.mendHost(pod, partOf?.(pod.link) ?? NOTHING) }))
-    .filter((mend) => mend.steps.length > 0);
+    .map((pod) => ({
+      lease: pod.lease,
+      renamed: renames.filter(({ to }) => to === pod.link),
+      steps: datapath.mendHost(pod, partOf?.(pod.link) ?? NOTHING),
+    }))
+    .filter(({ renamed, steps }) => renamed.length + steps.length > 0);
   const ofPods = mends.flatMap((mend) => mend.steps);
   // Together: the node's gateways are waited for, which is nothing to the pods. ENODEV: the pod ended meanwhile.
   const [failure, podFailure] = await Promise.all([
@@ -48,8 +55,9 @@ export async function sync(
     }),
     applied(kernel, ofPods, { forgiven: ['ENODEV'] }),
   ]);
-  const damaged = mends.map((mend): PodRepair => ({ lease: mend.lease, ...repairOf(mend.steps) }));
-  const failures = { ...(failure && { failure }), ...(podFailure && { podFailure }) };
+  const damaged = mends.map(({ lease, renamed, steps }): PodRepair => ({ lease, ...repairOf([...renamed, ...steps]) }));
+  const ofPodsFailure = read.failure ?? podFailure;
+  const failures = { ...(failure && { failure }), ...(ofPodsFailure && { podFailure: ofPodsFailure }) };
   return { kind: 'synced', sync, changed: repairOf(steps), damaged, ...failures };
 }
 

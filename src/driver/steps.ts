@@ -9,7 +9,7 @@ import type { Kernel, StepFailure } from '../ports/kernel.ts';
 
 /** The first failure that matters; undefined when all steps, which are the host's, are done. */
 export async function applied(
-  kernel: Kernel,
+  kernel: Pick<Kernel, 'apply'>,
   steps: readonly Step[],
   { forgiven = [] }: { readonly forgiven?: readonly string[] } = {},
 ): Promise<KernelFailure | undefined> {
@@ -24,7 +24,11 @@ interface Failed {
   readonly failure: KernelFailure;
 }
 
-async function attempt(kernel: Kernel, steps: readonly Step[], netns?: string): Promise<readonly Failed[]> {
+async function attempt(
+  kernel: Pick<Kernel, 'apply'>,
+  steps: readonly Step[],
+  netns?: string,
+): Promise<readonly Failed[]> {
   if (steps.length === 0) return [];
   try {
     const failures = await kernel.apply(steps, netns === undefined ? undefined : { netns });

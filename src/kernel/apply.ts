@@ -11,7 +11,7 @@ import { codeOf, NoNamespaceError, openNamespace } from './namespace.ts';
 import { type Answer, answerText } from './netlink-socket.ts';
 import { isNft, type NftStep, transact } from './nftables/transaction.ts';
 import { putAddress, removeAddress } from './rtnetlink/address.ts';
-import { createVeth, deleteGroup, deleteLink, getLink, setLink } from './rtnetlink/link.ts';
+import { createVeth, deleteGroup, deleteLink, getLink, renameLink, setLink } from './rtnetlink/link.ts';
 import { putNeighbour, removeNeighbour } from './rtnetlink/neighbour.ts';
 import { putQdisc, removeQdisc } from './rtnetlink/qdisc.ts';
 import { putRoute, removeRoute } from './rtnetlink/route.ts';
@@ -133,6 +133,8 @@ class Applier {
       case 'set-link':
         if (step.link.up === true && step.link.name !== 'lo') this.raised.push(step);
         return this.enqueue(step.at, { step, message: setLink(step.link), forgiven: [] });
+      case 'rename-link':
+        return this.renameLink(step);
       case 'delete-link':
         this.enqueue(step.at, { step, message: deleteLink(step.name), forgiven: ABSENT });
         this.flush();
@@ -170,6 +172,14 @@ class Applier {
     } finally {
       closeSync(fd);
     }
+  }
+
+  private renameLink(step: Of<'rename-link'>): void {
+    const index = this.linkIndex(step.at, step.name);
+    if (index === undefined) return this.fail(step, NO_LINK);
+    this.enqueue(step.at, { step, message: renameLink(index, step.to), forgiven: [] });
+    this.flush();
+    this.indexes[step.at].clear();
   }
 
   private deleteLinks(step: Of<'delete-links'>): void {

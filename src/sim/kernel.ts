@@ -189,6 +189,9 @@ export class FakeKernel implements Kernel {
       case 'delete-links':
         for (const name of step.names) this.dropLink(this.host, name);
         return undefined;
+      case 'rename-link':
+        // As before Linux 6.2, of a link that is up.
+        return this.host.links.has(step.name) ? 'EBUSY' : 'ENODEV';
       case 'delete-link': {
         const namespace = step.at === 'pod' ? pod : this.host;
         if (namespace === undefined) return 'ENONET';

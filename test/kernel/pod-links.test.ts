@@ -4,9 +4,11 @@ import { attachmentKey } from '../../src/core/brand.ts';
 import type { Effect, Event } from '../../src/core/events.ts';
 import { linkName } from '../../src/core/link-name.ts';
 import type { PodPlan } from '../../src/core/plan.ts';
+import { State } from '../../src/core/state.ts';
 import type { KernelState, Step } from '../../src/datapath/kernel-state.ts';
 import { veth } from '../../src/datapath/veth.ts';
 import { runEffect } from '../../src/driver/effects.ts';
+import { coreEvent, startedEvent } from '../../src/driver/kernel-events.ts';
 import type { Kernel, KernelEvent } from '../../src/ports/kernel.ts';
 import type { Provider } from '../../src/ports/provider.ts';
 import { n1, p3 } from '../unit/datapath/n1.ts';
@@ -86,6 +88,7 @@ test('a pod that is wired is no change', async () => {
 test.each([
   ['MAC', ['address', '02:00:00:00:00:77'], /: mac$/],
   ['MTU', ['mtu', '1400'], /: mtu$/],
+  ['name', ['name', 'uwfoo'], /: its name, which was uwfoo$/],
 ])('the %s of the host’s end', async (_, change, says) => {
   events.length = 0;
   tool(host, 'ip', 'link', 'set', plan.link, ...change);
@@ -93,6 +96,17 @@ test.each([
   const synced = await outcome({ kind: 'sync', sync: 1, plan: node, pods: [plan] });
   const names = expect.arrayContaining([expect.stringMatching(says)]);
   expect(synced).toMatchObject({ kind: 'synced', damaged: [{ lease: plan.lease, names }] });
+  await expectWired();
+});
+
+test('a renamed link is no NIC, and a process that starts knows it again', async () => {
+  tool(host, 'ip', 'link', 'set', plan.link, 'name', 'uwfoo');
+  const renamed = (await state()).links.filter(({ name }) => name === 'uwfoo');
+  expect(renamed.map((link) => coreEvent({ kind: 'link-seen', ...link }))).toEqual([undefined]);
+  const { lease: id, attachment, link: name } = plan;
+  expect(await startedEvent(new State(), kernel, veth)).toMatchObject({
+    links: [{ name, lease: { id, attachment }, addresses: plan.addresses }],
+  });
   await expectWired();
 });
 

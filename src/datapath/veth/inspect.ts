@@ -4,9 +4,10 @@
  * unasked: inside the pod, where what differs may be the pod's will, it only brings back what is missing.
  */
 
+import { attachmentKey } from '../../core/brand.ts';
 import type { FoundLink } from '../../core/events.ts';
 import { cidrBase, compareIp, type Ip } from '../../core/ip.ts';
-import { isLinkName } from '../../core/link-name.ts';
+import { isLinkName, linkName } from '../../core/link-name.ts';
 import { HOST_MAC, type PodPlan } from '../../core/plan.ts';
 import { parseAlias } from '../alias.ts';
 import type { ActualPod } from '../datapath.ts';
@@ -89,6 +90,18 @@ function standsFor(found: KernelObject, wanted: KernelObject): boolean {
 }
 
 const addressIn = ({ address }: AddressObject): Ip => address.slice(0, address.indexOf('/')) as Ip;
+
+/** A link's alias says whose it is. */
+export function nameBack({ links }: KernelState): Extract<Step, { do: 'rename-link' }>[] {
+  const taken = new Set(links.map(({ name }) => name));
+  return links.flatMap(({ name, group, alias }) => {
+    const owner = isLinkName(name) || !POD_GROUPS.includes(group) ? undefined : parseAlias(alias);
+    const to = owner && linkName(attachmentKey(owner.attachment));
+    return to === undefined || taken.has(to) ? [] : [{ do: 'rename-link', at: 'host', name, to }];
+  });
+}
+
+const POD_GROUPS: readonly number[] = Object.values(LINK_GROUP);
 
 export function adopt(host: KernelState): FoundLink[] {
   return host.links

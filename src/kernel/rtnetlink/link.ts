@@ -89,6 +89,13 @@ export function setLink(change: LinkChange): Buffer {
   });
 }
 
+/** Before Linux 6.2 of a link that is down alone (EBUSY). */
+export const renameLink = (index: number, to: string): Buffer =>
+  encodeMessage({ type: RTM_LINK.SET }, (writer) => {
+    writeHeader(writer, { index });
+    writer.attributeText(IFLA.IFNAME, to);
+  });
+
 export const deleteLink = (name: string): Buffer =>
   encodeMessage({ type: RTM_LINK.DELETE }, (writer) => {
     writeHeader(writer);

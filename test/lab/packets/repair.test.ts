@@ -264,10 +264,14 @@ test('each object of the node and of a pod’s host side, one by one', async () 
     says: [`link ${plan.link}: group`],
   });
   cuts.push({
-    name: `${plan.link} with another MAC and MTU`,
+    name: `${plan.link} with another MAC, MTU and name`,
     pod,
-    strike: () => setLink(host(), { name: plan.link, mac: OTHER_MAC, mtu: 1_400 }),
-    says: ['mac', 'mtu'].map((what) => `link ${plan.link}: ${what}`),
+    strike: async () => {
+      await setLink(host(), { name: plan.link, mac: OTHER_MAC, mtu: 1_400 });
+      const rename = { do: 'rename-link', at: 'host', name: plan.link, to: 'uwfoo' } as const;
+      expect(await world.lab.networks.apply([rename], { netns: host() })).toEqual([]);
+    },
+    says: ['mac', 'mtu', 'its name'].map((what) => `link ${plan.link}: ${what}`),
   });
   const problems: string[] = [];
   const kept: string[] = [];

@@ -59,6 +59,8 @@ function take(world: World, step: Step): World {
         change.mac !== undefined && object.kind === 'neighbour' && object.link === found.name;
       return { ...world, [step.at]: { links, objects: state.objects.filter((object) => !isFlushed(object)) } };
     }
+    case 'rename-link':
+      return { ...world, host: renamed(world.host, step) };
     case 'delete-link':
       // Both ends of a pair go; the tests have one pod.
       return { host: without(world.host, step.name), pod: { links: world.pod.links.slice(0, 1), objects: [] } };
@@ -69,6 +71,15 @@ function take(world: World, step: Step): World {
     case 'remove':
       return { ...world, [step.at]: remove(world[step.at], step.object) };
   }
+}
+
+function renamed(state: KernelState, { name, to }: { name: string; to: string }): KernelState {
+  linkIn(state, name);
+  const isIt = (object: KernelObject) => 'link' in object && object.link === name;
+  return {
+    links: state.links.map((l) => (l.name === name ? { ...l, name: to } : l)),
+    objects: state.objects.map((object) => (isIt(object) ? { ...object, link: to } : object)),
+  };
 }
 
 function linkIn(state: KernelState, name: string): LinkState {

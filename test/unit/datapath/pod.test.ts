@@ -1,5 +1,6 @@
-import type { LeaseId } from '../../../src/core/brand.ts';
+import { attachmentKey, type LeaseId } from '../../../src/core/brand.ts';
 import { familyOf, hostCidr, type Ip } from '../../../src/core/ip.ts';
+import { linkName } from '../../../src/core/link-name.ts';
 import { HOST_MAC } from '../../../src/core/plan.ts';
 import { formatAlias, parseAlias } from '../../../src/datapath/alias.ts';
 import { type KernelObject, objectIdentity } from '../../../src/datapath/kernel-state.ts';
@@ -161,6 +162,20 @@ test('at start the links say whose they are: wired, fenced, and half wired', () 
   expect(veth.adopt(run(wired, veth.fencePod(p3)).host)).toEqual([
     { name: p3.link, index: 100_003, fenced: true, lease, addresses: [], mtu: p3.mtu },
   ]);
+});
+
+test('a link with another name has its own back by its alias; where that is taken, and without an alias, it is left', () => {
+  const own = linkName(attachmentKey(p3.attachment));
+  const named = run(EMPTY, veth.wirePod({ ...p3, link: own }));
+  const away = run(named, [{ do: 'rename-link', at: 'host', name: own, to: 'uwfoo' }]);
+  const steps = veth.nameBack(away.host);
+  expect(repairOf(steps).names).toEqual([`link ${own}: its name, which was uwfoo`]);
+  expect(run(away, steps)).toEqual(named);
+  expect(veth.nameBack(named.host)).toEqual([]);
+  const other = link(own, HOST_MAC);
+  expect(veth.nameBack({ ...away.host, links: [...away.host.links, other] })).toEqual([]);
+  for (const change of [{ alias: '' }, { group: 0 }])
+    expect(veth.nameBack(setLink(away, 'host', 'uwfoo', change).host)).toEqual([]);
 });
 
 test('an alias gives back its lease and attachment, and no other text does', () => {
