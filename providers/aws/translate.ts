@@ -96,7 +96,10 @@ function attachmentOf({ Attachment: shape }: NetworkInterface): EniFacts['attach
   };
 }
 
-/** The flagged address; on the instance's primary ENI without a flag the first one, which the instance was born with. */
+/**
+ * The flagged address; on the instance's primary ENI without a flag the first one, which the instance was born with (where
+ * it is a pod's, the core knows).
+ */
 function own6Of({ Ipv6Addresses = [] }: NetworkInterface, primary: boolean): Ip | undefined {
   const own = Ipv6Addresses.find((each) => each.IsPrimaryIpv6 === true) ?? (primary ? Ipv6Addresses[0] : undefined);
   return own === undefined ? undefined : needIp(own.Ipv6Address, 'ipv6Address');

@@ -7,7 +7,7 @@ import { uniformOf } from './budget.ts';
 import type { CloudCall, EniFacts, NodeFacts } from './cloud.ts';
 import { attached, blockMissing, detached, eniGone, installBlocks, isLeaving, nodeRow, startDetaching } from './eni.ts';
 import { countCreate } from './in-vain.ts';
-import { type Cidr, cidrLength, familyOf } from './ip.ts';
+import { type Cidr, cidrBase, cidrLength, familyOf, hostCidr } from './ip.ts';
 import { isPresent, primaryOf } from './pool.ts';
 import type { EniPresent, EniRow, OperationRow } from './rows.ts';
 import { ABSENT, agrees, contents, forgetUnlisted } from './sighting.ts';
@@ -36,9 +36,10 @@ export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: No
 }
 
 /** `readMs` is when the call began: what the answer shows is no newer than it claims. */
-export function observed(turn: Turn, enis: readonly EniFacts[], readMs: number): void {
+export function observed(turn: Turn, told: readonly EniFacts[], readMs: number): void {
   const rowOf = new Map<string, EniRow>();
   for (const row of turn.state.all('eni')) if (isPresent(row)) rowOf.set(row.id, row);
+  const enis = told.map((facts) => (facts.primary ? withOwnAddress(turn, facts, rowOf.get(facts.id)) : facts));
   let doubt = false;
   for (const facts of enis) doubt = !seenEni(turn, facts, rowOf.get(facts.id), readMs) || doubt;
   const listed = new Set<string>(enis.map((facts) => facts.id));
@@ -210,6 +211,32 @@ function isAnswerTo(call: CloudCall, fresh: readonly Cidr[]): boolean {
   const isAsked = (block: Cidr): boolean =>
     call.blocks?.includes(block) ?? (familyOf(block) === family && cidrLength(block) === prefixLength);
   return fresh.every(isAsked);
+}
+
+/**
+ * EC2 marks no IPv6 address as the own one of an ENI that an instance was born with, so the first that it lists is taken
+ * for it. Where that is one of ours, the own one is the first that is not, or there is none.
+ */
+function withOwnAddress(turn: Turn, facts: EniFacts, row: EniRow | undefined): EniFacts {
+  const { primary6, ...rest } = facts;
+  if (primary6 === undefined) return facts;
+  const ours = oursAmong(turn, [hostCidr(primary6), ...facts.blocks], row);
+  if (!ours.includes(hostCidr(primary6))) return facts;
+  const isSingle6 = (block: Cidr): boolean => familyOf(block) === 6 && cidrLength(block) === 128;
+  const own = facts.blocks.find((block) => isSingle6(block) && !ours.includes(block));
+  const blocks = [hostCidr(primary6), ...facts.blocks.filter((block) => block !== own)];
+  return { ...rest, ...(own && { primary6: cidrBase(own) }), blocks };
+}
+
+/** What rows know, what the kernel fences after a lost journal, and what an assign brought whose answer was lost. */
+function oursAmong(turn: Turn, blocks: readonly Cidr[], row: EniRow | undefined): readonly Cidr[] {
+  const known = blocks.filter((block) => turn.state.get('block', block) !== undefined);
+  const fenced = blocks.filter((block) => turn.runtime.fenced.includes(block));
+  if (row === undefined || !isPresent(row)) return [...known, ...fenced];
+  const operation = turn.state.operationOn(row.key);
+  const fresh = blocks.filter((block) => !known.includes(block) && !row.foreignBlocks.includes(block));
+  const isLate = operation?.state === 'settling' && isAnswerTo(operation.call, fresh);
+  return [...known, ...fenced, ...(isLate ? fresh : [])];
 }
 
 /** An ENI of ours that this read does not show. */
