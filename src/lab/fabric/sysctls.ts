@@ -31,6 +31,8 @@ export function namespaceSysctls({ router }: { readonly router: boolean }): Sysc
       arp_filter: 0,
       src_valid_mark: 0,
     }),
+    // As systemd boots every machine (its sysctl.d/50-default.conf).
+    ...(router ? [] : [sysctl('net/ipv4/conf/default/rp_filter', 2)]),
     ...each('ipv6', { disable_ipv6: 0, accept_ra: 0, accept_redirects: 0, addr_gen_mode: 0 }),
     // Errors are what the lab shows; a limit would hide every second one.
     sysctl('net/ipv4/icmp_ratelimit', 0),
