@@ -6,8 +6,8 @@ export type Phrase = readonly NftExpr[];
 
 export const rule = (...phrases: readonly Phrase[]): Phrase => phrases.flat();
 
-/** A name loads as 16 bytes: registers 0 to 3. */
-const NAME_REGISTERS = 4;
+/** An address loads as 4 or 16 bytes, four of them a register. */
+const ADDRESS_REGISTERS = { 4: 1, 6: 4 } as const;
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -56,10 +56,13 @@ export const addressIs = (field: keyof typeof OFFSET, ip: Ip): Phrase => [
   { op: 'cmp', from: 0, how: 'eq', value: ipBytes(ip) },
 ];
 
-/** `iifname . saddr` or `oifname . daddr` is not in the set. */
+/**
+ * `saddr . iifname` or `daddr . oifname` is not in the set. The address comes first: what the kernel looks up of a
+ * concatenation costs by how many elements still match after each part, and an ENI has up to hundreds.
+ */
 export const pairNotIn = (which: 'iifname' | 'oifname', family: 4 | 6, set: string): Phrase => [
-  { op: 'meta', key: which, to: 0 },
-  address(which === 'iifname' ? 'saddr' : 'daddr', family, NAME_REGISTERS),
+  address(which === 'iifname' ? 'saddr' : 'daddr', family, 0),
+  { op: 'meta', key: which, to: ADDRESS_REGISTERS[family] },
   { op: 'lookup', set, from: 0, not: true },
 ];
 
@@ -68,10 +71,10 @@ const arpSender = (to: number): NftExpr => ({ op: 'payload', base: 'network', of
 
 export const arpSenderIs = (ip: Ip): Phrase => [arpSender(0), { op: 'cmp', from: 0, how: 'eq', value: ipBytes(ip) }];
 
-/** `iifname . arp saddr ip` is not in the set. */
+/** `arp saddr ip . iifname` is not in the set. */
 export const arpPairNotIn = (set: string): Phrase => [
-  { op: 'meta', key: 'iifname', to: 0 },
-  arpSender(NAME_REGISTERS),
+  arpSender(0),
+  { op: 'meta', key: 'iifname', to: ADDRESS_REGISTERS[4] },
   { op: 'lookup', set, from: 0, not: true },
 ];
 

@@ -54,11 +54,11 @@ const set = (name: string, key: NftSet['key'], interval: boolean): NftSet => ({
   verdictMap: false,
 });
 /** Which blocks are on which ENI's link. */
-const OWNERS = { 4: set('owners4', ['ifname', 'ipv4_addr'], true), 6: set('owners6', ['ifname', 'ipv6_addr'], true) };
+const OWNERS = { 4: set('owners4', ['ipv4_addr', 'ifname'], true), 6: set('owners6', ['ipv6_addr', 'ifname'], true) };
 /** The same blocks, whoever has them, and the routers. */
 const OWNED = { 4: set('owned4', ['ipv4_addr'], true), 6: set('owned6', ['ipv6_addr'], true) };
 const SUBNETS = { 4: set('subnets4', ['ipv4_addr'], true), 6: set('subnets6', ['ipv6_addr'], true) };
-const SENDERS = set('senders', ['ifname', 'ipv4_addr'], true);
+const SENDERS = set('senders', ['ipv4_addr', 'ifname'], true);
 /** Links of ENIs whose check is off, in either table. */
 const UNCHECKED = set('unchecked', ['ifname'], false);
 
@@ -198,10 +198,10 @@ export function eniElements(eni: {
   const { link, blocks, checked } = eni;
   return [
     ...blocks.flatMap((cidr) => [
-      element(INET, OWNERS[familyOf(cidr)], link, cidr),
+      element(INET, OWNERS[familyOf(cidr)], cidr, link),
       element(INET, OWNED[familyOf(cidr)], cidr),
     ]),
-    ...blocks.filter((cidr) => familyOf(cidr) === 4).map((cidr) => element(ARP, SENDERS, link, cidr)),
+    ...blocks.filter((cidr) => familyOf(cidr) === 4).map((cidr) => element(ARP, SENDERS, cidr, link)),
     ...(checked ? [] : [element(INET, UNCHECKED, link), element(ARP, UNCHECKED, link)]),
   ];
 }
