@@ -7,7 +7,7 @@ import type { Lab } from '../../src/lab/lab.ts';
 import type { Bench } from './bench.ts';
 import { ForwardingHost } from './forwarding-host.ts';
 import { compile } from './programs.ts';
-import { quantile } from './quantile.ts';
+import { median, quantile } from './quantile.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { send, TrafficServer } from './traffic.ts';
 
@@ -35,6 +35,8 @@ export interface ForwardingRow {
   readonly rates: readonly number[];
   /** Nine tenths of the rounds came to less: whatever else the machine does makes it slower, never faster. */
   readonly rate: number;
+  /** The middle round's. */
+  readonly middle: number;
 }
 
 const UNDISTURBED = 0.9;
@@ -125,7 +127,8 @@ async function measure(bench: Bench, program: string, lanes: readonly Lane[]): P
     KINDS.map((kind) => {
       const { host, path } = lane;
       const seen = rates.get(keyOf(lane, kind)) ?? [];
-      return { datapath: host.datapath, pods: host.pods, path, kind, rates: seen, rate: quantile(seen, UNDISTURBED) };
+      const [rate, middle] = [quantile(seen, UNDISTURBED), median(seen)];
+      return { datapath: host.datapath, pods: host.pods, path, kind, rates: seen, rate, middle };
     }),
   );
 }

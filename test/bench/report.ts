@@ -72,12 +72,13 @@ function forwardingText(rows: readonly ForwardingRow[]): string[] {
   const cell = (wanted: Pick<ForwardingRow, 'datapath' | 'pods' | 'path' | 'kind'>): string => {
     const row = of(wanted);
     if (row === undefined) return '';
-    const ratio = over(row.rate, of({ ...wanted, datapath: 'ptp' })?.rate);
-    return `${spoken(row).toFixed(row.kind === 'smallPackets' ? 0 : 2)} (${ratio.toFixed(3)})`;
+    const ptp = of({ ...wanted, datapath: 'ptp' });
+    const ratios = [over(row.rate, ptp?.rate), over(row.middle, ptp?.middle)].map((ratio) => ratio.toFixed(3));
+    return `${spoken(row).toFixed(row.kind === 'smallPackets' ? 0 : 2)} (${ratios.join(', ')})`;
   };
   return [
     '',
-    "Forwarding, connection tracking on; in brackets the rate over ptp's on a node of as many pods",
+    "Forwarding, connection tracking on; in brackets the rate over ptp's on a node of as many pods, and the middle rounds'",
     ...table([
       ['', ...POD_COUNTS.map((count) => (count === 1 ? '1 pod' : `${count} pods`))],
       ...KINDS.flatMap((kind) =>

@@ -35,7 +35,7 @@ const forwarding: readonly ForwardingRow[] = NODES.flatMap(({ datapath, pods }) 
   PATHS.flatMap((path) =>
     KINDS.map((kind) => {
       const rate = 1e6 * shareOf(datapath, pods) * (path === 'pod-vm' && datapath === 'underway' ? 8 / 9 : 1);
-      return { datapath, pods, path, kind, rates: [rate, rate / 2], rate };
+      return { datapath, pods, path, kind, rates: [rate, rate / 2], rate, middle: rate };
     }),
   ),
 );
