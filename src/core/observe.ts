@@ -39,7 +39,7 @@ export function nodeObserved(turn: Turn, { limits, vpcCidrs, zone, primary }: No
 export function observed(turn: Turn, told: readonly EniFacts[], readMs: number): void {
   const rowOf = new Map<string, EniRow>();
   for (const row of turn.state.all('eni')) if (isPresent(row)) rowOf.set(row.id, row);
-  const enis = told.map((facts) => (facts.primary ? withOwnAddress(turn, facts, rowOf.get(facts.id)) : facts));
+  const enis = told.map((facts) => (facts.primary ? withOwnAddress(turn, facts) : facts));
   let doubt = false;
   for (const facts of enis) doubt = !seenEni(turn, facts, rowOf.get(facts.id), readMs) || doubt;
   const listed = new Set<string>(enis.map((facts) => facts.id));
@@ -198,7 +198,9 @@ function matchBlocks(turn: Turn, row: EniPresent, facts: EniFacts, settled: Oper
   const before = fresh.filter((block) => turn.runtime.fenced.includes(block));
   if (before.length > 0) return installBlocks(turn, row.key, before);
   const foreignBlocks = facts.blocks.filter((block) => turn.state.get('block', block) === undefined);
-  turn.tx.put('eni', { ...row, foreignBlocks });
+  const { primary6: before6, ...rest } = row;
+  turn.tx.put('eni', { ...rest, ...(facts.primary6 && { primary6: facts.primary6 }), foreignBlocks });
+  if (before6 !== facts.primary6) turn.wantSync();
 }
 
 /**
@@ -215,28 +217,18 @@ function isAnswerTo(call: CloudCall, fresh: readonly Cidr[]): boolean {
 
 /**
  * EC2 marks no IPv6 address as the own one of an ENI that an instance was born with, so the first that it lists is taken
- * for it. Where that is one of ours, the own one is the first that is not, or there is none.
+ * for it. Where that is one of ours (by its row, or after a lost journal by the kernel's fence), the own one is the first
+ * that is not, or there is none. One of an assign whose answer was lost may be an operator's: it is left to the node.
  */
-function withOwnAddress(turn: Turn, facts: EniFacts, row: EniRow | undefined): EniFacts {
+function withOwnAddress(turn: Turn, facts: EniFacts): EniFacts {
   const { primary6, ...rest } = facts;
-  if (primary6 === undefined) return facts;
-  const ours = oursAmong(turn, [hostCidr(primary6), ...facts.blocks], row);
-  if (!ours.includes(hostCidr(primary6))) return facts;
+  const isOurs = (block: Cidr): boolean =>
+    turn.state.get('block', block) !== undefined || turn.runtime.fenced.includes(block);
+  if (primary6 === undefined || !isOurs(hostCidr(primary6))) return facts;
   const isSingle6 = (block: Cidr): boolean => familyOf(block) === 6 && cidrLength(block) === 128;
-  const own = facts.blocks.find((block) => isSingle6(block) && !ours.includes(block));
+  const own = facts.blocks.find((block) => isSingle6(block) && !isOurs(block));
   const blocks = [hostCidr(primary6), ...facts.blocks.filter((block) => block !== own)];
   return { ...rest, ...(own && { primary6: cidrBase(own) }), blocks };
-}
-
-/** What rows know, what the kernel fences after a lost journal, and what an assign brought whose answer was lost. */
-function oursAmong(turn: Turn, blocks: readonly Cidr[], row: EniRow | undefined): readonly Cidr[] {
-  const known = blocks.filter((block) => turn.state.get('block', block) !== undefined);
-  const fenced = blocks.filter((block) => turn.runtime.fenced.includes(block));
-  if (row === undefined || !isPresent(row)) return [...known, ...fenced];
-  const operation = turn.state.operationOn(row.key);
-  const fresh = blocks.filter((block) => !known.includes(block) && !row.foreignBlocks.includes(block));
-  const isLate = operation?.state === 'settling' && isAnswerTo(operation.call, fresh);
-  return [...known, ...fenced, ...(isLate ? fresh : [])];
 }
 
 /** An ENI of ours that this read does not show. */

@@ -23,7 +23,7 @@ export const seenForMs = (turn: Turn, id: EniFacts['id'], readMs: number): numbe
 
 /** Contents that two reads must agree on. */
 export const contents = (facts: EniFacts): string =>
-  `${facts.attachment?.instance ?? ''} ${facts.attachment?.state ?? ''} ${[...facts.blocks].sort().join(' ')}`;
+  `${facts.attachment?.instance ?? ''} ${facts.attachment?.state ?? ''} ${facts.primary6 ?? ''} ${[...facts.blocks].sort().join(' ')}`;
 
 /** ENIs that no row knows are remembered for as long as every read lists them. */
 export function forgetUnlisted(

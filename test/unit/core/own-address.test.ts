@@ -5,7 +5,7 @@ import { isPresent, primaryOf } from '../../../src/core/pool.ts';
 import { Core, primaryFacts } from './harness.ts';
 
 const OURS = '2001:db8::21' as Ip;
-const THEIRS = '2001:db8::99/128' as Cidr;
+const THEIRS = '2001:db8::99' as Ip;
 
 /** Pod `a` waits for the address that was asked for on a primary ENI without one of its own. */
 const waiting = (): Core =>
@@ -37,15 +37,20 @@ test("a pod's address that is listed first is not taken for the node's", () => {
   expect([states(core), own(core)]).toEqual([['ready'], undefined]);
 });
 
-test("nor where the node got one of its own, or another's, behind it", () => {
-  const core = listing(assigned(), { primary6: OURS, blocks: [THEIRS] });
-  expect(states(core)).toEqual(['ready']);
+test('one that the node is given is its own, wherever it is listed, until it is taken away', () => {
+  const core = listing(assigned(), { primary6: OURS, blocks: [`${THEIRS}/128` as Cidr] });
+  expect([states(core), own(core)]).toEqual([['ready'], THEIRS]);
+  listing(core, { primary6: THEIRS, blocks: [`${OURS}/128` as Cidr] });
+  expect([states(core), own(core)]).toEqual([['ready'], THEIRS]);
+  listing(core, { primary6: OURS });
+  expect([states(core), own(core)]).toEqual([['ready'], undefined]);
 });
 
-test('nor where the answer to the assign was lost', () => {
+test('one that came while the answer to an assign was lost may be an operator’s: no pod gets it', () => {
   const core = waiting().fail('assign', { kind: 'ambiguous', code: 'reset', message: 'no answer' });
-  listing(core, { primary6: OURS });
-  expect([states(core), core.addressOf('a'), own(core)]).toEqual([['ready'], OURS, undefined]);
+  listing(core, { primary6: THEIRS });
+  expect([own(core), [...core.state.all('block')]]).toEqual([THEIRS, []]);
+  expect(core.callOf('assign')).toBeDefined();
 });
 
 test('after a lost journal the kernel’s fence tells it', () => {
