@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildShim, findCompiler, isUpToDate } from '../../../deploy/build-shim.ts';
+import { type CniRequest, parseRequest } from '../../../src/protocol/request.ts';
 
 /** `UNDERWAY_SANITIZED=1` runs the same tests on a build with AddressSanitizer and UBSan. */
 const sanitized = process.env.UNDERWAY_SANITIZED === '1';
@@ -45,6 +46,19 @@ export type Answer = (body: string, response: ServerResponse, request: IncomingM
 /** An error as the daemon sends it: with its length (src/protocol/answer.ts). */
 export const refuse = (response: ServerResponse, body: string) =>
   response.writeHead(503, { 'content-length': Buffer.byteLength(body) }).end(body);
+
+/** What it said on stdout as it failed. */
+export const errorIn = (run: Run): { cniVersion: string; code: number; msg: string } => {
+  expect(run.status).toBe(1);
+  return JSON.parse(run.stdout);
+};
+
+/** As the daemon reads what the binary sent. */
+export const understood = (body: string): CniRequest => {
+  const parsed = parseRequest(body);
+  if ('error' in parsed) throw new Error(parsed.error.msg);
+  return parsed.request;
+};
 
 export class Stand {
   readonly folder = mkdtempSync(join(tmpdir(), 'underway-shim-'));
