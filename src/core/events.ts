@@ -145,7 +145,8 @@ export type Event =
   /**
    * `changed` is what it took: of a sync that nothing but others' changes caused, what was put back.
    * `damaged` are pods whose host side was not as it was wired; what the kernel refused of putting that back,
-   * `podFailure`, is no trouble of the node's.
+   * `podFailure`, is no trouble of the node's. `absent` are the node's own addresses that the host does not have; left out
+   * where it could not be read.
    */
   | {
       readonly kind: 'synced';
@@ -154,6 +155,7 @@ export type Event =
       readonly damaged: readonly PodRepair[];
       readonly failure?: KernelFailure;
       readonly podFailure?: KernelFailure;
+      readonly absent?: readonly Ip[];
     }
   | { readonly kind: 'looked'; readonly pods: readonly PodLook[] }
   /** The budget broker grants calls, or says when it will. */

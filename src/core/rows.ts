@@ -20,11 +20,11 @@ import type {
 } from './brand.ts';
 import type { Priority } from './budget.ts';
 import type { CloudAction, CloudCall, CloudFailure, CloudFailureKind, InstanceLimits, SubnetFacts } from './cloud.ts';
-import type { KernelFailure } from './events.ts';
 import type { ForecastRow } from './forecast.ts';
 import type { Cidr, Family, Ip } from './ip.ts';
 import type { LookRow } from './look.ts';
 import type { Bandwidth } from './plan.ts';
+import type { SyncState } from './sync.ts';
 
 export const SCHEMA = 1;
 
@@ -57,21 +57,7 @@ export interface RuntimeRow {
   readonly journal: 'up' | 'down';
   readonly journalDetail: string;
   readonly startedMs: number;
-  /**
-   * Kernel state of the node: `wanted` counts changes, `done` the last one the kernel has, `mend` the last that others
-   * may have made, which pods' links are looked at for too; `partial` where busy ones are left to the next.
-   */
-  readonly sync: {
-    readonly wanted: number;
-    readonly done: number;
-    readonly mend: number;
-    readonly inFlight?: number;
-    readonly partial?: boolean;
-    readonly notBeforeMs: number;
-    /** Why the kernel did not take the last one, and since when it takes none. */
-    readonly failure?: KernelFailure;
-    readonly failingSinceMs?: number;
-  };
+  readonly sync: SyncState;
   readonly listing: { readonly wantedFromMs?: number; readonly lastMs?: number };
   readonly settings: Settings;
   readonly flush: { readonly inFlight: boolean };

@@ -6,6 +6,7 @@
 import { nodeRow } from './eni.ts';
 import type { Event, KernelFailure } from './events.ts';
 import { eniServes } from './in-vain.ts';
+import type { Ip } from './ip.ts';
 import { learnRefill } from './learn.ts';
 import { lookedAt, podPlan } from './lease.ts';
 import { lookAtAll } from './look.ts';
@@ -13,6 +14,25 @@ import type { EniPlan, NodePlan } from './plan.ts';
 import { isPresent } from './pool.ts';
 import type { EniPresent, EniRow } from './rows.ts';
 import type { Turn } from './turn.ts';
+
+/** How far the kernel has the node's part. */
+export interface SyncState {
+  /** Counts changes. */
+  readonly wanted: number;
+  /** The last change that the kernel has. */
+  readonly done: number;
+  /** The last that others may have made, which pods' links are looked at for too. */
+  readonly mend: number;
+  readonly inFlight?: number;
+  /** Busy pods are left to the next. */
+  readonly partial?: boolean;
+  readonly notBeforeMs: number;
+  /** Why the kernel did not take the last one, and since when it takes none. */
+  readonly failure?: KernelFailure;
+  readonly failingSinceMs?: number;
+  /** The node's own addresses that the host did not have when it was last read. */
+  readonly absent?: readonly Ip[];
+}
 
 const MEND_DELAY_MS = 100;
 const SYNC_RETRY_MS = 1_000;
@@ -97,11 +117,12 @@ export function unmended({ runtime: { sync }, nowMs }: Pick<Turn, 'runtime' | 'n
 }
 
 export function synced(turn: Turn, event: Extract<Event, { kind: 'synced' }>): void {
-  const { sync: number, failure } = event;
+  const { sync: number, failure, absent = turn.runtime.sync.absent } = event;
   const { sync } = turn.runtime;
   if (sync.inFlight !== number) return;
   for (const lease of turn.state.all('lease')) if (lease.busy === 'mend') lookedAt(turn, lease);
-  const { inFlight: _, failure: _last, failingSinceMs = turn.nowMs, ...rest } = sync;
+  const { inFlight: _, failure: _last, failingSinceMs = turn.nowMs, ...others } = sync;
+  const rest = absent === undefined ? others : { ...others, absent };
   if (failure !== undefined) {
     // A plan that has changed since (a link has another name) may well be taken.
     const notBeforeMs = sync.wanted > number ? sync.notBeforeMs : turn.nowMs + SYNC_RETRY_MS;

@@ -7,6 +7,7 @@ import type { EniKey, LeaseId, OperationId } from '../core/brand.ts';
 import type { CloudCall } from '../core/cloud.ts';
 import type { Event, Repair } from '../core/events.ts';
 import { addressLost } from '../core/lost.ts';
+import { lostNodeAddresses } from '../core/node-address.ts';
 import { reasonText } from '../core/reasons.ts';
 import type { EniRow } from '../core/rows.ts';
 import type { State } from '../core/state.ts';
@@ -69,13 +70,14 @@ const DONE = {
   INVALID: 'invalid',
 } as const;
 
-/** Hears the driver and writes what changed: ENIs, failed calls, addresses lost, the journal, the phase, kernel state put back. */
+/** Hears the driver and writes what changed: ENIs, failed calls, addresses lost (pods' and the node's own), the journal, the phase, kernel state put back. */
 export class Narrator {
   private readonly log: Logger;
   private readonly repairs: Repairs;
   private readonly eniStates = new Map<EniKey, EniRow['state']>();
   private readonly calls = new Map<OperationId, CloudCall>();
   private lost: ReadonlySet<LeaseId> = new Set();
+  private nodeLost: ReadonlySet<string> = new Set();
   private phase = '';
 
   constructor(log: Logger, onRepair: (repair: Repair) => void) {
@@ -95,6 +97,7 @@ export class Narrator {
       this.repairs.heard(seen.event, state, seen.nowMs);
       this.enis(state);
       this.losses(state);
+      if (seen.event.kind === 'synced') this.nodeAddresses(state);
       this.phases(state);
     }
   }
@@ -137,6 +140,13 @@ export class Narrator {
       const [pods, ips] = [alike.map(({ pod }) => pod), alike.map(({ reason }) => reason.address)];
       this.log.warn({ reason: 'ADDRESS_LOST', ...(eni && { eni }), pods, ips, why }, 'pods lost their addresses');
     }
+  }
+
+  private nodeAddresses(state: State): void {
+    const lost = new Set(lostNodeAddresses(state));
+    for (const why of lost) if (!this.nodeLost.has(why)) this.log.warn({ why }, "the node's own address is gone");
+    if (this.nodeLost.size > 0 && lost.size === 0) this.log.info("the node's own addresses are there again");
+    this.nodeLost = lost;
   }
 
   private phases(state: State): void {

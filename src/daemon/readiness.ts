@@ -3,6 +3,7 @@
  * node, and a cloud that is away is served without. Those two are said and do not fail the whole.
  */
 import { startingDetail } from '../core/explain.ts';
+import { lostNodeAddresses } from '../core/node-address.ts';
 import { holding } from '../core/pool.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
 import type { FailureRow } from '../core/rows.ts';
@@ -12,7 +13,7 @@ import type { Turn } from '../core/turn.ts';
 import type { Page } from './server.ts';
 
 export interface Check {
-  readonly name: 'socket' | 'cni' | 'journal' | 'kernel' | 'cloud' | 'facts' | 'addresses';
+  readonly name: 'socket' | 'cni' | 'journal' | 'kernel' | 'cloud' | 'facts' | 'addresses' | 'node-address';
   readonly ok: boolean;
   readonly detail: string;
   /** Not ready while this one fails. */
@@ -22,11 +23,11 @@ export interface Check {
 /** `starting` is why there is no core yet: said once, by the check that it keeps from being made. */
 export function checksOf(turn: Turn | undefined, starting: Reason): readonly Check[] {
   if (turn === undefined)
-    return (['journal', 'kernel', 'cloud', 'facts', 'addresses'] as const).map((name) => ({
+    return (['journal', 'kernel', 'cloud', 'facts', 'addresses', 'node-address'] as const).map((name) => ({
       name,
       ok: false,
       detail: name === (starting.code === 'JOURNAL_UNWRITABLE' ? 'journal' : 'facts') ? reasonText(starting) : '',
-      required: name !== 'cloud' && name !== 'addresses',
+      required: !['cloud', 'addresses', 'node-address'].includes(name),
     }));
   const { state, runtime } = turn;
   return [
@@ -40,6 +41,7 @@ export function checksOf(turn: Turn | undefined, starting: Reason): readonly Che
       required: true,
     },
     addressCheck(state),
+    nodeAddressCheck(state),
   ];
 }
 
@@ -61,6 +63,12 @@ function cloudCheck(state: State): Check {
   const failures: FailureRow[] = [...state.all('failure')];
   const detail = failures.map(({ action, failure }) => `${action}: ${failure.code}, ${failure.message}`).join('; ');
   return { name: 'cloud', ok: failures.length === 0, detail, required: false };
+}
+
+/** Not required: a node that is NotReady has its pods moved for what may be back in a moment. */
+function nodeAddressCheck(state: State): Check {
+  const lost = lostNodeAddresses(state);
+  return { name: 'node-address', ok: lost.length === 0, detail: lost.join('; '), required: false };
 }
 
 function addressCheck(state: State): Check {

@@ -7,7 +7,7 @@ import { explain } from '../core/explain.ts';
 import { cidrSize } from '../core/ip.ts';
 import { headroomExplained } from '../core/learn.ts';
 import { addressLost, enisOfLease, isTakenAway } from '../core/lost.ts';
-import { missingNodeAddresses } from '../core/node-address.ts';
+import { lostNodeAddresses, missingNodeAddresses } from '../core/node-address.ts';
 import { holding, servingOf } from '../core/pool.ts';
 import { prospect } from '../core/prospect.ts';
 import { type Reason, reasonText } from '../core/reasons.ts';
@@ -241,7 +241,7 @@ function summaryOf(view: WhyView, state: State, pool: PoolRow, verdict: TargetsV
       targets: {
         accepted: verdict.accepted,
         sentence: verdict.sentence,
-        warnings: verdict.accepted ? verdict.warnings : [],
+        warnings: [...(verdict.accepted ? verdict.warnings : []), ...lostNodeAddresses(state, [pool])],
       },
     }),
   };

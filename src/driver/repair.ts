@@ -14,6 +14,7 @@ import {
 import type { PodPlan } from '../core/plan.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import type { KernelObject, KernelState, Step } from '../datapath/kernel-state.ts';
+import { absentNodeAddresses } from '../datapath/node-addresses.ts';
 import { repairOf } from '../datapath/repair.ts';
 import type { Kernel } from '../ports/kernel.ts';
 import { readNamedHost } from './named-host.ts';
@@ -58,7 +59,8 @@ export async function sync(
   const damaged = mends.map(({ lease, renamed, steps }): PodRepair => ({ lease, ...repairOf([...renamed, ...steps]) }));
   const ofPodsFailure = read.failure ?? podFailure;
   const failures = { ...(failure && { failure }), ...(ofPodsFailure && { podFailure: ofPodsFailure }) };
-  return { kind: 'synced', sync, changed: repairOf(steps), damaged, ...failures };
+  const absent = absentNodeAddresses(plan, host);
+  return { kind: 'synced', sync, changed: repairOf(steps), damaged, ...failures, absent };
 }
 
 /** ENIs' links with the MTU that they have by now. The kernel tells it too, perhaps when pods have their addresses. */

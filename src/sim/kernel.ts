@@ -129,6 +129,12 @@ export class FakeKernel implements Kernel {
     this.tell({ kind: 'changed', what: 'route' });
   }
 
+  /** Somebody puts an object on the host. */
+  restore(object: KernelObject): void {
+    put(this.host, object);
+    this.tell({ kind: 'changed', what: 'address' });
+  }
+
   /** Somebody removes an object in a pod, or sets its links down where none is chosen. */
   sabotagePod(path: string, choose: (objects: readonly KernelObject[]) => KernelObject | undefined): void {
     const pod = this.namespaces.get(path);

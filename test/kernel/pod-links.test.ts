@@ -118,3 +118,17 @@ test('the MAC of the pod’s end', async () => {
   expect(await outcome({ kind: 'look', pods: [plan] })).toMatchObject({ kind: 'looked', pods: [{ names }] });
   await expectWired();
 });
+
+test("the node's own address that is gone is told with each sync, until it is back", async () => {
+  const synced = () => outcome({ kind: 'sync', sync: 1, plan: node, pods: [] });
+  expect(await synced()).toMatchObject({ absent: [] });
+  const [own] = plan.nodeAddresses;
+  events.length = 0;
+  tool(host, 'ip', '-4', 'address', 'flush', 'dev', 'eth0');
+  expect(await heard(({ kind }) => kind === 'changed')).toBe(true);
+  expect(await synced()).toMatchObject({ absent: [own] });
+  events.length = 0;
+  tool(host, 'ip', 'address', 'add', `${own}/24`, 'dev', 'eth0');
+  expect(await heard(({ kind }) => kind === 'changed')).toBe(true);
+  expect(await synced()).toMatchObject({ absent: [] });
+});
