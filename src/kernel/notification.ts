@@ -111,17 +111,21 @@ interface Found {
   readonly what: Change;
   /** The link that it hung on. */
   readonly index?: number | undefined;
+  /** Told of a link that is about to go as well. */
+  readonly ifThere?: boolean;
+}
+
+/** What is asked of the host's namespace when a burst is understood. */
+export interface Host {
+  /** The indexes of its links that lead into a namespace. */
+  podLinks(namespace: number): readonly number[];
+  hasLink(index: number): boolean;
 }
 
 /**
  * The events of one burst of rtnetlink: each link once, as it was last, each kind of change once, and each pod once.
- * `podLinks` tells the indexes of the host's links that lead into a namespace.
  */
-export function routeEvents(
-  notified: readonly Notified[],
-  interest: Interest,
-  podLinks: (namespace: number) => readonly number[],
-): KernelEvent[] {
+export function routeEvents(notified: readonly Notified[], interest: Interest, host: Host): KernelEvent[] {
   const links = new Map<number, KernelEvent>();
   const found: Found[] = [];
   const pods = new Set<number>();
@@ -137,12 +141,15 @@ export function routeEvents(
       found.push({ what: 'lost' });
     }
   }
-  const isGone = (index: number | undefined) => index !== undefined && links.get(index)?.kind === 'link-gone';
-  const changes = new Set(found.filter(({ index }) => !isGone(index)).map(({ what }) => what));
+  const isGone = ({ index, ifThere = false }: Found) =>
+    index !== undefined && (links.get(index)?.kind === 'link-gone' || (ifThere && !host.hasLink(index)));
+  const changes = new Set(found.filter((change) => !isGone(change)).map(({ what }) => what));
   return [
     ...links.values(),
     ...[...changes].map((what): KernelEvent => ({ kind: 'changed', what })),
-    ...[...pods].flatMap(podLinks).map((index): KernelEvent => ({ kind: 'pod-changed', index })),
+    ...[...pods]
+      .flatMap((namespace) => host.podLinks(namespace))
+      .map((index): KernelEvent => ({ kind: 'pod-changed', index })),
   ];
 }
 
@@ -221,7 +228,11 @@ function changeOf(message: Message, interest: Interest): Found | undefined {
       return parseAttributes(payload, NETCONF_HEADER).length === 2 ? { what: 'sysctl' } : undefined;
     case RTM_NETCONF.DELETE:
       // Its files have the link's name: they went with the link, or with its name.
-      return { what: 'link', index: attributeMap(payload, NETCONF_HEADER).get(NETCONFA_IFINDEX)?.readUInt32LE(0) };
+      return {
+        what: 'link',
+        index: attributeMap(payload, NETCONF_HEADER).get(NETCONFA_IFINDEX)?.readUInt32LE(0),
+        ifThere: true,
+      };
     default:
       return undefined;
   }

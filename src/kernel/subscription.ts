@@ -26,7 +26,7 @@ import {
   routeUnheard,
 } from './notification.ts';
 import { readQuiet } from './read.ts';
-import { decodeLink, dumpLinks, dumpLinksOf, otherEndOf } from './rtnetlink/link.ts';
+import { decodeLink, dumpLinks, dumpLinksOf, getLinkAt, otherEndOf } from './rtnetlink/link.ts';
 import { Session } from './session.ts';
 
 /** RTNLGRP_*: link, neighbour, traffic control, IPv4 and IPv6 addresses, routes, rules and NETCONF. */
@@ -152,7 +152,10 @@ export class Subscription {
       this.learn(newPodMtus(route.notified));
       const interest = { ...this.interest, podMtus: this.podMtus };
       events.push(
-        ...routeEvents(route.notified, interest, (namespace) => podLinks(this.session, namespace)),
+        ...routeEvents(route.notified, interest, {
+          podLinks: (namespace) => podLinks(this.session, namespace),
+          hasLink: (index) => 'payload' in this.session.route.query(getLinkAt(index)),
+        }),
         ...nftEvents(nft.notified, interest),
         ...(this.hasQuietlyChanged() ? [{ kind: 'changed', what: 'sysctl' } as const] : []),
       );

@@ -116,6 +116,12 @@ export const getLink = (name: string): Buffer =>
     writer.attributeText(IFLA.IFNAME, name);
   });
 
+export const getLinkAt = (index: number): Buffer =>
+  encodeMessage({ type: RTM_LINK.GET }, (writer) => {
+    writeHeader(writer, { index });
+    writer.attributeU32(IFLA.EXT_MASK, SKIP_STATS);
+  });
+
 export const dumpLinks = (): Buffer =>
   encodeMessage({ type: RTM_LINK.GET, flags: NLM.DUMP }, (writer) => {
     writeHeader(writer);

@@ -36,7 +36,10 @@ function told(bytes: Buffer, port: number, namespace?: number): { message: Messa
 }
 /** Two links of the host lead into namespace 5, none into any other. */
 const routeEvents = (notified: readonly Notified[], of: Interest) =>
-  heard(notified, of, (namespace) => (namespace === 5 ? [100, 101] : []));
+  heard(notified, of, {
+    podLinks: (namespace) => (namespace === 5 ? [100, 101] : []),
+    hasLink: (index) => index === 9,
+  });
 const podChanged = [100, 101].map((index) => ({ kind: 'pod-changed', index }));
 const linkMessage = (type: number): Buffer => {
   const bytes = createVeth({ name: 'uw0', index: 9, mac, mtu: 1500 }, { name: 'p', mac, mtu: 1500 }, 3);
@@ -148,11 +151,15 @@ test("a pod's link has an MTU with which none was made: a change, but not of a f
 });
 
 test("a link's NETCONF goes with its name, or with the link", () => {
-  const netconf = encodeMessage({ type: 81 }, (writer) => {
-    writer.u32(2);
-    writer.attributeU32(1, 9);
-  });
+  const netconfOf = (index: number) =>
+    encodeMessage({ type: 81 }, (writer) => {
+      writer.u32(2);
+      writer.attributeU32(1, index);
+    });
+  const netconf = netconfOf(9);
   expect(routeEvents([told(netconf, KERNEL)], interest)).toEqual(changed('link'));
+  // The link itself is told of a moment later.
+  expect(routeEvents([told(netconfOf(10), KERNEL)], interest)).toEqual([]);
   expect(routeEvents([told(netconf, KERNEL, 5)], interest)).toEqual([]);
   const withLink = [told(netconf, KERNEL), told(linkMessage(RTM_LINK.DELETE), KERNEL)];
   expect(routeEvents(withLink, interest).map(({ kind }) => kind)).toEqual(['link-gone']);
