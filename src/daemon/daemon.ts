@@ -126,6 +126,7 @@ export class Daemon {
       kernel,
       hostNetns: config.netns ?? '/proc/self/ns/net',
       addDeadlineMs: () => this.config.addDeadlineMs,
+      servedBefore: () => this.heartbeat.isFresh,
       handled: (seen) => this.handled(seen),
     });
     this.spool = new Spool({

@@ -47,6 +47,8 @@ export interface DeskOptions {
   /** Path of the node's own namespace. */
   readonly hostNetns: string;
   readonly addDeadlineMs: () => number;
+  /** A daemon of this boot could serve a moment ago. */
+  readonly servedBefore: () => boolean;
   readonly handled: (seen: Handled) => void;
 }
 
@@ -158,10 +160,15 @@ export class Desk {
     this.pending.set(id, { request, sinceMs, ...(askedMs !== undefined && { askedMs }), settle });
     // STATUS goes on to be answered: a restart is no reason for the node to be NotReady.
     const isTaken = !this.closed || request.verb === 'STATUS';
-    if (this.core !== undefined && isTaken) this.submit(id);
+    if (request.verb === 'STATUS' && this.isStarting && this.options.servedBefore()) this.reply(id, { kind: 'done' });
+    else if (this.core !== undefined && isTaken) this.submit(id);
     else if (this.closed || request.verb === 'STATUS') this.refuse(id, this.notYet);
     else this.awaitCore(id, this.deadlineMs(request, sinceMs));
     return id;
+  }
+
+  private get isStarting(): boolean {
+    return !this.closed && this.core?.state.runtime.phase !== 'serving';
   }
 
   private awaitCore(id: RequestId, atMs: number): void {

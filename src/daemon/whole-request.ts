@@ -54,7 +54,7 @@ export function takeWholeRequests(server: Server, answer: Answerer): () => void 
       const body = wholeBody(first);
       if (body !== undefined) {
         if (asked.length === 0) setImmediate(begin, 1);
-        asked.push(() => converse(socket, body, answer));
+        asked.push(converse(socket, body, answer));
         return;
       }
       open.delete(socket);
@@ -77,15 +77,24 @@ function cut(this: Socket): void {
   this.destroy();
 }
 
-function converse(socket: Socket, body: string, answer: Answerer): void {
+/** Asks when it is called; who goes before that is told as gone then. */
+function converse(socket: Socket, body: string, answer: Answerer): () => void {
   let isAnswered = false;
-  const gone = answer(body, (answered) => {
-    isAnswered = true;
-    if (!socket.destroyed) socket.end(answerText(answered), () => socket.destroy());
-  });
+  let isClosed = false;
+  let gone: (() => void) | undefined;
   // Half open: who has stopped sending may still listen, but the shim does not; a killed one is heard of by this.
   socket.on('end', () => socket.writableEnded || socket.destroy());
-  socket.on('close', () => isAnswered || gone());
+  socket.on('close', () => {
+    isClosed = true;
+    if (!isAnswered) gone?.();
+  });
+  return () => {
+    gone = answer(body, (answered) => {
+      isAnswered = true;
+      if (!socket.destroyed) socket.end(answerText(answered), () => socket.destroy());
+    });
+    if (isClosed && !isAnswered) gone();
+  };
 }
 
 /** The body as text; undefined where the piece is anything but one request to /v1/cni. */

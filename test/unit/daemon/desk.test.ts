@@ -29,6 +29,7 @@ class Stand {
     },
     hostNetns: '/host',
     addDeadlineMs: () => 60_000,
+    servedBefore: () => false,
     handled: () => undefined,
   });
 

@@ -1,10 +1,12 @@
 /** A daemon that ends and comes again: what it finds, what waited for it, and the files by which both are known. */
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { JournalLockedError } from '../../../src/daemon/journal.ts';
 import { pause } from '../../../src/daemon/rhythm.ts';
 import { systemClock } from '../../../src/ports/clock.ts';
 import { ipIn, TestNode } from './harness.ts';
+
+const STATUS_CONFIG = '{"cniVersion":"1.1.0","name":"underway","type":"underway"}';
 
 let node: TestNode;
 beforeEach(() => {
@@ -48,7 +50,7 @@ describe('a restart', () => {
     expect((await node.get('/readyz')).text).toContain('[-]facts the instance metadata service does not answer');
     expect((await node.get('/livez')).status).toBe(200);
     const status = await node.cni('STATUS', '', {
-      config: '{"cniVersion":"1.1.0","name":"underway","type":"underway"}',
+      config: STATUS_CONFIG,
     });
     expect(status.json).toMatchObject({ code: 50 });
     node.provider.describeNode = real;
@@ -65,13 +67,30 @@ describe('a restart', () => {
     added.catch(() => undefined);
     await node.until(async () => (await node.rows('lease')).length === 1);
     const stopped = daemon.stop();
-    const status = { config: '{"cniVersion":"1.1.0","name":"underway","type":"underway"}' };
+    const status = { config: STATUS_CONFIG };
     expect((await node.cni('STATUS', '', status)).status).toBe(200);
     node.sandbox('c2');
     expect((await node.cni('ADD', 'c2')).json).toMatchObject({ code: 11, msg: expect.stringContaining('restarted') });
     letGo();
     expect((await added).status).toBe(200);
     await stopped;
+  });
+
+  test('STATUS is as before all the while, however long the kernel takes to be read', async () => {
+    await node.serve();
+    await node.daemon?.stop();
+    const real = node.kernel.read.bind(node.kernel);
+    const { promise, resolve: letGo } = Promise.withResolvers<void>();
+    node.kernel.read = (netns) => promise.then(() => real(netns));
+    const status = () => node.cni('STATUS', '', { config: STATUS_CONFIG });
+    await node.start();
+    expect((await node.get('/readyz')).status).toBe(503);
+    expect(await status()).toMatchObject({ status: 200 });
+    // Long ago, or before this boot: nobody knows whether it can serve.
+    utimesSync(join(node.stateDir, 'heartbeat'), 1, 1);
+    expect((await status()).json).toMatchObject({ code: 50 });
+    letGo();
+    await node.until(async () => (await node.get('/readyz')).status === 200);
   });
 
   test('after a reboot every lease is dead and its address cools', async () => {

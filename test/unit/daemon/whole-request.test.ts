@@ -151,6 +151,17 @@ test('a caller that goes before its answer is heard of once, and an answer that 
   expect(gone).toBe(1);
 });
 
+test('callers that go before they are asked for are heard of too: beside a silent one, and in a burst', async () => {
+  const silent = connect(path);
+  const left = Array.from({ length: 20 }, () => {
+    const socket = connect(path, () => socket.end(post('{"wait":1}'), () => socket.destroy()));
+    return socket;
+  });
+  await until(() => gone === left.length);
+  expect({ asked: whole.length, gone }).toEqual({ asked: left.length, gone: left.length });
+  silent.destroy();
+});
+
 test('one that has its answer is not told as gone', async () => {
   const asked = exchange(post('{"wait":true}'));
   await until(() => answer !== undefined);
