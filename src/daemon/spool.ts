@@ -5,7 +5,7 @@
  * Invariants: a file goes only after the core answered `done`; one that cannot be understood gets another name. A DEL
  * ends what there was when it was written, not what the same container was given since.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Reply } from '../core/events.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -13,6 +13,11 @@ import { type CniRequest, ENVELOPE_BYTES_MAX, parseRequest } from '../protocol/r
 
 /** Files taken in one scan; the next one takes the rest. */
 const FILES_A_SCAN_MAX = 1_000;
+/** The shim writes one in milliseconds; a draft that is older was left by one that was killed. */
+const DRAFT_AGE_MAX_MS = 600_000;
+/** Each may be a DEL that was lost, for a person to look at; the newest stay. */
+const UNREADABLE_COUNT_MAX = 16;
+const UNREADABLE = '.unreadable';
 
 export interface SpoolOptions {
   readonly stateDir: string;
@@ -35,6 +40,7 @@ export class Spool {
 
   /** Before the first ADD is served: all of them, however many. */
   replay(): void {
+    this.tidy();
     for (const name of this.names()) this.guarded(name, () => this.take(name));
   }
 
@@ -49,6 +55,20 @@ export class Spool {
     return readdirSync(this.folder)
       .filter((name) => name.endsWith('.json') && !name.startsWith('.'))
       .sort();
+  }
+
+  private tidy(): void {
+    const files = readdirSync(this.folder).flatMap((name) => {
+      const stat = lstatSync(join(this.folder, name), { throwIfNoEntry: false });
+      return stat?.isFile() ? [{ name, mtimeMs: stat.mtimeMs }] : [];
+    });
+    const untilMs = this.options.clock.wallMs() - DRAFT_AGE_MAX_MS;
+    const drafts = files.filter(({ name, mtimeMs }) => name.startsWith('.') && mtimeMs < untilMs);
+    const unreadable = files
+      .filter(({ name }) => name.endsWith(UNREADABLE))
+      .toSorted((one, other) => other.mtimeMs - one.mtimeMs);
+    for (const { name } of [...drafts, ...unreadable.slice(UNREADABLE_COUNT_MAX)])
+      this.guarded(name, () => rmSync(join(this.folder, name), { force: true }));
   }
 
   /** A sick disk, or something in the way: the other files are taken all the same, and this one at the next scan. */
@@ -68,7 +88,7 @@ export class Spool {
       stat.isFile() && stat.size <= ENVELOPE_BYTES_MAX ? parseRequest(readFileSync(path, 'utf8')) : undefined;
     const request = parsed !== undefined && 'request' in parsed ? parsed.request : undefined;
     if (request?.verb !== 'DEL') {
-      renameSync(path, `${path}.unreadable`);
+      renameSync(path, `${path}${UNREADABLE}`);
       return this.options.log(
         name,
         'unreadable',

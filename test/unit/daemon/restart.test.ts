@@ -212,6 +212,22 @@ describe('files', () => {
     expect(await node.rows('lease')).toEqual([]);
   });
 
+  test('of what shims left half written, and of what cannot be read, the spool keeps only the newest', async () => {
+    await node.serve();
+    await node.daemon?.stop();
+    const spool = join(node.stateDir, 'del');
+    const put = (name: string, ageS: number) => {
+      writeFileSync(join(spool, name), 'half');
+      utimesSync(join(spool, name), systemClock.wallMs() / 1_000 - ageS, systemClock.wallMs() / 1_000 - ageS);
+    };
+    put('.old@eth0.json.1', 700);
+    put('.new@eth0.json.1', 0);
+    for (let n = 0; n < 20; n++) put(`n${n}@eth0.json.unreadable`, n);
+    await node.serve();
+    const newest = Array.from({ length: 16 }, (_, n) => `n${n}@eth0.json.unreadable`);
+    expect(readdirSync(spool).toSorted()).toEqual(['.new@eth0.json.1', ...newest].toSorted());
+  });
+
   test('however many DELs were spooled, and however late, an ADD that waits for the daemon finds them done', async () => {
     const full = { pool: { targets: { floor: 1, headroom: 0, ceiling: 1 } }, cooldownUnderPressureMs: 1_000 };
     await node.serve(full);
