@@ -141,7 +141,6 @@ export class Daemon {
     });
   }
 
-  /** True once pods are served. */
   get isServing(): boolean {
     return this.driver?.state.runtime.phase === 'serving';
   }

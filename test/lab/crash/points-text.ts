@@ -52,10 +52,14 @@ const withoutBytes = (line: string, enis: readonly EniRecord[]): string =>
 function renamed(line: string, names: ReadonlyMap<string, string>): string {
   const known = [...names.keys()].map((name) => name.replaceAll('.', '\\.'));
   const whole = new RegExp(`(?<![0-9a-z.:])(${known.join('|')})(?![0-9a-z.:])`, 'g');
-  return (known.length === 0 ? line : line.replace(whole, (found) => names.get(found) ?? found))
-    .replace(/fe80::[0-9a-f:]*ff:fe[0-9a-f:]*/g, 'LINK-LOCAL')
-    .replace(/("name":"POD.*)"index":\d+/, '$1"index":N')
-    .replace(/("name":"POD.*)"alias":"[^"]*"/, '$1"alias":"A"');
+  return (
+    (known.length === 0 ? line : line.replace(whole, (found) => names.get(found) ?? found))
+      .replace(/fe80::[0-9a-f:]*ff:fe[0-9a-f:]*/g, 'LINK-LOCAL')
+      .replace(/("name":"POD.*)"index":\d+/, '$1"index":N')
+      // The other end's index, in another namespace.
+      .replace(/"peer":\d+/, '"peer":N')
+      .replace(/("name":"POD.*)"alias":"[^"]*"/, '$1"alias":"A"')
+  );
 }
 
 /** What one text has and the other has not, each in words. */
