@@ -25,7 +25,7 @@ const FOLDER = join(import.meta.dirname, '../../build/bench');
 const HELP = `npm run bench [-- OPTIONS]
 
   --only PART    latency, forwarding or memory; may be given again (all three without it)
-  --quick        fewer rounds: at most four minutes, where all of it takes about fifteen
+  --quick        fewer rounds: at most four minutes, where all of it takes about eight
   --json FILE    write the figures there (build/bench/bench.json)
   --html FILE    write a page with plots there (build/bench/bench.html)
   --help
