@@ -213,7 +213,10 @@ describe.each([...runtimes])('$name', (runtime) => {
         const attachment = cachedAttachment(id);
         expect(await check(node, attachment, netns)).toBeUndefined();
         const { prevResult } = attachment.config;
-        const ips = prevResult.ips.map((ip) => ({ ...ip, address: ip.address.replace(/[^.:]+\//, '99/') }));
+        const ips = prevResult.ips.map((ip) => ({
+          ...ip,
+          address: ip.address.replace(/[^.:]+\//, (last) => (last === '99/' ? '98/' : '99/')),
+        }));
         const other = { ...attachment, config: { ...attachment.config, prevResult: { ...prevResult, ips } } };
         expect(await check(node, other, netns)).toMatchObject({ code: CODE_NOT_AS_WIRED });
       }
