@@ -7,6 +7,7 @@ import { type CloudFailureKind, type EniFacts, intentOf, OWNER_TAGS, type Tags }
 import type { NicLink } from './events.ts';
 import { type Cidr, cidrBase, cidrContains, cidrLength, type Family, familyOf, hostCidr, type Ip } from './ip.ts';
 import { priorityOf, startOperation } from './operation.ts';
+import { ENI_NUMBER_MAX } from './plan.ts';
 import { isPresent } from './pool.ts';
 import type { AddressRow, BlockRow, EniPresent, EniRow } from './rows.ts';
 import type { EniTally } from './tally.ts';
@@ -19,7 +20,6 @@ import type { Turn } from './turn.ts';
 export const LINK_DEADLINE_MS = 45_000;
 /** How long a delete waits for the link to go before it is tried anyway. */
 const LINK_GONE_MS = 5_000;
-export const ENI_NUMBER_MAX = 127;
 
 export const nodeRow = (turn: Turn) => {
   const node = turn.state.get('node', 'node');

@@ -5,6 +5,9 @@
 import type { Attachment, LeaseId, Mac } from './brand.ts';
 import type { Cidr, Ip } from './ip.ts';
 
+/** ENIs are numbered from 1. */
+export const ENI_NUMBER_MAX = 127;
+
 /** One ENI as the kernel should serve it. */
 export interface EniPlan {
   /** 1..127: names the ENI's mark and route table; 1 is the primary, which uses the main table. */

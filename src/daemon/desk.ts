@@ -66,7 +66,7 @@ export class Desk {
   private readonly options: DeskOptions;
   private readonly pending = new Map<RequestId, Pending>();
   private readonly cancelDeadline = new Map<RequestId, () => void>();
-  /** ADDs and CHECKs whose namespace the kernel is asked for: what is asked of the same attachment later may not overtake them. */
+  /** ADDs and CHECKs whose namespace is looked at: what is asked of the same attachment later may not overtake them. */
   private readonly identifying = new Map<AttachmentKey, Promise<void>>();
   /** Events for the core, in their order. */
   private readonly told: Event[] = [];

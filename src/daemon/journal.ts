@@ -45,7 +45,8 @@ class DamagedError extends Error {
 }
 
 /**
- * Opens the journal and takes its lock. A damaged one is set aside and a new one begun. Throws JournalLockedError when another process keeps it, any other Error when it cannot be opened or made.
+ * Opens the journal and takes its lock. A damaged one is set aside and a new one begun. Throws JournalLockedError when
+ * another process keeps it, any other Error when it cannot be opened or made.
  */
 export async function openJournal(options: JournalOptions): Promise<SqliteJournal> {
   const { path, clock, lockWaitMs, signal } = options;

@@ -70,7 +70,10 @@ const DONE = {
   INVALID: 'invalid',
 } as const;
 
-/** Hears the driver and writes what changed: ENIs, failed calls, addresses lost (pods' and the node's own), the journal, the phase, kernel state put back. */
+/**
+ * Hears the driver and writes what changed: ENIs, failed calls, addresses lost (pods' and the node's own), the journal, the
+ * phase, kernel state put back.
+ */
 export class Narrator {
   private readonly log: Logger;
   private readonly repairs: Repairs;

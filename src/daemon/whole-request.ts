@@ -19,7 +19,7 @@ const HEAD_END = '\r\n\r\n';
 const NOT_PLAIN = /^(?:transfer-encoding|expect):/im;
 const CONTENT_LENGTH = /^content-length: *(\d{1,7})\r?$/im;
 
-/** Of the loop, of some 20 us each: no longer than so does one who connects and says nothing delay the others. */
+/** Of the loop: one who connects and says nothing delays the others no longer than these. */
 const TURN_COUNT_MAX = 16;
 
 export const ANSWER_TYPE = 'application/json';

@@ -3,7 +3,7 @@
  * Invariant: what does not carry one of these is never changed or removed.
  */
 import type { Mac } from '../core/brand.ts';
-import { ENI_NUMBER_MAX } from '../core/eni.ts';
+import { ENI_NUMBER_MAX } from '../core/plan.ts';
 
 /** Routes' and rules' protocol (rtnetlink's rtm_protocol); iproute2 prints it as a number. */
 export const PROTOCOL = 117;

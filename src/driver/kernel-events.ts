@@ -42,8 +42,8 @@ const nicsOf = ({ links }: KernelState): NicLink[] =>
     .sort((a, b) => a.index - b.index);
 
 /**
- * May be an ENI's: hardware, or the lab's veth, but no pod's link, also not while it has another name. A VLAN, ipvlan, macvlan, bridge or bond may have the MAC of the NIC under
- * it, and steers no packet of the ENI's own.
+ * May be an ENI's: hardware, or the lab's veth, but no pod's link, also not while it has another name. A VLAN, ipvlan,
+ * macvlan, bridge or bond may have the MAC of the NIC under it, and steers no packet of the ENI's own.
  */
 const isNic = ({ name, type, mac }: Pick<LinkState, 'name' | 'type' | 'mac'>): boolean =>
   (type === '' || type === 'veth') && name !== 'lo' && !isLinkName(name) && mac !== HOST_MAC;

@@ -40,8 +40,8 @@ async function attempt(
 
 /**
  * All that failed of what wires or mends a pod. A namespace may be made with IPv6 off (`default.disable_ipv6`), or somebody
- * in it turns it off for the link (`eth0.disable_ipv6`), and then that takes nothing of IPv6. It is found out by trying: to write the switch for every pod would cost each of them a
- * write to /proc.
+ * in it turns it off for the link (`eth0.disable_ipv6`), and then that takes nothing of IPv6. It is found out by trying: to
+ * write the switch for every pod would cost each of them a write to /proc.
  */
 export async function attemptForPod(
   plan: PodPlan,

@@ -76,7 +76,8 @@ function imbalance(scales: Scales, family: Family): string[] {
   if (headroom === 'auto') return problems;
   if (free < Math.min(Math.ceil(headroom / 2), most - used))
     problems.push(`IPv${family}: ${free} of ${total} free, headroom ${headroom}, could hold ${most}`);
-  // Pods that lost their address may come back for another. A block that nobody uses any address of can go as a whole; hysteresis is the larger of a block and half the headroom.
+  // Pods that lost their address may come back for another. A block that nobody uses any address of can go as a whole;
+  // hysteresis is the larger of a block and half the headroom.
   const taken = [...scales.used, ...scales.apart];
   // Beside IPv4 a /80 goes with its ENI.
   const stays = (block: Cidr): boolean => family === 6 && scales.pool.families.length > 1 && sizeOf(block) > 1;

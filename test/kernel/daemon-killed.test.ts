@@ -1,9 +1,6 @@
 /** The daemon is killed on the real kernel, in the middle of what it does, and started again. */
 import { once } from 'node:events';
-import { addressIn, canMakeNamespaces, Machine, until } from './daemon-machine.ts';
-
-/** Needs root (or a user namespace with a network one in it) and iproute2. */
-const describeProcess = canMakeNamespaces() ? describe : describe.skip;
+import { addressIn, describeProcess, Machine, until } from './daemon-machine.ts';
 
 describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
   let machine: Machine;

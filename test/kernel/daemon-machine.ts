@@ -23,7 +23,7 @@ export const program = process.env.UNDERWAYD ?? fileURLToPath(new URL('../../src
 export const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' });
 
 /** Namespaces can be made and `ip` is there to look. */
-export function canMakeNamespaces(): boolean {
+function canMakeNamespaces(): boolean {
   try {
     ip('netns', 'add', `uwd-${process.pid}-probe`);
     ip('netns', 'del', `uwd-${process.pid}-probe`);
@@ -32,6 +32,9 @@ export function canMakeNamespaces(): boolean {
     return false;
   }
 }
+
+/** Needs root (or a user namespace with a network one in it) and iproute2. */
+export const describeProcess = canMakeNamespaces() ? describe : describe.skip;
 
 export class Machine {
   readonly folder = mkdtempSync(join(tmpdir(), 'underwayd-'));

@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApiServer } from '../kube/api-server.ts';
-import { addressIn, canMakeNamespaces, ip, Machine, program, until } from './daemon-machine.ts';
+import { addressIn, describeProcess, ip, Machine, program, until } from './daemon-machine.ts';
 
 const underwayd = (...args: readonly string[]) => spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
 
@@ -60,9 +60,6 @@ describe('flags', () => {
     expect(status).toBe(code);
   });
 });
-
-/** Needs root (or a user namespace with a network one in it) and iproute2. */
-const describeProcess = canMakeNamespaces() ? describe : describe.skip;
 
 describeProcess('the daemon on the real kernel, with EC2 over HTTP', () => {
   let machine: Machine;

@@ -5,9 +5,8 @@
  * This very ruleset passed 104 of 104 packet cases with kube-proxy beside it; test/unit/datapath/golden has it as nft
  * compiles it from text.
  */
-import { ENI_NUMBER_MAX } from '../../core/eni.ts';
 import { type Cidr, familyOf, type Ip } from '../../core/ip.ts';
-import type { EniPlan, NodePlan } from '../../core/plan.ts';
+import { ENI_NUMBER_MAX, type EniPlan, type NodePlan } from '../../core/plan.ts';
 import type { KernelObject } from '../kernel-state.ts';
 import type { NftChain, NftElement, NftSet } from '../nft.ts';
 import {
